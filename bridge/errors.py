@@ -1,0 +1,60 @@
+"""The error tree. Every failure that a user can cause is one of these and ends in one sentence, a hint and an exit code.
+
+BridgeError                 1  something in bridge itself broke
+|-- UsageError              2  an option, a path or a combination that cannot work
+|   |-- InputError          2  a model or data file that cannot be read or does not fit
+|   `-- RuleError           2  a rule file that is malformed, or a rule that matches nothing
+|-- UnsupportedModelError   3  the model is readable but cannot be converted; names every cause
+|-- ToolError               4  an outside tool (onnx2tf, onnxruntime, LiteRT) failed or timed out
+`-- GateError               5  a gate was not met
+"""
+
+from typing import ClassVar
+
+
+class BridgeError(Exception):
+    """A failure with a message for people.
+
+    Args:
+        message: where it happened, what is wrong and what was received, in one sentence.
+        hint: the command or the edit that helps; empty when there is none.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BridgeError):
+    """An option, a path or a combination of them that cannot work."""
+
+    exit_code = 2
+
+
+class InputError(UsageError):
+    """A model or data file that cannot be read, or data that does not fit the model."""
+
+
+class RuleError(UsageError):
+    """A rule file that is malformed, or a rule that matches nothing."""
+
+
+class UnsupportedModelError(BridgeError):
+    """The model is readable but cannot become TFLite; the message names every cause."""
+
+    exit_code = 3
+
+
+class ToolError(BridgeError):
+    """An outside tool failed or ran out of time; the message names its log."""
+
+    exit_code = 4
+
+
+class GateError(BridgeError):
+    """A gate was not met."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""TFLite files: read, edit and write them (`model`), run them (`interpreter`)."""

@@ -1,0 +1,89 @@
+"""Runs TFLite files; the only importer of the LiteRT interpreter."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from ai_edge_litert import interpreter as litert
+
+from bridge.errors import ToolError
+from bridge.types import TensorSpec
+
+Kernels = Literal["optimized", "builtin", "reference"]
+
+RESOLVERS = MappingProxyType(
+    {
+        "optimized": litert.OpResolverType.BUILTIN,  # XNNPACK where it can, as on a phone
+        "builtin": litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        "reference": litert.OpResolverType.BUILTIN_REF,
+    }
+)
+
+
+class Interpreter:
+    """A loaded TFLite file that starts from zero state at every run.
+
+    Args:
+        model: path or bytes of the file.
+        kernels: `optimized` (XNNPACK where it can), `builtin` (no delegate) or `reference`.
+        threads: threads of one run.
+        preserve_all_tensors: keep intermediate values readable (not those inside a delegate).
+
+    Raises:
+        ToolError: LiteRT refuses the file.
+    """
+
+    def __init__(self, model: Path | bytes, *, kernels: Kernels = "optimized", threads: int = 1, preserve_all_tensors: bool = False) -> None:
+        where = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        self._name = "the model" if isinstance(model, bytes) else str(model)
+        try:
+            self._interpreter = litert.Interpreter(
+                **where,
+                num_threads=threads,
+                experimental_op_resolver_type=RESOLVERS[kernels],
+                experimental_preserve_all_tensors=preserve_all_tensors,
+            )
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}") from error
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Model inputs in the file's order."""
+        return tuple(_spec(detail) for detail in self._inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Model outputs in the file's order."""
+        return tuple(_spec(detail) for detail in self._outputs)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Feeds the inputs by name, runs, returns copies of the outputs in the file's order.
+
+        Raises:
+            ToolError: a kernel fails.
+        """
+        return [view.copy() for view in self.run_views(feeds)]
+
+    def run_views(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Like `run` without the copies: LiteRT refuses the next run while a view is still referenced, so drop them first."""
+        self._interpreter.reset_all_variables()
+        try:
+            for detail in self._inputs:
+                self._interpreter.set_tensor(detail["index"], np.ascontiguousarray(feeds[detail["name"]]))
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}") from error
+        return [self._interpreter.tensor(detail["index"])() for detail in self._outputs]
+
+    def value(self, index: int) -> np.ndarray:
+        """A copy of the tensor at `index` of the main graph after a run with `preserve_all_tensors`."""
+        return np.asarray(self._interpreter.get_tensor(index))
+
+
+def _spec(detail: Mapping[str, object]) -> TensorSpec:
+    return TensorSpec(str(detail["name"]), tuple(int(size) for size in np.asarray(detail["shape"])), np.dtype(detail["dtype"]).name)  # type: ignore[call-overload]  # LiteRT's details are untyped

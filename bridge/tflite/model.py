@@ -1,0 +1,218 @@
+"""The TFLite flatbuffer as Python objects; the only importer of the schema.
+
+Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (schema version 3).
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from bridge.errors import InputError
+
+# The generated schema carries no types; the names say which object is meant.
+type ModelT = Any
+type SubGraphT = Any
+type OperatorT = Any
+type TensorT = Any
+type QuantizationParametersT = Any
+
+FILE_IDENTIFIER = b"TFL3"
+BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned data
+
+
+def _names(enum: type) -> Mapping[int, str]:
+    return MappingProxyType({value: name for name, value in vars(enum).items() if not name.startswith("_")})
+
+
+OP_NAMES = _names(schema.BuiltinOperator)  # builtin code -> `CONV_2D`
+OP_CODES = MappingProxyType({name: code for code, name in OP_NAMES.items()})
+TYPE_NAMES = _names(schema.TensorType)  # tensor type code -> `INT8`
+TYPE_CODES = MappingProxyType({name: code for code, name in TYPE_NAMES.items()})
+
+DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
+    {
+        TYPE_CODES[name]: np.dtype(dtype)
+        for name, dtype in (
+            ("FLOAT32", "float32"), ("FLOAT16", "float16"), ("FLOAT64", "float64"), ("INT8", "int8"), ("UINT8", "uint8"), ("INT16", "int16"),
+            ("UINT16", "uint16"), ("INT32", "int32"), ("UINT32", "uint32"), ("INT64", "int64"), ("UINT64", "uint64"), ("BOOL", "bool"),
+        )
+    }
+)  # fmt: skip
+
+
+def read(path: Path) -> ModelT:
+    """Reads a TFLite file; constant data are views of one copy of its bytes.
+
+    Raises:
+        InputError: the file is missing, or is no TFLite flatbuffer.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+    return parse(content, where=str(path))
+
+
+def parse(content: bytes, *, where: str) -> ModelT:
+    """Unpacks the bytes of a TFLite file; `where` names it in errors.
+
+    Raises:
+        InputError: the bytes are no TFLite flatbuffer.
+    """
+    if content[4:8] != FILE_IDENTIFIER:
+        raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+    except Exception as error:  # the generated reader raises whatever a broken offset leads to
+        raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.") from error
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def serialize(model: ModelT) -> bytes:
+    """The file's bytes; the same object graph gives the same bytes in every process."""
+    builder = flatbuffers.Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Writes a file whole or not at all, returns its sha256.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256(content).hexdigest()
+
+
+def text(name: bytes | str | None) -> str:
+    """A name of the file as str."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
+
+
+def op_name(model: ModelT, op: OperatorT) -> str:
+    """`CONV_2D`, or `CUSTOM:<code>` for a custom op."""
+    code = model.operatorCodes[op.opcodeIndex]
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return f"CUSTOM:{text(code.customCode)}" if OP_NAMES[builtin] == "CUSTOM" else OP_NAMES[builtin]
+
+
+def dtype(tensor: TensorT) -> np.dtype[Any]:
+    """NumPy dtype of a tensor's elements."""
+    return DTYPES[tensor.type]
+
+
+def shape(tensor: TensorT) -> tuple[int, ...]:
+    """Static shape; a scalar has none of its axes."""
+    return tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+
+
+def is_constant(model: ModelT, tensor: TensorT) -> bool:
+    """Whether the file holds the tensor's value."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def constant(model: ModelT, tensor: TensorT) -> np.ndarray:
+    """The value of a constant tensor, in its own dtype and shape; a view, copy to change it.
+
+    Raises:
+        ValueError: the tensor has no value in the file.
+    """
+    if not is_constant(model, tensor):
+        raise ValueError(f"tensor {text(tensor.name)!r} is not constant")
+    return np.frombuffer(np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes(), dtype(tensor)).reshape(shape(tensor))
+
+
+def add_buffer(model: ModelT, value: np.ndarray) -> int:
+    """Appends the bytes of an array as a new buffer, returns its index."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def add_tensor(  # noqa: PLR0913  # the fields of a tensor
+    model: ModelT,
+    graph: SubGraphT,
+    name: str,
+    type_name: str,
+    shape: Sequence[int],
+    *,
+    buffer: int = 0,
+    quantization: QuantizationParametersT | None = None,
+) -> int:
+    """Appends a tensor to a subgraph, returns its index; buffer 0 is the empty one."""
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.shape, tensor.buffer = name.encode(), TYPE_CODES[type_name], np.asarray(shape, np.int32), buffer
+    tensor.quantization = quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def op_code(model: ModelT, name: str, version: int) -> int:
+    """Index of the operator code (name, version), appended when the file has none."""
+    wanted = OP_CODES[name]
+    for index, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted and code.version == version:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.version = wanted, version
+    code.deprecatedBuiltinCode = min(wanted, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def add_op(model: ModelT, name: str, version: int, inputs: Iterable[int], outputs: Iterable[int]) -> OperatorT:
+    """A new operator without options, not yet placed in a subgraph."""
+    operator = schema.OperatorT()
+    operator.opcodeIndex = op_code(model, name, version)
+    operator.inputs, operator.outputs = np.asarray(list(inputs), np.int32), np.asarray(list(outputs), np.int32)
+    return operator
+
+
+def main_graph(model: ModelT) -> SubGraphT:
+    """The subgraph that runs."""
+    return model.subgraphs[0]
+
+
+def activations(model: ModelT) -> tuple[int, ...]:
+    """Indices of the main graph's tensors that a run computes or is fed: model inputs and operator outputs, in order of computation."""
+    graph = main_graph(model)
+    written = [int(index) for op in graph.operators for index in op.outputs if index >= 0]
+    return tuple(dict.fromkeys([int(index) for index in graph.inputs] + written))
+
+
+def expose(model: ModelT, tensors: Iterable[int]) -> bytes:
+    """The file with the given tensors as its only outputs, in that order; `model` itself is left as it is.
+
+    A delegate has to write out what is a model output, so this shows every intermediate value at the delegate's own speed and from the
+    delegate's own kernels, which `preserve_all_tensors` does not.
+    """
+    graph = main_graph(model)
+    outputs, signatures = graph.outputs, model.signatureDefs
+    try:
+        graph.outputs, model.signatureDefs = np.asarray(list(tensors), np.int32), None
+        return serialize(model)
+    finally:
+        graph.outputs, model.signatureDefs = outputs, signatures
