@@ -152,7 +152,7 @@ def add_buffer(model: ModelT, value: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
-def add_tensor(  # noqa: PLR0913  # the fields of a tensor
+def add_tensor(
     model: ModelT,
     graph: SubGraphT,
     name: str,

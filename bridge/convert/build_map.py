@@ -1,0 +1,203 @@
+"""Builds the tensor map of a float TFLite file from the values that both runtimes compute for the probe inputs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bridge.convert import ownership
+from bridge.convert.layout import CHANNELS_LAST
+from bridge.convert.tensor_map import Match, ValueIndex, is_degenerate
+from bridge.errors import ToolError
+from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
+from bridge.types import Graph, InputBinding, SourceNode, TensorMap, TensorPair
+
+# Runs the user's own model: input name -> array in, tensor name -> array out for every tensor it could show, model outputs included.
+type Reference = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def build(
+    graph: Graph, float_model: Path, *, channels_last: Sequence[str], reference: Reference, probes: Sequence[Mapping[str, np.ndarray]], threads: int
+) -> TensorMap:
+    """Pairs every tensor of the user's file, finds the owner of every TFLite operator.
+
+    Args:
+        graph: what was converted.
+        float_model: what it became.
+        channels_last: safe names of the inputs that the file takes channels-last.
+        reference: the user's model in onnxruntime.
+        probes: at least one input set, input name -> array in the user's layout; real data proves more than noise.
+        threads: threads of the TFLite runs.
+
+    Raises:
+        ToolError: the file cannot run, or a model output does not agree with onnxruntime.
+    """
+    model = tflite.read(float_model)
+    main = tflite.main_graph(model)
+    bindings = bind_inputs(graph, [main.tensors[index] for index in main.inputs], channels_last)
+    names = {index: tflite.text(main.tensors[index].name) for index in tflite.activations(model)}
+    expected = _stack([reference(probe) for probe in probes])
+    received = _run_all(model, names, bindings, probes, threads=threads)
+    index = ValueIndex(names, received)
+    safe_names = {user: safe for safe, user in graph.tensor_names.items()}
+    matches = {
+        tensor: match for tensor, value in expected.items() if (match := index.find(safe_names.get(tensor), value)) is not None
+    }  # fmt: skip
+    producers = {tensor: node for node in graph.source_nodes for tensor in node.outputs}
+    owners = _owners(model, graph, matches)
+    owning = frozenset(owners) - {""}
+    absorbed = ownership.absorbed(graph.nodes, owning)
+    unseen = _interiors(model, owners, matches)
+    pairs = tuple(
+        _pair(node, tensor, matches.get(tensor), expected.get(tensor), names, _why_missing(node, tensor, expected, absorbed, unseen))
+        for node in graph.source_nodes
+        for tensor in node.outputs
+        if tensor
+    )
+    outputs = tuple(
+        _pair(
+            producers.get(spec.name),
+            spec.name,
+            matches.get(spec.name),
+            expected.get(spec.name),
+            names,
+            ("missing", "no TFLite tensor has its values"),
+        )
+        for spec in graph.outputs
+    )
+    _check_outputs(float_model, outputs, pairs, received, [int(tensor) for tensor in main.outputs])
+    return TensorMap(pairs=pairs, inputs=bindings, outputs=outputs, owners=owners, absorbed=absorbed)
+
+
+def bind_inputs(graph: Graph, tensors: Sequence[tflite.TensorT], channels_last: Sequence[str]) -> tuple[InputBinding, ...]:
+    """How to feed each input of the file, in the file's order.
+
+    Raises:
+        ToolError: an input of the file is none of the model's, or has another shape than its layout gives.
+    """
+    safe_names = {user: safe for safe, user in graph.tensor_names.items()}
+    by_safe_name = {safe_names.get(spec.name, spec.name): spec for spec in graph.inputs}
+    bindings = []
+    for tensor in tensors:
+        name = tflite.text(tensor.name)
+        if name not in by_safe_name:
+            raise ToolError(f"onnx2tf wrote an input {name!r} that the model does not have; its inputs: {', '.join(by_safe_name)}.")
+        spec = by_safe_name[name]
+        shape = tuple(int(size) for size in spec.shape)
+        permutation = CHANNELS_LAST[len(shape)] if name in channels_last else tuple(range(len(shape)))
+        if tuple(shape[axis] for axis in permutation) != tflite.shape(tensor):
+            raise ToolError(f"onnx2tf wrote input {spec.name!r} with shape {tflite.shape(tensor)}, expected {shape} in axis order {permutation}.")
+        bindings.append(InputBinding(spec.name, name, shape, permutation, tflite.dtype(tensor).name))
+    return tuple(bindings)
+
+
+def _stack(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """[P, *shape] per tensor that every run showed with one shape."""
+    return {name: np.stack([run[name] for run in runs]) for name in runs[0] if len({run[name].shape for run in runs}) == 1}
+
+
+def _run_all(
+    model: tflite.ModelT, names: Mapping[int, str], bindings: Sequence[InputBinding], probes: Sequence[Mapping[str, np.ndarray]], *, threads: int
+) -> dict[int, np.ndarray]:
+    """[P, *shape] per activation of the file, from the optimised kernels where they can show it, else from the builtin ones."""
+    inputs = {int(index) for index in tflite.main_graph(model).inputs}
+    computed = [index for index in names if index not in inputs]
+    feeds = [feed(bindings, probe) for probe in probes]
+    exposed = tflite.expose(model, computed)
+    try:
+        interpreter = Interpreter(exposed, threads=threads)
+        runs = [interpreter.run(values) for values in feeds]
+    except ToolError:
+        interpreter = Interpreter(exposed, kernels="builtin", threads=threads)
+        runs = [interpreter.run(values) for values in feeds]
+    by_name = {index: np.stack([values[names[index]] for values in feeds]) for index in names if index in inputs}
+    return by_name | {index: np.stack([run[position] for run in runs]) for position, index in enumerate(computed)}
+
+
+def feed(bindings: Sequence[InputBinding], sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The user's sample as the TFLite file takes it."""
+    return {
+        binding.tflite_name: sample[binding.onnx_name].reshape(binding.onnx_shape).transpose(binding.permutation).astype(binding.dtype, copy=False)
+        for binding in bindings
+    }
+
+
+def _owners(model: tflite.ModelT, graph: Graph, matches: Mapping[str, Match]) -> tuple[str, ...]:
+    """Owner of each operator: of all nodes whose values a TFLite tensor holds, the first computes it and the others only move it."""
+    standing = {node.name: node.into or node.name for node in graph.source_nodes}
+    mapped: dict[int, str] = {}
+    for node in graph.source_nodes:
+        for tensor in node.outputs:
+            if tensor in matches and node.status in ("kept", "fused"):
+                mapped.setdefault(matches[tensor].tflite_tensor, standing[node.name])
+    views = [
+        ownership.OpView(tflite.op_name(model, op), tuple(int(index) for index in op.inputs if index >= 0), tuple(int(index) for index in op.outputs))
+        for op in tflite.main_graph(model).operators
+    ]
+    return ownership.owners(views, mapped)
+
+
+def _interiors(model: tflite.ModelT, owners: Sequence[str], matches: Mapping[str, Match]) -> dict[str, int]:
+    """Per owner the number of values inside its operators that are computed, not moved, and equal no ONNX tensor."""
+    taken = {match.tflite_tensor for match in matches.values()}
+    counts: dict[str, int] = {}
+    for op, owner in zip(tflite.main_graph(model).operators, owners, strict=True):
+        if tflite.op_name(model, op) not in ownership.MOVEMENT_OPS and not any(int(index) in taken for index in op.outputs):
+            counts[owner] = counts.get(owner, 0) + 1
+    return counts
+
+
+def _why_missing(
+    node: SourceNode, tensor: str, expected: Mapping[str, np.ndarray], absorbed: Mapping[str, tuple[str, ...]], interiors: Mapping[str, int]
+) -> tuple[str, str]:
+    """Status and reason of a tensor without a counterpart."""
+    if node.status != "kept":
+        return node.status, node.reason
+    if tensor not in expected:
+        return "missing", "onnxruntime does not show its value"
+    if is_degenerate(expected[tensor]):
+        return "missing", "all its elements are equal for the probe inputs, so values prove nothing"
+    behind = absorbed.get(node.name, ())
+    if not behind:
+        return "missing", "no TFLite tensor has its values"
+    inside = sum(interiors.get(owner, 0) for owner in behind)
+    if inside:
+        return "missing", f"computed in another way inside {', '.join(behind)}: {inside} inner values, none equals it"
+    return "fused", f"part of the operator of {', '.join(behind)}: its own value does not exist in TFLite"
+
+
+def _pair(
+    node: SourceNode | None, tensor: str, match: Match | None, value: np.ndarray | None, names: Mapping[int, str], missing: tuple[str, str]
+) -> TensorPair:
+    writer = node.name if node is not None else ""
+    if match is None or value is None:
+        status, reason = missing
+        return TensorPair(node=writer, tensor=tensor, status=status, reason=reason)  # type: ignore[arg-type]  # a PairStatus by construction
+    return TensorPair(
+        node=writer,
+        tensor=tensor,
+        status="mapped",
+        tflite_tensor=names[match.tflite_tensor],
+        onnx_shape=value.shape[1:],
+        permutation=match.permutation,
+        evidence=match.evidence,
+        sqnr_db=match.sqnr_db,
+    )
+
+
+def _check_outputs(
+    float_model: Path, outputs: Sequence[TensorPair], pairs: Sequence[TensorPair], received: Mapping[int, np.ndarray], tensors: Sequence[int]
+) -> None:
+    """Refuses a file whose outputs onnxruntime does not confirm."""
+    wrong = [pair.tensor for pair in outputs if pair.status != "mapped"]
+    if not wrong:
+        return
+    first = next((pair for pair in pairs if pair.status == "missing"), None)
+    where = f" The first node without a counterpart is {first.node!r} ({first.reason})." if first is not None else ""
+    bad = [str(tensor) for tensor in tensors if tensor in received and not np.isfinite(received[tensor]).all()]
+    nan = " The TFLite outputs contain NaN or infinity." if bad else ""
+    raise ToolError(
+        f"{float_model.name}: what onnx2tf wrote does not compute what onnxruntime computes at {', '.join(map(repr, wrong))}.{where}{nan}",
+        hint="The model is not converted. A rule cannot help here; `bridge inspect` shows the operators, onnx2tf.log what the converter did.",
+    )

@@ -1,0 +1,76 @@
+"""The convert stage: normalised graph in, proved float TFLite file out."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.convert import build_map, onnx2tf_process
+from bridge.convert.build_map import Reference
+from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
+from bridge.errors import UnsupportedModelError
+from bridge.tflite import model as tflite
+from bridge.types import ConvertedModel, Graph
+
+__all__ = ["INPUT_LAYOUTS", "InputLayout", "convert"]
+
+
+def convert(
+    graph: Graph,
+    output: Path,
+    *,
+    reference: Reference,
+    probes: Sequence[Mapping[str, np.ndarray]],
+    input_layout: InputLayout,
+    log: Path,
+    threads: int,
+    timeout_s: float,
+    memory_limit_mb: int,
+) -> ConvertedModel:
+    """Runs onnx2tf on a private copy and writes `output` only after both runtimes agree.
+
+    Args:
+        graph: the normalised model.
+        output: path of the float32 .tflite.
+        reference: the user's model in onnxruntime: inputs in, every tensor out.
+        probes: input sets in the user's layout that prove the tensors.
+        input_layout: `auto` makes image inputs channels-last, `keep` leaves every input as it is, `nhwc` moves all of rank 4.
+        log: what onnx2tf prints.
+        threads: threads of the TFLite runs.
+        timeout_s: time limit of onnx2tf.
+        memory_limit_mb: memory limit of onnx2tf.
+
+    Raises:
+        ToolError: onnx2tf fails or takes too long, or its file disagrees with onnxruntime.
+        UnsupportedModelError: onnx2tf left operators that TFLite does not have.
+    """
+    channels_last = channels_last_inputs(graph.model, input_layout)
+    keep = [str(value.name) for value in graph.model.graph.inputs if value.name not in channels_last]
+    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
+        source = Path(folder) / "model.onnx"
+        ir.save(graph.model, source)
+        written = onnx2tf_process.run(source, keep_inputs=keep, log=log, timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+        _refuse_custom(graph, written)
+        tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
+        content = written.read_bytes()
+    tflite.write_bytes(output, content)
+    return ConvertedModel(
+        path=output, sha256=sha256(content).hexdigest(), tensor_map=tensor_map, log_path=log, onnx2tf_version=onnx2tf_process.version()
+    )
+
+
+def _refuse_custom(graph: Graph, written: Path) -> None:
+    """Stops at operators that no TFLite runtime has, all of them at once."""
+    model = tflite.read(written)
+    main = tflite.main_graph(model)
+    custom = {
+        tflite.op_name(model, op).removeprefix("CUSTOM:"): tflite.text(main.tensors[op.outputs[0]].name)
+        for op in main.operators
+        if tflite.op_name(model, op).startswith("CUSTOM:")
+    }
+    if custom:
+        named = ", ".join(f"{name} (writes {graph.tensor_names.get(tensor, tensor)!r})" for name, tensor in custom.items())
+        raise UnsupportedModelError(f"TFLite has no operator for: {named}.", hint="Replace these nodes by standard ONNX operators before converting.")

@@ -1,0 +1,111 @@
+"""The process boundary around onnx2tf: a private folder, a time limit, a memory limit, a log."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from bridge.errors import ToolError, UsageError
+
+COMMAND_VARIABLE = "BRIDGE_ONNX2TF"
+INSTALL_COMMAND = "pip install --no-deps onnx2tf==2.6.9"
+# Our own normalising replaces onnxsim and the automatic names; float16 files and console art are not wanted.
+ARGUMENTS = ("-nuo", "-nuonag", "-n", "-v", "error")
+LOG_TAIL_LINES = 3
+
+
+def command() -> tuple[str, ...]:
+    """The command that runs onnx2tf: the environment variable BRIDGE_ONNX2TF, else the onnx2tf of this Python.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    configured = os.environ.get(COMMAND_VARIABLE)
+    if configured:
+        return tuple(shlex.split(configured))
+    if importlib.util.find_spec("onnx2tf") is None:
+        raise UsageError(
+            f"onnx2tf is not installed in {sys.prefix} and {COMMAND_VARIABLE} is not set.",
+            hint=f"{INSTALL_COMMAND}, or {COMMAND_VARIABLE}='uvx --python 3.12 onnx2tf' to run it from an environment of its own.",
+        )
+    return (sys.executable, "-m", "onnx2tf")
+
+
+def version() -> str:
+    """Version of the installed onnx2tf, or the configured command."""
+    configured = os.environ.get(COMMAND_VARIABLE)
+    if configured:
+        return configured
+    try:
+        return importlib.metadata.version("onnx2tf")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def run(onnx_file: Path, *, keep_inputs: Sequence[str], log: Path, timeout_s: float, memory_limit_mb: int) -> Path:
+    """Converts a private copy of a normalised model, which onnx2tf may rewrite, and returns the float32 .tflite beside it.
+
+    Args:
+        onnx_file: alone in a folder of its own.
+        keep_inputs: names of inputs that keep their layout; onnx2tf makes the others channels-last.
+        log: where everything that onnx2tf prints goes.
+        timeout_s: after this many seconds the process and its children are killed.
+        memory_limit_mb: address space that the process may map; 0 = no limit.
+
+    Raises:
+        ToolError: onnx2tf fails, takes too long, or writes no file.
+        UsageError: onnx2tf is not there.
+    """
+    folder = onnx_file.parent / "onnx2tf"
+    arguments = [*command(), "-i", str(onnx_file), "-o", str(folder), *ARGUMENTS]
+    if keep_inputs:
+        arguments += ["-kat", *keep_inputs]
+    with log.open("wb") as file:
+        file.write(f"$ {shlex.join(arguments)}\n".encode())
+        file.flush()
+        code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+    written = folder / f"{onnx_file.stem}_float32.tflite"
+    if code is None:
+        raise ToolError(
+            f"onnx2tf did not finish within {timeout_s:g} s and was stopped; its log: {log}.", hint="--timeout SECONDS gives it more time."
+        )
+    if code != 0 or not written.is_file():
+        ended = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise ToolError(
+            f"onnx2tf {ended} and wrote {'a file' if written.is_file() else 'no file'}: {_last_words(log)}",
+            hint=f"The whole log: {log}. `bridge inspect` names the operators it may not know.",
+        )
+    return written
+
+
+def _wait(arguments: Sequence[str], output: int, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:
+    """The exit code, or None when the time is up; the process group dies with us in either case."""
+    try:
+        process = subprocess.Popen(  # a list, so no shell reads it
+            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
+        )
+        if memory_limit_mb > 0:
+            psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (memory_limit_mb << 20, memory_limit_mb << 20))
+    except OSError as error:
+        raise UsageError(f"onnx2tf cannot be started as {shlex.join(arguments[:1])}: {error.strerror}.", hint=f"Check {COMMAND_VARIABLE}.") from error
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").replace("\r", "\n").splitlines() if line.strip()]
+    return " | ".join(lines[-LOG_TAIL_LINES:])[-600:] or "it printed nothing."

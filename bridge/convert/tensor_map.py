@@ -1,0 +1,136 @@
+"""Pairs ONNX tensors with TFLite tensors; a pair counts only when both runtimes agree on its values for the probe inputs."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.types import Evidence
+
+# Float kernels of the two runtimes agree to 90 dB and more; tensors that do not belong together stay far below 40 dB.
+PROOF_SQNR_DB = 60.0
+FINGERPRINT_TOLERANCE = 1e-2  # of the sum of squares; 60 dB bound the difference to 2e-3
+MAX_RANK_FOR_ALL_PERMUTATIONS = 5
+HEAD = 64  # elements compared before a whole tensor is
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A proved pair: `tflite.transpose(permutation).reshape(onnx shape)` equals the ONNX value at `sqnr_db`."""
+
+    tflite_tensor: int
+    permutation: tuple[int, ...]
+    evidence: Evidence
+    sqnr_db: float
+
+
+class ValueIndex:
+    """Finds TFLite tensors by what they contain.
+
+    Args:
+        names: TFLite tensor index -> its name.
+        values: TFLite tensor index -> value [P, *shape], the leading axis being the probe inputs; in order of computation.
+    """
+
+    def __init__(self, names: Mapping[int, str], values: Mapping[int, np.ndarray]) -> None:
+        self._values = values
+        self._by_name = {name: index for index, name in names.items()}
+        self._keys = np.fromiter(values, np.int64, len(values))
+        prints = [_fingerprint(value) for value in values.values()]
+        self._sizes = np.array([size for size, _ in prints], np.int64)
+        self._energies = np.array([energy for _, energy in prints], np.float64)
+
+    def find(self, name: str | None, value: np.ndarray) -> Match | None:
+        """The counterpart of an ONNX tensor: the TFLite tensor of that name if the values agree, else the first computed one that agrees.
+
+        Args:
+            name: name the tensor should have in the TFLite file; None when it has none.
+            value: [P, *shape] from onnxruntime.
+        """
+        if name is not None and name in self._by_name and self._by_name[name] in self._values:
+            found = self._prove(self._by_name[name], value, "name")
+            if found is not None:
+                return found
+        if is_degenerate(value):
+            return None  # equal to every other constant tensor: no evidence
+        size, energy = _fingerprint(value)
+        close = (self._sizes == size) & (np.abs(self._energies - energy) <= FINGERPRINT_TOLERANCE * energy)
+        for index in self._keys[close]:
+            found = self._prove(int(index), value, "values")
+            if found is not None:
+                return found
+        return None
+
+    def _prove(self, index: int, value: np.ndarray, evidence: Evidence) -> Match | None:
+        other = self._values[index]
+        if other.size != value.size or (other.dtype.kind == "f") != (value.dtype.kind == "f"):
+            return None
+        flat = value.reshape(value.shape[0], -1)
+        for permutation in permutations(other.shape[1:], value.shape[1:]):
+            moved = other.transpose(0, *(axis + 1 for axis in permutation))
+            if _heads_differ(moved[0], flat[0]):
+                continue
+            agreement = agreement_db(flat, moved.reshape(flat.shape))
+            if agreement >= PROOF_SQNR_DB:
+                return Match(index, permutation, evidence, agreement)
+        return None
+
+
+def is_degenerate(value: np.ndarray) -> bool:
+    """Whether all elements are equal, so that values prove nothing."""
+    return value.size == 0 or bool((value == value.reshape(-1)[0]).all())
+
+
+def agreement_db(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """SQNR in dB of float tensors, `inf` for equal ones; for integer and boolean tensors `inf` if equal, else `-inf`.
+
+    Non-finite elements have to be the same in both and are left out of the sums.
+    """
+    if reference.dtype.kind != "f":
+        return math.inf if np.array_equal(reference, candidate) else -math.inf
+    finite = np.isfinite(reference)
+    if not finite.all():
+        if not np.array_equal(reference[~finite], candidate[~finite], equal_nan=True):
+            return -math.inf
+        reference, candidate = reference[finite], candidate[finite]
+    reference = reference.astype(np.float64)
+    noise = float(np.square(reference - candidate).sum())
+    signal = float(np.square(reference).sum())
+    if noise == 0.0:
+        return math.inf
+    return 10.0 * math.log10(signal / noise) if signal > 0.0 and math.isfinite(noise) else -math.inf
+
+
+def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Axis orders of `shape` that may give `wanted` after a reshape, likely ones first.
+
+    First those whose permuted shape equals `wanted` but for axes of size 1, then the others (a flattened counterpart). Axes of size 1 stay
+    in front: where they stand does not change the order of the elements.
+    """
+    ones = tuple(axis for axis, size in enumerate(shape) if size == 1)
+    rest = tuple(axis for axis, size in enumerate(shape) if size != 1)
+    if len(rest) > MAX_RANK_FOR_ALL_PERMUTATIONS:
+        yield tuple(range(len(shape)))
+        return
+    target = [size for size in wanted if size != 1]
+    orders = [tuple(range(len(shape)))] + [ones + order for order in itertools.permutations(rest) if order != rest]
+    yield from sorted(orders, key=lambda order: [shape[axis] for axis in order if shape[axis] != 1] != target)
+
+
+def _fingerprint(value: np.ndarray) -> tuple[int, float]:
+    """Number of elements and sum of the squares of the finite ones: the same whatever the order of the axes."""
+    flat = value.reshape(-1).astype(np.float64)
+    return flat.size, float(np.square(flat[np.isfinite(flat)]).sum())
+
+
+def _heads_differ(moved: np.ndarray, flat: np.ndarray) -> bool:
+    """Whether the first elements already rule the order out; cheap, since it gathers only those."""
+    count = min(HEAD, flat.size)
+    head, wanted = moved.flat[:count], flat[:count]
+    if flat.dtype.kind != "f":
+        return not np.array_equal(head, wanted)
+    scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0))
+    spread = float(np.abs(flat[:: max(1, flat.size // 4096)]).max(initial=0.0))
+    return not np.allclose(head, wanted, rtol=0.0, atol=0.05 * max(scale, spread) + 1e-30, equal_nan=True)
