@@ -1,0 +1,62 @@
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.convert import onnx2tf_process
+from bridge.errors import ToolError, UsageError
+
+
+def run_script(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout_s: float = 60.0, memory_limit_mb: int = 0) -> Path:
+    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, shlex.join([sys.executable, "-c", script]))
+    model = folder / "work" / "model.onnx"
+    model.parent.mkdir()
+    model.write_bytes(b"onnx")
+    return onnx2tf_process.run(model, keep_inputs=("x",), log=folder / "onnx2tf.log", timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+
+
+def test_the_file_it_writes_is_returned_and_what_it_prints_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys, pathlib; a = sys.argv; print(a); f = pathlib.Path(a[a.index('-o') + 1]); f.mkdir(); (f / 'model_float32.tflite').write_bytes(b'T')"
+    assert run_script(script, tmp_path, monkeypatch).read_bytes() == b"T"
+    assert "'-kat', 'x'" in (tmp_path / "onnx2tf.log").read_text()
+
+
+def test_a_failure_names_the_exit_code_the_last_words_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolError, match=r"exit code 3 and wrote no file: .*the cause") as caught:
+        run_script("import sys; print('the cause'); sys.exit(3)", tmp_path, monkeypatch)
+    assert "onnx2tf.log" in caught.value.hint
+
+
+def test_success_without_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolError, match="exit code 0 and wrote no file"):
+        run_script("pass", tmp_path, monkeypatch)
+
+
+def test_a_crash_names_the_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolError, match="killed by signal SIGSEGV"):
+        run_script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", tmp_path, monkeypatch)
+
+
+def test_the_time_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolError, match=r"did not finish within 0\.5 s"):
+        run_script("import time; time.sleep(60)", tmp_path, monkeypatch, timeout_s=0.5)
+
+
+def test_the_memory_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolError, match="MemoryError"):
+        run_script("import time; time.sleep(0.5); bytearray(2 << 30)", tmp_path, monkeypatch, memory_limit_mb=1024)
+
+
+def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, "/no/such/command")
+    with pytest.raises(UsageError, match="cannot be started as /no/such/command"):
+        onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), log=tmp_path / "log", timeout_s=1.0, memory_limit_mb=0)
+
+
+def test_without_onnx2tf_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(onnx2tf_process.COMMAND_VARIABLE, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(UsageError, match="onnx2tf is not installed") as caught:
+        onnx2tf_process.command()
+    assert onnx2tf_process.INSTALL_COMMAND in caught.value.hint

@@ -1,0 +1,65 @@
+"""Imports point one way, and each heavy tool has one gate."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "bridge"
+LAYERS = (
+    {"errors", "types", "files"},
+    {"tflite"},
+    {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
+    {"pipeline"},
+    {"tune", "inspect"},
+    {"cli", "__main__", "__init__"},
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+GATES = {
+    "ai_edge_litert.interpreter": "tflite/interpreter.py",
+    "ai_edge_litert.schema_py_generated": "tflite/model.py",
+    "flatbuffers": "tflite/model.py",
+    "onnxruntime": "compare/runners.py",
+    "tensorflow": "frontends/tensorflow_saved.py",
+    "torch": "frontends/torch_export.py",
+    "typer": "cli.py",
+}
+HEAVY = ("ai_edge_litert", "jinja2", "numpy", "onnx", "onnx2tf", "onnx_ir", "onnxruntime", "onnxscript", "pydantic", "tensorflow", "torch")
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    here = path.relative_to(ROOT).as_posix()
+    mine = here.split("/")[0].removesuffix(".py")
+    for module in imported_names(path):
+        head, _, rest = module.partition(".")
+        if head == "bridge" and rest:
+            theirs = rest.partition(".")[0]
+            assert theirs == mine or RANK[theirs] < RANK[mine], f"{here} must not import bridge.{theirs}"
+        for gated, gate in GATES.items():
+            assert not (module == gated or module.startswith(f"{gated}.")) or here == gate, f"only {gate} imports {gated}"
+
+
+def test_import_and_help_load_no_heavy_package() -> None:
+    code = f"""
+import sys, bridge, bridge.cli
+try:
+    bridge.cli.main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+print("loaded:", sorted(set(sys.modules) & set({HEAVY!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("loaded: []\n")
