@@ -10,12 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"errors", "types", "files"},
+    {"errors", "types", "files", "progress"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
     {"pipeline"},
     {"tune", "inspect"},
-    {"cli", "__main__", "__init__"},
+    {"cli"},
+    {"__main__", "__init__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 GATES = {

@@ -80,6 +80,14 @@ def parse(content: bytes, *, where: str) -> ModelT:
     return model
 
 
+def empty() -> ModelT:
+    """A file of schema version 3 with one empty subgraph and the empty buffer 0."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.operatorCodes, model.buffers, model.subgraphs = 3, [], [schema.BufferT()], [graph]
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], np.zeros(0, np.int32), np.zeros(0, np.int32)
+    return model
+
+
 def serialize(model: ModelT) -> bytes:
     """The file's bytes; the same object graph gives the same bytes in every process."""
     builder = flatbuffers.Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))

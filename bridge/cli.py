@@ -1,0 +1,177 @@
+"""The command line: parse, one call of the API, print, exit code. Heavy imports happen inside the commands."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.errors import BridgeError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="PyTorch, TensorFlow and ONNX models as int8 TFLite: rule files keep layers float, every layer is compared.",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Rule files: what stays float, and why.")
+app.add_typer(rules_app, name="rules")
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+Model = Annotated[Path, typer.Argument(help="The model: an .onnx file.", show_default=False)]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=1x3x224x224", help="Shape of an input with dynamic dimensions; repeat for more inputs.")
+]
+Rules = Annotated[list[str] | None, typer.Option("--rules", help="Rule file, or the name of a pack; later ones win. Repeat for more.")]
+NoDefaultRules = Annotated[bool, typer.Option("--no-default-rules", help="Leave out the pack `default`: only what has no kernel stays float.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
+
+
+@app.callback(invoke_without_command=True)
+def bridge(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """PyTorch, TensorFlow and ONNX models as int8 TFLite: rule files keep layers float, every layer is compared."""
+    if version:
+        import importlib.metadata
+
+        typer.echo(importlib.metadata.version("tflite-bridge"))
+        raise typer.Exit
+
+
+@app.command()
+def convert(
+    model: Model,
+    calibration: Annotated[Path | None, typer.Option(help="Data for the ranges: .npz with one array per input, or .npy.")] = None,
+    evaluation: Annotated[Path | None, typer.Option(help="Data for the comparison; `labels` in it give the task accuracy.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the results.  [default: <stem>.bridge]", show_default=False)
+    ] = None,
+    rules: Rules = None,
+    no_default_rules: NoDefaultRules = False,
+    precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
+    inputs: Inputs = None,
+    input_layout: Annotated[str, typer.Option(help="auto | keep | nhwc: layout of image inputs in the TFLite file.")] = "auto",
+    input_dtype: Annotated[str, typer.Option(help="float32 | int8 | uint8")] = "float32",
+    output_dtype: Annotated[str, typer.Option(help="float32 | int8 | uint8")] = "float32",
+    ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
+    gate: Annotated[list[str] | None, typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25'; repeat for more.")] = None,
+    compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
+    layer_samples: Annotated[int, typer.Option(min=1, help="Evaluation samples for the errors of layers; outputs use all.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    threads: Threads = 2,
+    timeout: Annotated[float, typer.Option(help="Seconds that onnx2tf may take.")] = 600.0,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
+    json: Json = False,
+) -> None:
+    """Convert a model to int8 TFLite, compare every layer, write the report."""
+    from bridge import pipeline
+    from bridge.report import terminal
+
+    with terminal.progress() as progress:
+        result = pipeline.convert(
+            model,
+            calibration=calibration,
+            evaluation=evaluation,
+            output_dir=output,
+            rules=_packs(rules, no_default_rules),
+            precision=precision,
+            input_shapes=_shapes(inputs),
+            input_layout=input_layout,
+            input_dtype=input_dtype,
+            output_dtype=output_dtype,
+            ranges=ranges,
+            gates=tuple(gate or ()),
+            compare=compare,
+            layer_samples=layer_samples,
+            seed=seed,
+            threads=threads,
+            timeout_s=timeout,
+            force=force,
+            progress=progress,
+        )
+    _show(result.report.to_json() if json else terminal.summary(result.report, result.output_dir))
+    if not result.report.verdict.passed:
+        raise typer.Exit(5)
+
+
+@app.command()
+def compare(
+    reference: Annotated[Path, typer.Argument(help="The float model: an .onnx file.")],
+    candidate: Annotated[Path, typer.Argument(help="The .tflite file.")],
+    data: Annotated[Path, typer.Option(help="Samples: .npz with one array per input of the reference, or .npy.")],
+    tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
+    inputs: Inputs = None,
+    threads: Threads = 2,
+    json: Json = False,
+) -> None:
+    """Compare a TFLite file with the ONNX model it came from."""
+    from bridge import pipeline
+    from bridge.report import terminal
+
+    with terminal.progress() as progress:
+        result = pipeline.compare(
+            reference, candidate, data=data, tensor_map=tensor_map, input_shapes=_shapes(inputs), threads=threads, progress=progress
+        )
+    _show(result.to_json() if json else terminal.comparison(result))
+
+
+@app.command()
+def inspect(model: Model, rules: Rules = None, no_default_rules: NoDefaultRules = False, inputs: Inputs = None, json: Json = False) -> None:
+    """Show what is in a model: operators, patterns, which rule takes which node, what has no int8 kernel."""
+    from bridge import inspect as inspection
+
+    result = inspection.inspect(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
+    _show(result.to_json() if json else inspection.render(result))
+
+
+@rules_app.command("list")
+def rules_list(json: Json = False) -> None:
+    """List the rule packs that ship with bridge."""
+    from bridge import rules
+
+    _show(rules.packs_as_json() if json else rules.packs_as_text())
+
+
+def _packs(rules: Sequence[str] | None, no_default: bool) -> tuple[str, ...]:
+    return (() if no_default else ("default",)) + tuple(rules or ())
+
+
+def _shapes(inputs: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """`NAME=1x3x224x224` for each input; the name may contain `=`."""
+    shapes = {}
+    for text in inputs or ():
+        name, _, sizes = text.rpartition("=")
+        try:
+            shapes[name] = tuple(int(size) for size in sizes.split("x")) if sizes else ()
+        except ValueError:
+            name = ""
+        if not name or any(size < 1 for size in shapes.get(name, (0,))):
+            raise UsageError(f"--input {text}: not a name and a shape.", hint="Write it as --input NAME=1x3x224x224, all sizes 1 or more.")
+    return shapes
+
+
+def _show(result: object) -> None:
+    """Writes the result to stdout: JSON text as it is, anything else through rich."""
+    if isinstance(result, str):
+        sys.stdout.write(result if result.endswith("\n") else f"{result}\n")
+        return
+    from rich.console import Console
+
+    Console().print(result)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with its code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="bridge")
+    except BridgeError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was written.\n")
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.errors import InputError, ToolError
+from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter, Kernels
+
+X = np.array([[1.0, -2.0, 3.0]], np.float32)
+
+
+def square_then_negate() -> tflite.ModelT:
+    """`y = -(x * x)` for x [1, 3] float32."""
+    model = tflite.empty()
+    graph = tflite.main_graph(model)
+    x, squared, y = (tflite.add_tensor(model, graph, name, "FLOAT32", (1, 3)) for name in ("x", "squared", "y"))
+    graph.operators = [tflite.add_op(model, "MUL", 1, (x, x), (squared,)), tflite.add_op(model, "NEG", 1, (squared,), (y,))]
+    graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    return model
+
+
+@pytest.mark.parametrize("kernels", ["optimized", "builtin", "reference"])
+def test_every_kernel_set_computes_the_formula(kernels: Kernels) -> None:
+    (y,) = Interpreter(tflite.serialize(square_then_negate()), kernels=kernels).run({"x": X})
+    np.testing.assert_array_equal(y, -(X * X))
+
+
+def test_exposed_tensors_come_in_the_order_asked_for() -> None:
+    model = square_then_negate()
+    y, squared = Interpreter(tflite.expose(model, [2, 1])).run({"x": X})
+    np.testing.assert_array_equal(squared, X * X)
+    np.testing.assert_array_equal(y, -(X * X))
+    assert list(tflite.main_graph(model).outputs) == [2]
+
+
+def test_a_view_that_is_kept_stops_the_next_run_with_a_reason() -> None:
+    interpreter = Interpreter(tflite.serialize(square_then_negate()))
+    kept = interpreter.run_views({"x": X})
+    with pytest.raises(ToolError, match="reference to internal data"):
+        interpreter.run_views({"x": X})
+    del kept
+    interpreter.run_views({"x": X})
+
+
+def test_a_wrong_shape_is_a_tool_error() -> None:
+    with pytest.raises(ToolError, match="cannot run it"):
+        Interpreter(tflite.serialize(square_then_negate())).run({"x": X[:, :2]})
+
+
+def test_writing_and_reading_gives_the_same_bytes(tmp_path: Path) -> None:
+    content = tflite.serialize(square_then_negate())
+    path = tmp_path / "model.tflite"
+    tflite.write_bytes(path, content)
+    assert tflite.serialize(tflite.read(path)) == content
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_text("not a model at all")
+    with pytest.raises(InputError, match="not a TFLite file"):
+        tflite.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        tflite.read(tmp_path / "none.tflite")
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite.serialize(square_then_negate())[:80])
+    with pytest.raises(InputError, match="damaged"):
+        tflite.read(path)
