@@ -1,0 +1,72 @@
+"""Files written whole or not at all, and the folder that a command writes its results into."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from bridge.errors import UsageError
+
+MARKER = "report.json"  # a folder with it holds results of ours and may be written again
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Writes a file whole or not at all, returns its sha256.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256(content).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        total = sha256()
+        while piece := file.read(1 << 20):
+            total.update(piece)
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
+    """A private folder to work in; what is in it moves to `target` when the block ends without an error, and only then.
+
+    Args:
+        target: created if it does not exist; files of the same names in it are replaced.
+        force: also write into a folder that holds other things than results of ours.
+
+    Raises:
+        UsageError: `target` cannot be written to, is no folder, or holds other files.
+    """
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
+    if not force and target.is_dir() and any(target.iterdir()) and not (target / MARKER).is_file():
+        raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
+    created = not target.exists()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=target, prefix=".unfinished-"))
+    except OSError as error:
+        raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
+    try:
+        yield folder
+        for path in sorted(folder.iterdir()):
+            path.replace(target / path.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if created:
+            with contextlib.suppress(OSError):
+                target.rmdir()  # only an empty folder goes
