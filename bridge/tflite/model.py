@@ -178,6 +178,17 @@ def add_tensor(
     return len(graph.tensors) - 1
 
 
+def set_type(tensor: TensorT, type_name: str, scales: Sequence[float] = (), zero_points: Sequence[int] = (), *, axis: int = 0) -> None:
+    """Declares what a tensor's stored values are: the element type and, for quantized ones, scales and zero points along `axis`."""
+    tensor.type = TYPE_CODES[type_name]
+    tensor.quantization = None
+    if scales:
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale = np.asarray(scales, np.float32)
+        tensor.quantization.zeroPoint = np.asarray(zero_points, np.int64)
+        tensor.quantization.quantizedDimension = axis
+
+
 def op_code(model: ModelT, name: str, version: int) -> int:
     """Index of the operator code (name, version), appended when the file has none."""
     wanted = OP_CODES[name]

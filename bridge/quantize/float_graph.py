@@ -1,0 +1,101 @@
+"""The main graph of a float TFLite file as the planner reads it: nothing here changes the file."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import InputError
+from bridge.tflite import model as tflite
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the graph; `type` is TFLite's name of the element type, a constant has its value in the file."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    constant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator; an optional input that is absent has index -1. `options` are the schema's builtin options, None where it has none."""
+
+    index: int
+    name: str
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FloatGraph:
+    """Operators in execution order, tensors by index.
+
+    Attributes:
+        producers: tensor -> operator that writes it.
+        readers: tensor -> operators that read it, in order, each once.
+    """
+
+    model: tflite.ModelT
+    ops: tuple[Op, ...]
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    producers: Mapping[int, int]
+    readers: Mapping[int, tuple[int, ...]]
+
+    def value(self, tensor: int) -> np.ndarray:
+        """The value of a constant tensor; a view."""
+        return tflite.constant(self.model, tflite.main_graph(self.model).tensors[tensor])
+
+
+def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:
+    """The main graph of a TFLite file; `where` names the file in errors.
+
+    Raises:
+        InputError: two activations share a name, so that ranges by name could not tell them apart.
+    """
+    graph = tflite.main_graph(model)
+    tensors = tuple(
+        Tensor(index, tflite.text(tensor.name), tflite.shape(tensor), tflite.TYPE_NAMES[tensor.type], tflite.is_constant(model, tensor))
+        for index, tensor in enumerate(graph.tensors)
+    )
+    repeated = [name for name, count in Counter(tensors[index].name for index in tflite.activations(model)).items() if count > 1]
+    if repeated:
+        raise InputError(f"{where}: several tensors share a name, calibrated ranges cannot be told apart. Received: {repeated[:5]}.")
+    ops = tuple(
+        Op(
+            index=index,
+            name=tflite.op_name(model, op),
+            version=model.operatorCodes[op.opcodeIndex].version,
+            inputs=_indices(op.inputs),
+            outputs=_indices(op.outputs),
+            options=op.builtinOptions,
+        )
+        for index, op in enumerate(graph.operators)
+    )
+    readers: dict[int, list[int]] = {}
+    for op in ops:
+        for tensor in dict.fromkeys(op.inputs):
+            readers.setdefault(tensor, []).append(op.index)
+    return FloatGraph(
+        model=model,
+        ops=ops,
+        tensors=tensors,
+        inputs=_indices(graph.inputs),
+        outputs=_indices(graph.outputs),
+        producers=MappingProxyType({tensor: op.index for op in ops for tensor in op.outputs}),
+        readers=MappingProxyType({tensor: tuple(found) for tensor, found in readers.items()}),
+    )
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(value) for value in values)

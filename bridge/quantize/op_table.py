@@ -1,0 +1,146 @@
+"""The operators that can be quantized: one row each. A row exists only if the conformance suite passes for it.
+
+Source: TFLite 8-bit quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec, and docs/kernels.md for what
+the kernels really do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from bridge.quantize import conditions
+from bridge.quantize.conditions import Condition, Version
+from bridge.quantize.forms import Form
+
+
+class Role(Enum):
+    """What an operand is."""
+
+    DATA = "data"  # an activation, or a constant that is quantized like one
+    WEIGHT = "weight"  # constant, symmetric, per output channel
+    BIAS = "bias"  # constant, scale = input x weight
+    PLAIN = "plain"  # indices, shapes, axes, booleans: kept as it is
+
+
+class Scales(Enum):
+    """How the scales of an operator's data operands depend on each other."""
+
+    OWN = "own"  # each operand has its own
+    INHERIT = "inherit"  # outputs have the scale of the only data input
+    JOIN = "join"  # all inputs have the scale of the output
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The integer kernel of an operator in one precision.
+
+    Attributes:
+        version: operator version, or a function of the operator; the float operator's version stays if it is higher.
+        fixed_output: the only form of the output that the kernel writes.
+        symmetric: positions of inputs that need zero point 0.
+        condition: says why an operator cannot have this kernel, '' if it can.
+    """
+
+    version: int | Version
+    fixed_output: Form | None = None
+    symmetric: tuple[int, ...] = ()
+    condition: Condition = conditions.always
+
+
+@dataclass(frozen=True, slots=True)
+class OpRow:
+    """One operator.
+
+    Attributes:
+        name: TFLite's.
+        inputs: role per input; the last one stands for all further inputs.
+        outputs: likewise.
+        scales: how scales depend on each other.
+        moves_data: outputs hold nothing but values of the inputs (and zeros), so the operator takes the type of what it carries.
+        weight_axis: channel axis of the weight.
+        kernels: precision name -> kernel.
+    """
+
+    name: str
+    kernels: Mapping[str, Kernel]
+    inputs: tuple[Role, ...] = (Role.DATA,)
+    outputs: tuple[Role, ...] = (Role.DATA,)
+    scales: Scales = Scales.OWN
+    moves_data: bool = False
+    weight_axis: int = field(default=0, kw_only=True)
+
+    def input_role(self, position: int) -> Role:
+        """Role of the input at a position."""
+        return self.inputs[min(position, len(self.inputs) - 1)]
+
+    def output_role(self, position: int) -> Role:
+        """Role of the output at a position."""
+        return self.outputs[min(position, len(self.outputs) - 1)]
+
+
+D, W, B, P = Role.DATA, Role.WEIGHT, Role.BIAS, Role.PLAIN
+
+
+def _int8(
+    version: int | Version,
+    condition: Condition = conditions.always,
+    *,
+    fixed: tuple[float, int] | None = None,
+    symmetric: tuple[int, ...] = (),
+) -> Mapping[str, Kernel]:
+    output = None if fixed is None else Form("INT8", (fixed[0],), (fixed[1],))
+    return MappingProxyType({"static_wi8_ai8": Kernel(version, output, symmetric, condition)})
+
+
+def _moves(name: str, version: int | Version, *inputs: Role, condition: Condition = conditions.always) -> OpRow:
+    return OpRow(name, _int8(version, condition), inputs or (D, P), scales=Scales.INHERIT, moves_data=True)
+
+
+OPS = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            OpRow("CONV_2D", _int8(conditions.conv_version, conditions.constant_weight), (D, W, B)),
+            OpRow("DEPTHWISE_CONV_2D", _int8(3, conditions.constant_weight), (D, W, B), weight_axis=3),
+            OpRow("FULLY_CONNECTED", _int8(conditions.fully_connected_version, conditions.constant_weight), (D, W, B)),
+            OpRow("TRANSPOSE_CONV", _int8(conditions.transpose_conv_version, conditions.constant_weight), (P, W, D, B)),
+            OpRow("BATCH_MATMUL", _int8(2, symmetric=(1,)), (D, D)),
+            OpRow("ADD", _int8(2), (D, D)),
+            OpRow("SUB", _int8(2), (D, D)),
+            OpRow("MUL", _int8(2), (D, D)),
+            OpRow("RELU", _int8(2)),
+            OpRow("RELU6", _int8(2)),
+            OpRow("LEAKY_RELU", _int8(1)),
+            OpRow("PRELU", _int8(1), (D, D)),
+            OpRow("HARD_SWISH", _int8(1)),
+            OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128))),
+            OpRow("TANH", _int8(2, fixed=(1 / 128, 0))),
+            OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
+            OpRow("MEAN", _int8(2), (D, P)),
+            OpRow("AVERAGE_POOL_2D", _int8(2), scales=Scales.INHERIT),
+            OpRow("MAX_POOL_2D", _int8(2), scales=Scales.INHERIT),
+            OpRow("RESIZE_BILINEAR", _int8(conditions.resize_version), (D, P), scales=Scales.INHERIT),
+            OpRow("CONCATENATION", _int8(2), scales=Scales.JOIN, moves_data=True),
+            OpRow("MAXIMUM", _int8(2), (D, D), scales=Scales.JOIN),
+            OpRow("MINIMUM", _int8(2), (D, D), scales=Scales.JOIN),
+            _moves("RESIZE_NEAREST_NEIGHBOR", conditions.resize_version),
+            _moves("RESHAPE", 1),
+            _moves("TRANSPOSE", 2),
+            _moves("PAD", 2),
+            _moves("SLICE", 2),
+            _moves("STRIDED_SLICE", 2),
+            _moves("GATHER", 2),
+            _moves("SPLIT", 2, P, D),
+            _moves("SQUEEZE", 1),
+            _moves("EXPAND_DIMS", 1),
+            _moves("DEPTH_TO_SPACE", 2),
+            _moves("SPACE_TO_DEPTH", 2),
+        )
+    }
+)
+
+
+def has_kernel(op_name: str, precision: str) -> bool:
+    """Whether an operator of that TFLite name can run in a precision other than by its own special conditions; everything runs in float32."""
+    return precision == "float32" or (op_name in OPS and precision in OPS[op_name].kernels)

@@ -1,0 +1,79 @@
+"""Float TFLite file and ranges in, quantized TFLite file out."""
+
+import logging
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from bridge.errors import InputError, UsageError
+from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.quantize.plan import make_plan
+from bridge.quantize.precisions import find_precision
+from bridge.quantize.writer import Writer
+from bridge.tflite import model as tflite
+from bridge.types import OpOutcome, QuantizedModel, Ranges
+
+logger = logging.getLogger(__name__)
+
+EDGE_TYPES = ("float32", "int8", "uint8")
+
+
+def quantize(
+    float_model: Path,
+    output: Path,
+    *,
+    ranges: Ranges,
+    op_precisions: Sequence[str],
+    precision: str = "static_wi8_ai8",
+    input_dtype: str = "float32",
+    output_dtype: str = "float32",
+) -> QuantizedModel:
+    """Writes a quantized TFLite file with float islands; the same arguments give the same bytes in every process.
+
+    An operator that cannot run in the precision asked for stays float32 and its outcome says why. Operators that only move data take the
+    type of what they carry.
+
+    Args:
+        float_model: TFLite file whose activations and weights are float32.
+        output: file to write, whole or not at all.
+        ranges: calibrated range of every float activation of `float_model`, by tensor name.
+        op_precisions: precision wanted for each operator of its main graph, in order.
+        precision: precision of the file as a whole; a label of the result.
+        input_dtype: `float32`, `int8` or `uint8`: type of the model inputs that are float now.
+        output_dtype: likewise for outputs.
+
+    Raises:
+        InputError: the file is unreadable, its tensors are not told apart by name, or the ranges are not its own.
+        UsageError: an unknown precision or dtype, or not one precision per operator.
+    """
+    for name in (precision, *op_precisions):
+        find_precision(name)
+    for option, dtype in (("input_dtype", input_dtype), ("output_dtype", output_dtype)):
+        if dtype not in EDGE_TYPES:
+            raise UsageError(f"{option} cannot be that. Received: {dtype!r}.", hint=f"Choose one of: {', '.join(EDGE_TYPES)}.")
+    graph = read_graph(tflite.read(float_model), where=str(float_model))
+    _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
+    plan = make_plan(graph, op_precisions, ranges.tensors, input_type=input_dtype.upper(), output_type=output_dtype.upper())
+    positions = Writer(graph, plan).write()
+    digest = tflite.write_bytes(output, tflite.serialize(graph.model))
+    outcomes = tuple(
+        OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
+        for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
+    )
+    logger.info("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
+    return QuantizedModel(output, digest, precision, outcomes)
+
+
+def _check(graph: FloatGraph, path: Path, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:
+    if len(op_precisions) != len(graph.ops):
+        raise UsageError(f"{path}: one precision per operator is needed: {len(graph.ops)}. Received: {len(op_precisions)}.")
+    digest = sha256(path.read_bytes()).hexdigest()
+    if ranges.model_sha256 not in ("", digest):
+        raise InputError(
+            f"{path}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {digest[:12]}.",
+            hint="Calibrate again with this model.",
+        )
+    for integer, tensors in zip(integer_edges, (graph.inputs, graph.outputs), strict=True):
+        for tensor in (graph.tensors[index] for index in tensors) if integer else ():
+            if tensor.type == "FLOAT32" and tensor.name not in ranges.tensors:
+                raise InputError(f"{path}: no calibrated range for {tensor.name!r}, which is to become an integer model input or output.")
