@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import onnx
     import onnx_ir as ir
 
 Severity = Literal["info", "warning", "error"]
@@ -33,6 +34,25 @@ class Diagnostic:
     message: str
     hint: str = ""
     node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceModel:
+    """What a frontend hands to `graph.normalize`: the user's model as ONNX in memory.
+
+    Attributes:
+        proto: the model with its external data inside, legal enough for onnxruntime; nobody writes to it.
+        digest: sha256 of the user's file (external data included).
+        path: where it came from, None for a live object.
+        framework: `onnx`, `torch`, `keras` or `tensorflow`.
+        diagnostics: what loading had to repair.
+    """
+
+    proto: "onnx.ModelProto"
+    digest: str
+    path: Path | None = None
+    framework: str = "onnx"
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +317,7 @@ class LayerResult:
         rmse_over_scale: own error over the output's scale; 0.29 is ideal rounding.
         cosine: inherited.
         max_abs: inherited, in real units.
+        metrics: further measurements as (name, value), inherited unless the name says otherwise.
     """
 
     node: str
@@ -312,6 +333,7 @@ class LayerResult:
     rmse_over_scale: float | None = None
     cosine: float | None = None
     max_abs: float | None = None
+    metrics: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

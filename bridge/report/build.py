@@ -1,0 +1,239 @@
+"""Assembles the report from what each stage returned; everything that formats show is computed here, not in them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge.report import gates as gate_language
+from bridge.report.islands import islands
+from bridge.report.node_rows import coverage, node_rows
+from bridge.report.ranking import worst_layers
+from bridge.report.schema import (
+    Calibration,
+    Cost,
+    Diagnostic,
+    Divergence,
+    Evaluation,
+    Histogram,
+    Input,
+    Layer,
+    Metric,
+    Model,
+    NearMiss,
+    Output,
+    Report,
+    Rule,
+    Scalar,
+    Summary,
+)
+from bridge.types import (
+    ConvertedModel,
+    Decision,
+    Graph,
+    InputBinding,
+    LayerResult,
+    OutputResult,
+    QuantizedModel,
+    Ranges,
+    RuleOutcome,
+    SourceNode,
+    TensorMap,
+    TensorPair,
+    TensorSpec,
+)
+from bridge.types import Diagnostic as StageDiagnostic
+
+NOT_COMPARED = "nothing was compared in this run"
+FLOAT = "float32"
+LAYOUTS = MappingProxyType({(0, 2, 1): "NWC", (0, 2, 3, 1): "NHWC", (0, 2, 3, 4, 1): "NDHWC"})  # permutation from channels-first
+
+
+def build(  # noqa: PLR0913  # one argument per stage value
+    *,
+    path: Path | str,
+    framework: str,
+    graph: Graph,
+    decisions: Mapping[str, Decision],
+    outcomes: Sequence[RuleOutcome],
+    converted: ConvertedModel,
+    artifacts: Mapping[str, Path],
+    output_dir: Path,
+    versions: Mapping[str, str],
+    quantized: QuantizedModel | None = None,
+    ranges: Ranges | None = None,
+    layers: Sequence[LayerResult] = (),
+    outputs: Sequence[OutputResult] = (),
+    evaluation: Evaluation | None = None,
+    cost: Cost | None = None,
+    divergence: Divergence | None = None,
+    histograms: Sequence[Histogram] = (),
+    metrics: Sequence[Metric] = (),
+    diagnostics: Sequence[StageDiagnostic] = (),
+    gates: Sequence[str] = (),
+    timing_s: Mapping[str, float] = MappingProxyType({}),
+    peak_rss_mb: float | None = None,
+    options: Mapping[str, Scalar | tuple[Scalar, ...]] = MappingProxyType({}),
+    input_dtype: str = FLOAT,
+) -> Report:
+    """The report of one run.
+
+    Args:
+        path: the source as the user gave it.
+        framework: what the source is: `onnx`, `torch`, `keras`, ...
+        graph: the normalised model.
+        decisions: by `NodeFacts.name`.
+        outcomes: what each rule did, in rule order.
+        converted: the float file.
+        artifacts: name -> written file (`float32`, the precision, `report`, ...); stored relative to `output_dir`.
+        output_dir: the folder of `report.json`.
+        versions: tool -> version.
+        quantized: None when nothing was quantized; then `tflite_ops` and `precision` of the nodes stay empty. A float-only run that wants them
+            passes the float file with every op float32.
+        ranges: None when the precision needs none.
+        layers: in any order; tensors of the user's file that are missing get a row with the tensor map's reason.
+        outputs: empty when nothing was compared.
+        evaluation: the data of the comparison.
+        cost: figures of both files.
+        divergence: the first layer that passes a threshold.
+        histograms: values of the worst layers.
+        metrics: what the names in `LayerResult.metrics` mean.
+        diagnostics: findings of the stages after `normalize`; those of `graph` and `ranges` are taken from there.
+        gates: expressions as in `bridge.report.gates`.
+        timing_s: stage -> seconds, in the order they ran.
+        peak_rss_mb: largest resident memory of the process, in MB.
+        options: what the user chose.
+        input_dtype: dtype of the float inputs of the quantized file.
+
+    Raises:
+        UsageError: a gate expression cannot be read.
+    """
+    nodes = node_rows(graph, decisions, converted.tensor_map, quantized.ops if quantized else ())
+    by_name = {node.name: node for node in nodes}
+    rows = _layer_rows(graph.source_nodes, converted.tensor_map, layers)
+    precision = quantized.precision if quantized else FLOAT
+    advice = tuple(_diagnostic(finding) for finding in (ranges.warnings if ranges else ()))
+    findings = tuple(_diagnostic(finding) for finding in (*graph.diagnostics, *diagnostics))
+    evaluation = evaluation or Evaluation()
+    report = Report(
+        model=Model(path=str(path), sha256=graph.digest, framework=framework, nodes=len(graph.source_nodes)),
+        versions=dict(versions),
+        precision=precision,
+        artifacts={name: _relative(file, output_dir) for name, file in artifacts.items()},
+        digests={FLOAT: converted.sha256} | ({precision: quantized.sha256} if quantized else {}),
+        options=dict(options),
+        summary=Summary(
+            precisions=_by_count(node.precision or "none" for node in nodes),
+            worst=worst_layers(rows, by_name, evaluation.samples),
+            warnings=sum(finding.severity != "info" for finding in (*findings, *advice)),
+            deployable=ranges is None or ranges.source != "synthetic",
+        ),
+        cost=cost or Cost(),
+        coverage=coverage(graph.source_nodes, rows),
+        calibration=Calibration(samples=ranges.samples, source=ranges.source, warnings=advice) if ranges else Calibration(),
+        evaluation=evaluation,
+        divergence=divergence,
+        inputs=_inputs(graph.inputs, converted.tensor_map.inputs, input_dtype),
+        outputs=_outputs(graph.outputs, converted.tensor_map.outputs, outputs),
+        rules=_rules(outcomes, decisions.values()),
+        islands=islands(graph.nodes, by_name, precision) if quantized else (),
+        diagnostics=findings,
+        timing_s=dict(timing_s),
+        peak_rss_mb=peak_rss_mb,
+        metrics=tuple(metrics),
+        histograms=tuple(histograms),
+        nodes=nodes,
+        layers=rows,
+    )
+    return report.model_copy(update={"verdict": gate_language.evaluate(report, gates)})
+
+
+def _by_count(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+
+
+def _diagnostic(finding: StageDiagnostic) -> Diagnostic:
+    return Diagnostic(**asdict(finding))
+
+
+def _inputs(specs: Sequence[TensorSpec], bindings: Sequence[InputBinding], input_dtype: str) -> tuple[Input, ...]:
+    dtypes = {spec.name: spec.dtype for spec in specs}
+    return tuple(
+        Input(
+            name=binding.onnx_name,
+            shape=binding.onnx_shape,
+            dtype=dtypes[binding.onnx_name],
+            tflite_name=binding.tflite_name,
+            tflite_shape=tuple(binding.onnx_shape[axis] for axis in binding.permutation),
+            tflite_dtype=input_dtype if binding.dtype == FLOAT else binding.dtype,
+            layout=_layout(binding.permutation),
+            permutation=binding.permutation,
+        )
+        for binding in bindings
+    )
+
+
+def _layout(permutation: tuple[int, ...]) -> str:
+    if permutation == tuple(range(len(permutation))):
+        return "as in the source model"
+    return LAYOUTS.get(permutation, f"source axes in the order {permutation}")
+
+
+def _outputs(specs: Sequence[TensorSpec], pairs: Sequence[TensorPair], results: Sequence[OutputResult]) -> tuple[Output, ...]:
+    pair_of = {pair.tensor: pair for pair in pairs}
+    measured = {result.name: asdict(result) for result in results}
+    rows = []
+    for spec in specs:
+        pair = pair_of.get(spec.name)
+        place = {"tflite_tensor": pair.tflite_tensor, "shape": pair.onnx_shape, "permutation": pair.permutation} if pair else {}
+        rows.append(Output.model_validate({"name": spec.name} | measured.get(spec.name, {}) | place))
+    return tuple(rows)
+
+
+def _rules(outcomes: Sequence[RuleOutcome], decisions: Iterable[Decision]) -> tuple[Rule, ...]:
+    deciding: dict[tuple[str | None, str | None, int | None], list[str]] = defaultdict(list)
+    for decision in decisions:
+        deciding[decision.rule, decision.file, decision.line].append(decision.node)
+    return tuple(
+        Rule(
+            id=outcome.id,
+            file=outcome.file,
+            line=outcome.line,
+            reason=outcome.reason,
+            precision=outcome.precision,
+            matched=outcome.matched,
+            deciding=tuple(deciding[outcome.id, outcome.file, outcome.line]),
+            near_misses=tuple(NearMiss(node=miss.node, condition=miss.condition) for miss in outcome.near_misses),
+        )
+        for outcome in outcomes
+    )
+
+
+def _layer_rows(nodes: Sequence[SourceNode], tensor_map: TensorMap, results: Sequence[LayerResult]) -> tuple[Layer, ...]:
+    """One row per tensor that a node of the user's file writes, in its order, measured or not."""
+    measured = {result.tensor: result for result in results}
+    pairs = {pair.tensor: pair for pair in tensor_map.pairs}
+    return tuple(_layer(node, tensor, measured.get(tensor), pairs.get(tensor)) for node in nodes for tensor in node.outputs if tensor)
+
+
+def _layer(node: SourceNode, tensor: str, result: LayerResult | None, pair: TensorPair | None) -> Layer:
+    if result is not None:
+        return Layer.model_validate(asdict(result) | {"node": node.name, "metrics": dict(result.metrics)})
+    if pair is not None:
+        reason = pair.reason or NOT_COMPARED
+        return Layer(
+            node=node.name,
+            tensor=tensor,
+            tflite_tensor=pair.tflite_tensor,
+            permutation=pair.permutation,
+            evidence=pair.evidence,
+            status=pair.status,
+            reason=reason,
+        )
+    status = "missing" if node.status == "kept" else node.status
+    return Layer(node=node.name, tensor=tensor, status=status, reason=node.reason or "the tensor map has no row for it")

@@ -1,0 +1,74 @@
+"""The `nodes` block: what every node of the user's file runs in, in the file that was written, and why; and how many tensors are accounted for."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from bridge.report.schema import Coverage, Layer, Node
+from bridge.types import Decision, Graph, OpOutcome, SourceNode, TensorMap
+
+EXPLAINED = frozenset({"fused", "folded", "constant", "dead"})
+NO_OP = "no operator of the TFLite file belongs to it"
+
+
+def node_rows(graph: Graph, decisions: Mapping[str, Decision], tensor_map: TensorMap, ops: Sequence[OpOutcome]) -> tuple[Node, ...]:
+    """One row per node of the user's file, in its order; a fused node shows the precision of the node that stands for it."""
+    owned: dict[str, list[OpOutcome]] = defaultdict(list)
+    for op in ops:
+        owned[tensor_map.owners[op.index]].append(op)
+    return tuple(_row(node, decisions.get(node.into or node.name), _ops_of(node, owned, tensor_map)) for node in graph.source_nodes)
+
+
+def coverage(source_nodes: Sequence[SourceNode], layers: Sequence[Layer]) -> Coverage:
+    """Nodes with a proved tensor, and nodes without one but with a reason for each of their tensors."""
+    by_node: dict[str, list[Layer]] = defaultdict(list)
+    for layer in layers:
+        by_node[layer.node].append(layer)
+    kinds = Counter(_kind(by_node[node.name]) for node in source_nodes)
+    return Coverage(nodes=len(source_nodes), mapped=kinds["mapped"], explained=kinds["explained"])
+
+
+def _kind(layers: Sequence[Layer]) -> str:
+    if any(layer.status == "mapped" for layer in layers):
+        return "mapped"
+    return "explained" if layers and all(layer.status in EXPLAINED and layer.reason for layer in layers) else "unexplained"
+
+
+def _ops_of(node: SourceNode, owned: Mapping[str, Sequence[OpOutcome]], tensor_map: TensorMap) -> Sequence[OpOutcome]:
+    stands_for = node.name if node.status == "kept" else node.into
+    if stands_for is None:
+        return ()
+    own = owned.get(stands_for, ())
+    return own or [op for owner in tensor_map.absorbed.get(stands_for, ()) for op in owned.get(owner, ())]
+
+
+def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) -> Node:
+    precision = _precision(ops)
+    return Node(
+        name=node.name,
+        op_type=node.op_type,
+        domain=node.domain,
+        scope=node.scope,
+        precision=precision,
+        requested=decision.precision if decision else None,
+        rule=decision.rule if decision else None,
+        overridden=decision.overridden if decision else (),
+        reason=_reason(decision, ops) if precision else node.reason or NO_OP,
+        status=node.status,
+        into=node.into if node.status != "kept" else None,
+        status_reason=node.reason,
+        tflite_ops=tuple(op.op for op in ops),
+        tflite_precisions=tuple(op.precision for op in ops),
+    )
+
+
+def _precision(ops: Sequence[OpOutcome]) -> str | None:
+    """What the ops that are still in the quantized file run in; what they were meant to run in when none is left."""
+    present = [op for op in ops if op.quantized_index is not None] or ops
+    found = {op.precision for op in present}
+    return None if not found else found.pop() if len(found) == 1 else "mixed"
+
+
+def _reason(decision: Decision | None, ops: Sequence[OpOutcome]) -> str:
+    """The quantizer's reasons where it could not do as asked, else the rule's."""
+    refusals = dict.fromkeys(op.reason for op in ops if op.reason)
+    return "; ".join(refusals) or (decision.reason if decision else "")

@@ -1,0 +1,65 @@
+"""The layers that lose most by themselves, where their error comes from, and the rule that would leave each of them float."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from bridge.report.schema import Layer, Node, WorstLayer
+
+SHOWN = 3
+IDEAL_ROUNDING = 0.29  # 1 / sqrt(12): uniform rounding error in units of the scale
+SUSPECT = 0.7  # TensorFlow's quantization debugger calls a layer suspect from here on
+
+# First row whose bound holds says where the error comes from.
+CAUSES = (
+    (0.4, "The output is rounded as well as its scale allows: its range is far wider than most of its values. Clip the range or leave it float."),
+    (SUSPECT, "Somewhat more than the rounding of its output: look at the ranges of its inputs."),
+    (math.inf, "Far more than the rounding of its output: its inputs or weights do not fit one scale. Leave it float."),
+)
+UNKNOWN_CAUSE = "Leave it float, or look at the ranges of its inputs."
+GLOB_SIGNS = frozenset("*?[]\\{}")
+
+
+def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], samples: int) -> tuple[WorstLayer, ...]:
+    """Up to three layers with the lowest own SQNR, worst first; NaN is worse than any number, infinite ones are left out."""
+    measured = [(layer.own_sqnr_db, layer) for layer in layers if layer.own_sqnr_db is not None and layer.own_sqnr_db != math.inf]
+    ranked = sorted(measured, key=lambda item: -math.inf if math.isnan(item[0]) else item[0])  # stable: file order among equals
+    return tuple(_worst(own, layer, nodes[layer.node], samples) for own, layer in ranked[:SHOWN])
+
+
+def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstLayer:
+    return WorstLayer(
+        node=layer.node,
+        tensor=layer.tensor,
+        op_type=node.op_type,
+        precision=node.precision,
+        own_sqnr_db=own_sqnr_db,
+        inherited_sqnr_db=layer.inherited_sqnr_db,
+        rmse_over_scale=layer.rmse_over_scale,
+        reason=node.reason,
+        hint=cause(layer.rmse_over_scale),
+        rule=rule_text(node.into or node.name, own_sqnr_db, samples),
+    )
+
+
+def cause(rmse_over_scale: float | None) -> str:
+    """Where a layer's own error comes from, judged by its size in units of the output's scale."""
+    if rmse_over_scale is None or math.isnan(rmse_over_scale):
+        return UNKNOWN_CAUSE
+    return next(text for bound, text in CAUSES if rmse_over_scale <= bound)
+
+
+def rule_text(node: str, own_sqnr_db: float, samples: int) -> str:
+    """A TOML entry for a rule file that leaves the node float; empty when its name cannot stand in a glob."""
+    if GLOB_SIGNS & set(node) or not node.isprintable():
+        return ""
+    quoted = json.dumps(node, ensure_ascii=False)
+    return "\n".join(
+        (
+            "[[rules]]",
+            f"id = {json.dumps('float-' + node.strip('/').replace('/', '-'), ensure_ascii=False)}",
+            f'reason = "Own SQNR {own_sqnr_db:.1f} dB over {samples} samples."',
+            f'match = [{{ kind = "name", glob = {quoted} }}]',
+            'precision = "float32"',
+        )
+    )

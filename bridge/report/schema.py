@@ -1,0 +1,361 @@
+"""The report: what `report.json` holds, as pydantic models.
+
+Within one `schema_version` keys are only added, so readers ignore those they do not know; removing a key or changing its meaning raises the version.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+
+from bridge.errors import InputError
+from bridge.types import Evidence, PairStatus, Severity, SourceStatus
+
+SCHEMA_VERSION: Literal[1] = 1
+NON_FINITE = ("inf", "-inf", "nan")  # how JSON, which has no such numbers, spells them here
+
+
+def _read_real(value: object) -> object:
+    if isinstance(value, str) and value not in NON_FINITE:
+        raise ValueError(f"a number, or one of {', '.join(NON_FINITE)}")
+    return value
+
+
+def _write_real(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+Real = Annotated[
+    float,
+    BeforeValidator(_read_real),
+    PlainSerializer(_write_real, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}),
+]
+type Scalar = bool | int | Real | str | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Model(_Part):
+    """The user's model. `path` as given, `sha256` over the file and its external data, `nodes` in the file the user gave."""
+
+    path: str
+    sha256: str
+    framework: str
+    nodes: int
+
+
+class Input(_Part):
+    """How to feed the TFLite file: `value.reshape(shape).transpose(permutation)`, cast to `tflite_dtype`.
+
+    `layout` says in words what `permutation` means (`NHWC`, `as in the source model`).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    tflite_name: str
+    tflite_shape: tuple[int, ...]
+    tflite_dtype: str
+    layout: str
+    permutation: tuple[int, ...]
+
+
+class Output(_Part):
+    """Errors of one model output over the evaluation samples; None where nothing was measured.
+
+    `tflite_value.transpose(permutation).reshape(shape)` has the source model's layout.
+    """
+
+    name: str
+    sqnr_db: Real | None = None
+    cosine: Real | None = None
+    max_abs: Real | None = None
+    conversion_sqnr_db: Real | None = None
+    top1_agreement: Real | None = None
+    top1_float: Real | None = None
+    top1_quantized: Real | None = None
+    tflite_tensor: str | None = None
+    shape: tuple[int, ...] = ()
+    permutation: tuple[int, ...] = ()
+
+
+class NearMiss(_Part):
+    """A node for which one condition of the rule did not hold."""
+
+    node: str
+    condition: str
+
+
+class Rule(_Part):
+    """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it."""
+
+    id: str
+    file: str
+    line: int
+    reason: str = ""
+    precision: str = ""
+    matched: tuple[str, ...] = ()
+    deciding: tuple[str, ...] = ()
+    near_misses: tuple[NearMiss, ...] = ()
+
+
+class Node(_Part):
+    """One node of the user's file.
+
+    Attributes:
+        precision: what its TFLite ops run in, in the file that was written; `mixed` when they differ; None when it has no op there.
+        requested: what rules or the default asked for.
+        rule: id of the rule that asked for it.
+        reason: why it has this precision (the rule's reason, a missing kernel), or why it has none.
+        status: what became of the node while normalising; `into` is the node that stands for it and `status_reason` why it is not `kept`.
+        tflite_ops: operator names of the float file, in its order; `tflite_precisions` goes with it.
+    """
+
+    name: str
+    op_type: str
+    domain: str = ""
+    scope: str = ""
+    precision: str | None = None
+    requested: str | None = None
+    rule: str | None = None
+    overridden: tuple[str, ...] = ()
+    reason: str = ""
+    status: SourceStatus = "kept"
+    into: str | None = None
+    status_reason: str = ""
+    tflite_ops: tuple[str, ...] = ()
+    tflite_precisions: tuple[str, ...] = ()
+
+
+class Layer(_Part):
+    """Errors of one tensor over the evaluation samples; None = not measured, `reason` says why.
+
+    `conversion` is onnxruntime against float TFLite, `inherited` onnxruntime against the quantized TFLite end to end, `own` the node's quantized
+    ops alone. `metrics` holds further measurements by the names in the report's `metrics`.
+    """
+
+    node: str
+    tensor: str
+    tflite_tensor: str | None = None
+    permutation: tuple[int, ...] = ()
+    evidence: Evidence = "none"
+    status: PairStatus
+    reason: str = ""
+    conversion_sqnr_db: Real | None = None
+    inherited_sqnr_db: Real | None = None
+    own_sqnr_db: Real | None = None
+    rmse_over_scale: Real | None = None
+    cosine: Real | None = None
+    max_abs: Real | None = None
+    metrics: Mapping[str, Real] = Field(default_factory=dict)
+
+
+class Metric(_Part):
+    """A further measurement per layer: its key in `layers[].metrics`, unit (`""` for none) and which direction is good."""
+
+    name: str
+    unit: str = ""
+    better: Literal["higher", "lower"] = "higher"
+
+
+class Island(_Part):
+    """A connected group of nodes that are not int8 inside a quantized model. `nodes` in topological order, `rules` and `reasons` of those nodes."""
+
+    precision: str
+    nodes: tuple[str, ...]
+    rules: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class WorstLayer(_Part):
+    """One of the layers that lose most by themselves; `hint` says where the error comes from, `rule` is a rule file entry that leaves it float."""
+
+    node: str
+    tensor: str
+    op_type: str
+    precision: str | None
+    own_sqnr_db: Real
+    inherited_sqnr_db: Real | None
+    rmse_over_scale: Real | None
+    reason: str = ""
+    hint: str = ""
+    rule: str = ""
+
+
+class Divergence(_Part):
+    """The earliest layer whose conversion or own error passes the threshold."""
+
+    node: str
+    tensor: str
+    error: Literal["conversion", "own"]
+    sqnr_db: Real
+    threshold_db: Real
+
+
+class Histogram(_Part):
+    """Values of one tensor: counts per bin of equal width between `minimum` and `maximum`, reference beside candidate."""
+
+    tensor: str
+    minimum: Real
+    maximum: Real
+    reference: tuple[int, ...]
+    candidate: tuple[int, ...]
+
+
+class Coverage(_Part):
+    """Nodes of the user's file, split without overlap.
+
+    `mapped` have an output proved equal in both runtimes, `explained` have none but a reason (fused, folded, constant, dead), the rest is unexplained.
+    """
+
+    nodes: int
+    mapped: int
+    explained: int
+
+
+class Cost(_Part):
+    """What runs and how long, float beside quantized: ops in the quantized file, milliseconds per run, bytes of the files; None = not measured.
+
+    `float_mac_share` is 0 .. 1.
+    """
+
+    float_ms: Real | None = None
+    quantized_ms: Real | None = None
+    quantize_ops: int | None = None
+    dequantize_ops: int | None = None
+    transpose_ops: int | None = None
+    float_mac_share: Real | None = None
+    float_bytes: int | None = None
+    quantized_bytes: int | None = None
+
+
+class Diagnostic(_Part):
+    """One finding; `code` is stable, `node` the user's name of the node it is about."""
+
+    code: str
+    severity: Severity
+    node: str | None = None
+    message: str
+    hint: str = ""
+
+
+class Calibration(_Part):
+    """Where the ranges come from; `source` is `none` when the precision needs no data."""
+
+    samples: int = 0
+    source: str = "none"
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+class Evaluation(_Part):
+    """The data of the comparison; `held_out` when they are a part of the calibration data, `source` is `none` when nothing was compared."""
+
+    samples: int = 0
+    source: str = "none"
+    held_out: bool = False
+    labels: bool = False
+
+
+class Gate(_Part):
+    """One gate: the worst value measured and where it stands; `reason` says why nothing was measured, and then it is not passed."""
+
+    expression: str
+    passed: bool
+    measured: Real | None = None
+    worst: str | None = None
+    reason: str = ""
+
+
+class Verdict(_Part):
+    """`passed` when every gate is; true without gates."""
+
+    passed: bool = True
+    gates: tuple[Gate, ...] = ()
+
+
+class Summary(_Part):
+    """Counts and rankings that every format shows.
+
+    Attributes:
+        precisions: precision -> number of nodes of the user's file, by count.
+        worst: up to three layers with the lowest own SQNR, worst first.
+        warnings: diagnostics of severity `warning` or `error`, calibration advice included.
+        deployable: false when the ranges come from random data.
+    """
+
+    precisions: Mapping[str, int] = Field(default_factory=dict)
+    worst: tuple[WorstLayer, ...] = ()
+    warnings: int = 0
+    deployable: bool = True
+
+
+class Report(_Part):
+    """One run: what was converted, how, what it lost and what it costs."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model: Model
+    versions: Mapping[str, str]
+    precision: str
+    artifacts: Mapping[str, str]
+    digests: Mapping[str, str] = Field(default_factory=dict)
+    options: Mapping[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    verdict: Verdict = Verdict()
+    summary: Summary = Summary()
+    cost: Cost = Cost()
+    coverage: Coverage
+    calibration: Calibration = Calibration()
+    evaluation: Evaluation = Evaluation()
+    divergence: Divergence | None = None
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    rules: tuple[Rule, ...]
+    islands: tuple[Island, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    timing_s: Mapping[str, Real] = Field(default_factory=dict)
+    peak_rss_mb: Real | None = None
+    metrics: tuple[Metric, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    nodes: tuple[Node, ...]
+    layers: tuple[Layer, ...]
+
+    def to_json(self) -> str:
+        """`report.json`: ASCII, one line per node, layer, ...; infinity and NaN as the strings `inf`, `-inf`, `nan`. Same report, same text."""
+        return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(value)}" for key, value in self.model_dump(mode="json").items()) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = "report.json") -> "Report":
+        """The report that `to_json` wrote; `where` names the file in errors.
+
+        Raises:
+            InputError: no JSON, another schema version, or a key that is missing or of the wrong type.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise InputError(
+                f"{where}: {place}: {first['msg']}. Received: {str(first['input'])[:80]!r}.",
+                hint=f"This version reads reports of schema_version {SCHEMA_VERSION}, as `bridge convert` writes them.",
+            ) from error
+
+
+def json_schema() -> str:
+    """The JSON schema of `report.json`, as committed beside this file."""
+    return json.dumps(Report.model_json_schema(mode="serialization"), indent=1) + "\n"
+
+
+def _lines(value: object) -> str:
+    """JSON of one top-level value; a list has one line per entry."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(_compact(entry) for entry in value) + "\n]"
+    return _compact(value)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
