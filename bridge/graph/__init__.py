@@ -1,1 +1,9 @@
-"""Normalises an ONNX model for quantization: static shapes, float32, recognised patterns, names that survive."""
+"""The graph stage: any ONNX model in, one normalised `Graph` out."""
+
+from bridge.graph.deferred_sympy import import_onnx_ir
+
+import_onnx_ir()  # before any module below imports it the slow way
+
+from bridge.graph.normalize import normalize  # noqa: E402  # see above
+
+__all__ = ["normalize"]

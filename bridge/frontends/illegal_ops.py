@@ -1,0 +1,53 @@
+"""Operators that exporters write although ONNX does not have them; each becomes a local function, so the node keeps its name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import onnx
+import onnx.parser
+
+from bridge.types import Diagnostic
+
+DOMAIN = "bridge.repair"  # the graph stage inlines functions of this domain under the name of the call
+_FUNCTIONS_SINCE_IR = 8
+
+# Operator -> body. tf2onnx 1.17 writes Erfc for the exact GELU of Keras.
+_BODIES: Mapping[str, str] = MappingProxyType(
+    {
+        "Erfc": """
+<domain: "bridge.repair", opset_import: ["" : 17]>
+Erfc (x) => (y) {
+    erf = Erf(x)
+    one = Constant<value_float = 1.0>()
+    y = Sub(one, erf)
+}""",
+    }
+)
+
+
+def replace_illegal_ops(model: onnx.ModelProto) -> tuple[Diagnostic, ...]:
+    """Changes `model` in place, before anything looks at its operators."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        if node.domain in ("", "ai.onnx") and node.op_type in _BODIES:
+            found.setdefault(node.op_type, []).append(node)
+    if not found:
+        return ()
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    for op_type, nodes in found.items():
+        function = onnx.parser.parse_function(_BODIES[op_type])
+        function.opset_import[0].version = version
+        model.functions.append(function)
+        for node in nodes:
+            node.domain = DOMAIN
+    model.opset_import.append(onnx.OperatorSetIdProto(domain=DOMAIN, version=1))
+    model.ir_version = max(model.ir_version, _FUNCTIONS_SINCE_IR)
+    return tuple(
+        Diagnostic(
+            code="illegal-operator",
+            severity="info",
+            message=f"The file uses {op_type}, an operator that ONNX does not have, {len(nodes)} times; it was replaced by its definition.",
+            node=nodes[0].name or None,
+        )
+        for op_type, nodes in found.items()
+    )

@@ -1,0 +1,89 @@
+"""Reads ONNX files that may come from strangers; never writes."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+
+from bridge.errors import InputError
+from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.types import SourceModel
+
+_EXPORT_HINT = "Give the .onnx file that the exporter wrote, whole and binary."
+
+
+def load(path: Path) -> SourceModel:
+    """The model in memory, external data included, operators that ONNX does not have replaced.
+
+    Raises:
+        InputError: the file cannot be read, is no ONNX model, or its external data lies outside its folder.
+    """
+    content = _read(path)
+    model = _parse(path, content)
+    digest = hashlib.sha256(content)
+    del content
+    _load_external_data(path, model, digest)
+    return SourceModel(proto=model, digest=digest.hexdigest(), path=path, diagnostics=replace_illegal_ops(model))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, not an ONNX file.", hint=_EXPORT_HINT)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def _parse(path: Path, content: bytes) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise InputError(f"{path}: is not an ONNX model, or it is cut off ({len(content)} bytes).", hint=_EXPORT_HINT) from error
+    if not model.ir_version or not model.opset_import or not (model.graph.node or model.graph.output):
+        raise InputError(f"{path}: is not an ONNX model: it has no graph or no opset ({len(content)} bytes).", hint=_EXPORT_HINT)
+    return model
+
+
+def _load_external_data(path: Path, model: onnx.ModelProto, digest: "hashlib._Hash") -> None:
+    """Reads external tensors; onnx itself refuses absolute paths, `..`, links and ranges outside the file."""
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+            try:
+                load_external_data_for_tensor(tensor, str(path.absolute().parent))
+            except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError) as error:
+                raise InputError(
+                    f"{path}: external data {location!r} of tensor {tensor.name!r} cannot be read: {str(error).strip()}",
+                    hint="External data must be plain files in the model's folder, as the exporter wrote them.",
+                ) from error
+            digest.update(tensor.raw_data)
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: "Iterator[onnx.NodeProto]") -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graph_tensors(graph)

@@ -1,0 +1,76 @@
+"""The read-only view of the normalised graph that rules see."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from bridge.graph import provenance
+from bridge.graph.source_nodes import scope
+from bridge.types import NodeFacts, TensorSpec
+
+# Where one node of the user's file became several, these only bring values into place for the one that computes.
+_HELPERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
+_NO_VALUE = frozenset(
+    {ir.AttributeType.TENSOR, ir.AttributeType.TENSORS, ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS, ir.AttributeType.SPARSE_TENSOR}
+)
+
+
+def main_node(nodes: Sequence[ir.Node]) -> ir.Node:
+    """Of the nodes that stand for one name, the one that computes."""
+    return next((node for node in nodes if node.op_type not in _HELPERS), nodes[0])
+
+
+def groups(model: ir.Model) -> dict[str, list[ir.Node]]:
+    """The nodes of each user's name, in topological order of their main nodes."""
+    found: dict[str, list[ir.Node]] = {}
+    for node in model.graph:
+        found.setdefault(provenance.name(node), []).append(node)
+    position = {node: index for index, node in enumerate(model.graph)}
+    return dict(sorted(found.items(), key=lambda item: position[main_node(item[1])]))
+
+
+def node_facts(model: ir.Model, tensor_names: Mapping[str, str]) -> tuple[NodeFacts, ...]:
+    """One per name; a name with several nodes shows the inputs and outputs of the whole group.
+
+    Args:
+        model: normalised.
+        tensor_names: value name -> the user's tensor name, where there is one.
+    """
+    return tuple(_facts(name, nodes, tensor_names) for name, nodes in groups(model).items())
+
+
+def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str]) -> NodeFacts:
+    main = main_node(nodes)
+    inside = {output for node in nodes for output in node.outputs}
+    # The main node's operands come first and in its order: rules know positions from the ONNX operator.
+    inputs = list(dict.fromkeys(value for node in nodes for value in node.inputs if value is not None and value not in inside))
+    outputs = [value for value in inside if value.is_graph_output() or any(user not in nodes for user in value.consumers())]
+    if len(nodes) == 1:
+        inputs = [value for value in main.inputs if value is not None]
+        outputs = [value for value in main.outputs if value.name]
+    order = {value: index for index, value in enumerate(output for node in nodes for output in node.outputs)}
+    return NodeFacts(
+        name=name,
+        op_type=main.op_type,
+        domain=main.domain,
+        pattern=next((found for node in nodes if (found := provenance.pattern(node)) is not None), None),
+        scope=scope(main),
+        origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
+        inputs=tuple(tensor_spec(value, tensor_names) for value in inputs),
+        outputs=tuple(tensor_spec(value, tensor_names) for value in sorted(outputs, key=order.__getitem__)),
+        constant_inputs=tuple(index for index, value in enumerate(inputs) if value.const_value is not None),
+        attributes=MappingProxyType({key: _plain(attribute) for key, attribute in main.attributes.items() if attribute.type not in _NO_VALUE}),
+    )
+
+
+def tensor_spec(value: ir.Value, tensor_names: Mapping[str, str]) -> TensorSpec:
+    """Name for the user, shape and NumPy dtype of a value."""
+    name = str(value.name)
+    shape = () if value.shape is None else tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+    return TensorSpec(tensor_names.get(name, name), shape, "" if value.dtype is None else value.dtype.numpy().name)
+
+
+def _plain(attribute: ir.Attr) -> object:
+    value = attribute.value
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value

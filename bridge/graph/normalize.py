@@ -1,0 +1,128 @@
+"""The order of passes that turns a user's ONNX model into the normalised graph."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from bridge.graph import facts, provenance, safe_names, source_nodes
+from bridge.graph.float_types import to_float32
+from bridge.graph.folding import fold_constants
+from bridge.graph.input_shapes import fix_input_shapes
+from bridge.graph.ledger import Ledger, Step
+from bridge.graph.linear import matmul_to_gemm
+from bridge.graph.opset import lift_opset
+from bridge.graph.supported import check_supported
+from bridge.graph.values import static_shape
+from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
+
+# Functions that a frontend wrote in place of an operator that ONNX does not have.
+REPAIR_DOMAIN = "bridge.repair"
+
+
+_COMPUTED = "computed before the model runs"
+
+
+def _recognise(model: ir.Model) -> None:
+    recognise = getattr(importlib.import_module("bridge.graph.patterns"), "recognise", None)
+    if recognise is not None:
+        recognise(model)
+
+
+def _remove_dead(model: ir.Model) -> None:
+    common.RemoveUnusedNodesPass()(model)
+
+
+STEPS: tuple[Step, ...] = (
+    Step("remove dead nodes", _remove_dead),
+    Step("opset", lift_opset),
+    Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("supported", check_supported),
+    Step("float32", to_float32),
+    Step("fold casts", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("patterns", _recognise),
+    Step("fold what patterns left", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("MatMul to Gemm", matmul_to_gemm),
+    Step("shapes", fold_constants, gone="folded", reason=_COMPUTED),
+)
+
+
+def normalize(source: SourceModel, *, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """The user's model as a graph that onnx2tf converts and rules can speak about.
+
+    Args:
+        source: from a frontend; not changed.
+        input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+
+    Raises:
+        InputError: `input_shapes` does not fit the model.
+        UnsupportedModelError: the model cannot become TFLite; names every cause.
+    """
+    model = source_nodes.read_only_copy(source.proto)
+    interface = _Interface.of(model)
+    source_nodes.name_nodes(model.graph)
+    source_nodes.inline_functions(model, own_domain=REPAIR_DOMAIN)
+    diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
+    ledger = Ledger(model, source_nodes.list_nodes(model))
+    for step in STEPS:
+        diagnostics += ledger.run(step)
+    return _graph(source, model, ledger, interface, diagnostics)
+
+
+class _Interface:
+    """Names and dtypes of inputs and outputs in the user's file."""
+
+    def __init__(self, inputs: Sequence[tuple[str, str]], outputs: Sequence[tuple[str, str]]) -> None:
+        self.inputs, self.outputs = inputs, outputs
+
+    @classmethod
+    def of(cls, model: ir.Model) -> "_Interface":
+        graph = model.graph
+        return cls(
+            [(str(value.name), _dtype(value)) for value in graph.inputs if value.name not in graph.initializers],
+            [(str(value.name), _dtype(value)) for value in graph.outputs],
+        )
+
+
+def _dtype(value: ir.Value) -> str:
+    return "" if value.dtype is None else value.dtype.numpy().name
+
+
+def _graph(source: SourceModel, model: ir.Model, ledger: Ledger, interface: _Interface, diagnostics: Sequence[Diagnostic]) -> Graph:
+    _name_nodes_by_origin(model)
+    origin = {str(node.name): provenance.name(node) for node in model.graph}
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    shapes = [static_shape(value) or () for value in (*inputs, *model.graph.outputs)]
+    values, nodes = safe_names.rename(model)
+    tensor_names = MappingProxyType({new: old for new, old in values.items() if old in ledger.user_tensors})
+    specs = [TensorSpec(name, shape, dtype) for (name, dtype), shape in zip([*interface.inputs, *interface.outputs], shapes, strict=True)]
+    return Graph(
+        model=model,
+        nodes=facts.node_facts(model, tensor_names),
+        source_nodes=ledger.sources(),
+        inputs=tuple(specs[: len(inputs)]),
+        outputs=tuple(specs[len(inputs) :]),
+        tensor_names=tensor_names,
+        node_names=MappingProxyType({new: origin[old] for new, old in nodes.items()}),
+        diagnostics=tuple(diagnostics),
+        digest=source.digest,
+    )
+
+
+def _name_nodes_by_origin(model: ir.Model) -> None:
+    """The node that computes gets the user's name, helpers beside it the name with their operator behind it."""
+    taken: set[str] = set()
+    named = facts.groups(model)
+    taken.update(named)
+    for name, nodes in named.items():
+        main = facts.main_node(nodes)
+        for node in nodes:
+            wanted = name if node is main else f"{name}.{node.op_type}"
+            candidate, count = wanted, 1
+            while node is not main and candidate in taken:
+                count += 1
+                candidate = f"{wanted}_{count}"
+            taken.add(candidate)
+            node.name = candidate

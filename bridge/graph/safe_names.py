@@ -1,0 +1,54 @@
+"""Names that onnx2tf does not rewrite."""
+
+import re
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+
+def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
+    """Unique names of letters, digits and `_` without a leading digit, unique also when case is ignored; safe ones stay.
+
+    Args:
+        names: distinct names, most important first.
+        fallback: what a name without any letter or digit becomes.
+    """
+    wanted = list(names)
+    taken: set[str] = set()
+    result: dict[str, str] = {}
+    for name in sorted(wanted, key=lambda name: _cleaned(name, fallback) != name):  # stable: those that can stay go first
+        base = _cleaned(name, fallback)
+        candidate, count = base, 1
+        while candidate.lower() in taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        taken.add(candidate.lower())
+        result[name] = candidate
+    return result
+
+
+def _cleaned(name: str, fallback: str) -> str:
+    base = re.sub(r"[^A-Za-z0-9_]+", "_", name)
+    base = base.strip("_") if base != name else base
+    return base if base and not base[0].isdigit() else f"{fallback}_{base}".rstrip("_")
+
+
+def rename(model: ir.Model) -> tuple[dict[str, str], dict[str, str]]:
+    """Renames every value and node.
+
+    Returns:
+        Tables from new names back to old ones, of values and of nodes.
+    """
+    graph = model.graph
+    values = list(dict.fromkeys([*graph.inputs, *graph.outputs, *graph.initializers.values(), *(out for node in graph for out in node.outputs)]))
+    tables = safe_names(dict.fromkeys(str(value.name) for value in values if value.name), fallback="tensor")
+    for value in values:
+        if value.name:
+            value.name = f"\0{value.name}"  # out of the way: a swap of two names must not collide in the initializer table
+    for value in values:
+        if value.name:
+            value.name = tables[value.name[1:]]
+    nodes = safe_names(dict.fromkeys(str(node.name) for node in graph), fallback="node")
+    for node in graph:
+        node.name = nodes[str(node.name)]
+    return {new: old for old, new in tables.items()}, {new: old for old, new in nodes.items()}

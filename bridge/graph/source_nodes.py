@@ -1,0 +1,114 @@
+"""Names and stamps the nodes of the user's file, and lists them."""
+
+import ast
+from collections.abc import Iterator
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from bridge.graph import provenance
+from bridge.types import SourceNode
+
+_TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def read_only_copy(proto: onnx.ModelProto) -> ir.Model:
+    """The model in onnx_ir; weights share memory with `proto`, but renaming one here does not rename it there."""
+    model = ir.from_proto(proto)
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value = _detached(value.const_value)
+    for node in model.graph.all_nodes():
+        for name, attribute in list(node.attributes.items()):
+            if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                node.attributes[name] = ir.AttrTensor(name, _detached(attribute.as_tensor()))
+    return model
+
+
+def _detached(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """onnx_ir writes a new name of a value through to the TensorProto that it wraps."""
+    if tensor.dtype == ir.DataType.STRING:
+        return ir.StringTensor(tensor.numpy(), name=tensor.name)
+    return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+
+
+def name_nodes(graph: ir.Graph, *, prefix: str = "") -> None:
+    """Gives every node a unique name and the stamp of itself: nameless ones become `<op_type>_<position>`, repeated names get the position too."""
+    taken: set[str] = set()
+    for position, node in enumerate(graph):
+        wanted = prefix + (node.name or f"{node.op_type}_{position}")
+        name = wanted
+        while name in taken:
+            name = f"{wanted}_{position}" if name == wanted else f"{name}_"
+        taken.add(name)
+        node.name = name
+        provenance.stamp(node, name)
+        for attribute in node.attributes.values():
+            if attribute.is_ref():
+                continue
+            graphs = [attribute.as_graph()] if attribute.type == ir.AttributeType.GRAPH else []
+            graphs = list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else graphs
+            for subgraph in graphs:
+                name_nodes(subgraph, prefix=f"{name}/")
+
+
+def inline_functions(model: ir.Model, *, own_domain: str) -> None:
+    """Replaces calls of local functions by their bodies; a body's node is called `<call>/<node>`.
+
+    Args:
+        model: changed in place; its nodes are named.
+        own_domain: functions of this domain stand for a single operator of the user's file, so their bodies keep the call's name.
+    """
+    if not model.functions:
+        return
+    calls = {node.name: node.domain for node in model.graph.all_nodes() if node.op_identifier() in model.functions}
+    common.InlinePass()(model)
+    for node in model.graph.all_nodes():
+        call = provenance.name(node)
+        if call in calls and calls[call] != own_domain:
+            node.name = f"{call}/{node.name}"
+            provenance.stamp(node, node.name)
+
+
+def list_nodes(model: ir.Model) -> tuple[SourceNode, ...]:
+    """Every node of the file in its order, as if it were kept; a node inside a branch or loop body too."""
+    return tuple(
+        SourceNode(
+            name=provenance.name(node),
+            op_type=node.op_type,
+            domain=node.domain,
+            scope=scope(node),
+            outputs=tuple(output.name or "" for output in node.outputs),
+            status="kept",
+            into=provenance.name(node),
+        )
+        for node in model.graph.all_nodes()
+    )
+
+
+def scope(node: ir.Node) -> str:
+    """Module path such as `encoder/layer.3/attention`, empty when the file does not tell.
+
+    torch's dynamo exporter writes the path of every enclosing module, `['', 'encoder', 'encoder.layer.3', <node>]`; other exporters
+    put a path into the node's name, `/encoder/layer.3/MatMul`.
+    """
+    recorded = node.metadata_props.get(_TORCH_SCOPES)
+    if recorded:
+        return "/".join(_relative_parts(recorded))
+    return provenance.name(node).strip("/").rpartition("/")[0]
+
+
+def _relative_parts(recorded: str) -> Iterator[str]:
+    try:
+        scopes = ast.literal_eval(recorded)
+    except (SyntaxError, ValueError):
+        return
+    parent = ""
+    for path in [str(scope) for scope in scopes][:-1]:
+        if path.startswith(f"{parent}.") and parent:
+            yield path[len(parent) + 1 :]
+        elif path and path != parent:
+            yield path
+        parent = path

@@ -1,0 +1,56 @@
+"""Refuses models that cannot become TFLite, with every cause at once."""
+
+from collections.abc import Iterator
+
+import onnx
+import onnx_ir as ir
+
+from bridge.errors import UnsupportedModelError
+from bridge.graph import provenance
+
+_STANDARD = ("", "ai.onnx")
+_NAMED_PER_CAUSE = 5
+
+
+def check_supported(model: ir.Model) -> None:
+    """Checks a model whose constants are folded and whose functions are inlined.
+
+    Raises:
+        UnsupportedModelError: operators outside the standard, control flow, values that are no tensors or whose shape depends on data.
+    """
+    causes: dict[str, list[str]] = {}
+    for node in model.graph:
+        for cause in _causes(node, model.opset_imports.get("", 1)):
+            causes.setdefault(cause, []).append(provenance.name(node) or str(node.name))
+    if causes:
+        raise UnsupportedModelError(
+            f"The model cannot become TFLite: {'; '.join(f'{cause} at {_listed(nodes)}' for cause, nodes in causes.items())}.",
+            hint="Cut these nodes off (onnx.utils.extract_model keeps the part between two sets of tensors) or replace them by standard operators.",
+        )
+
+
+def _causes(node: ir.Node, opset: int) -> Iterator[str]:
+    """Reasons in words; a node whose operator is unknown has no further ones."""
+    if node.domain not in _STANDARD:
+        yield f"operator {node.op_type} of domain {node.domain}"
+    elif not onnx.defs.has(node.op_type, opset, ""):
+        yield f"operator {node.op_type}, which ONNX opset {opset} does not have,"
+    elif any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+        yield f"control flow ({node.op_type})"
+    elif any(output.type is not None and not isinstance(output.type, ir.TensorType) for output in node.outputs):
+        yield f"sequence or optional values ({node.op_type})"
+    elif any(output.dtype == ir.DataType.STRING for output in node.outputs):
+        yield f"strings ({node.op_type})"
+    elif _first_unknown(node):
+        yield f"a shape that is not known before the model runs ({node.op_type})"
+
+
+def _first_unknown(node: ir.Node) -> bool:
+    """Whether the node has outputs of unknown shape while all its inputs are known; what comes behind is only a consequence."""
+    known = all(value.shape is not None and value.shape.is_static() for value in node.inputs if value is not None)
+    return known and any(output.shape is None or not output.shape.is_static() for output in node.outputs if output.name)
+
+
+def _listed(nodes: list[str]) -> str:
+    more = f" and {len(nodes) - _NAMED_PER_CAUSE} more" if len(nodes) > _NAMED_PER_CAUSE else ""
+    return ", ".join(map(repr, nodes[:_NAMED_PER_CAUSE])) + more
