@@ -1,0 +1,87 @@
+"""x * (1 + erf(x / sqrt(2))) / 2 and its tanh approximation -> Gelu.
+
+Constants may be off by one part in a thousand, as rounded literals are (`1.414`); more than a few parts in 100,000 would be seen in the
+output, so such a region is marked and not fused.
+"""
+
+from collections.abc import Callable, Mapping
+from math import pi, sqrt
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from bridge.graph.patterns import matching
+from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, Terms, argument, near, plus, scaled, terms, times
+
+NAME = "gelu"
+OPSET = 20
+RECOGNISED = 1e-3
+FUSED = 3e-5  # 0.7071 and 1.4142 are 1e-5 off, a float16 constant up to 5e-4
+
+
+def recognise(model: ir.Model) -> None:
+    """Fuses or marks every GELU of the graph.
+
+    Args:
+        model: changed in place. Below opset 20, which has no Gelu, everything is only marked.
+    """
+    graph = model.graph
+    matching.mark_all((node for node in graph if matching.is_op(node, "Gelu")), NAME)
+    has_op = graph.opset_imports.get("", 0) >= OPSET
+    known = terms(graph)
+    for value, term in reversed(known.items()):  # what an earlier one is computed from stays
+        if isinstance(term, Gate) and (form := _FORMS.get(term.function)) is not None:
+            _recognise_one(graph, value, form(term), known, has_op=has_op)
+
+
+def _recognise_one(graph: ir.Graph, value: ir.Value, match: tuple[Polynomial, float, str] | None, known: Terms, *, has_op: bool) -> None:
+    if match is None:
+        return
+    of, off, approximate = match
+    nodes, source = argument(value, of, known)
+    if source is None:
+        return
+    if has_op and off <= FUSED and matching.is_closed(nodes, value):
+        matching.fuse(graph, nodes, value, ir.node("Gelu", [source], {"approximate": approximate}), NAME)
+    else:
+        matching.mark_all(nodes, NAME)
+
+
+def _tanh_argument(x: Polynomial) -> Polynomial | None:
+    square = times(x, x)
+    cube = None if square is None else times(square, x)
+    return None if cube is None else scaled(plus(x, scaled(cube, 0.044715)), sqrt(2.0 / pi))
+
+
+def _match(x: Polynomial, pairs: tuple[tuple[Polynomial, Polynomial], ...], approximate: str) -> tuple[Polynomial, float, str] | None:
+    """The argument of the GELU, the tolerance that its constants need, and the mode."""
+    if x[2] or x[3] or not x[1]:
+        return None
+    for rtol in (FUSED, RECOGNISED):
+        if all(near(left, right, rtol) for left, right in pairs):
+            return x, rtol, approximate
+    return None
+
+
+def _erf(gate: Gate) -> tuple[Polynomial, float, str] | None:
+    x = scaled(gate.p, 2.0)
+    for sign in (1.0, -1.0):  # erf is odd: 1 - erf(-x / sqrt(2)) is the same number
+        match = _match(x, ((scaled(gate.q, 2.0 * sign), x), (scaled(gate.r, sqrt(2.0) * sign), x)), "none")
+        if match is not None:
+            return match
+    return None
+
+
+def _tanh(gate: Gate) -> tuple[Polynomial, float, str] | None:
+    x = scaled(gate.p, 2.0)
+    inner = _tanh_argument(x)
+    return None if inner is None else _match(x, ((scaled(gate.q, 2.0), x), (gate.r, inner)), "tanh")
+
+
+def _sigmoid(gate: Gate) -> tuple[Polynomial, float, str] | None:
+    """`x * sigmoid(2 u)` equals `x * (1 + tanh(u)) / 2`."""
+    inner = _tanh_argument(gate.q)
+    return None if inner is None or gate.p != ZERO else _match(gate.q, ((gate.r, scaled(inner, 2.0)),), "tanh")
+
+
+_FORMS: Mapping[str, Callable[[Gate], tuple[Polynomial, float, str] | None]] = MappingProxyType({"erf": _erf, "tanh": _tanh, "sigmoid": _sigmoid})
