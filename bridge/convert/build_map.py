@@ -50,7 +50,9 @@ def build(
     absorbed = ownership.absorbed(graph.nodes, owning)
     unseen = _interiors(model, owners, matches)
     pairs = tuple(
-        _pair(node, tensor, matches.get(tensor), expected.get(tensor), names, _why_missing(node, tensor, expected, absorbed, unseen))
+        _pair(
+            node, tensor, matches.get(tensor), expected.get(tensor), names, _why_missing(graph, node, tensor, expected.get(tensor), absorbed, unseen)
+        )
         for node in graph.source_nodes
         for tensor in node.outputs
         if tensor
@@ -149,14 +151,17 @@ def _interiors(model: tflite.ModelT, owners: Sequence[str], matches: Mapping[str
 
 
 def _why_missing(
-    node: SourceNode, tensor: str, expected: Mapping[str, np.ndarray], absorbed: Mapping[str, tuple[str, ...]], interiors: Mapping[str, int]
+    graph: Graph, node: SourceNode, tensor: str, value: np.ndarray | None, absorbed: Mapping[str, tuple[str, ...]], interiors: Mapping[str, int]
 ) -> tuple[str, str]:
     """Status and reason of a tensor without a counterpart."""
     if node.status != "kept":
         return node.status, node.reason
-    if tensor not in expected:
+    if tensor not in graph.tensor_names.values():
+        whole = next(facts for facts in graph.nodes if facts.name == node.into)
+        return "fused", f"one {whole.op_type} with {', '.join(name for name in whole.origins if name != node.name)}: its own value does not exist"
+    if value is None:
         return "missing", "onnxruntime does not show its value"
-    if is_degenerate(expected[tensor]):
+    if is_degenerate(value):
         return "missing", "all its elements are equal for the probe inputs, so values prove nothing"
     behind = absorbed.get(node.name, ())
     if not behind:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bridge.types import NodeFacts
 
-# Only the order, shape or type of the values changes: the result is a copy of the input, not a layer of its own.
-MOVEMENT_OPS = frozenset({"CAST", "EXPAND_DIMS", "IDENTITY", "RESHAPE", "SQUEEZE", "TRANSPOSE"})
+# Only order, shape, type or a border of constants changes: the result holds the values of the input, it is no layer of its own.
+MOVEMENT_OPS = frozenset({"CAST", "EXPAND_DIMS", "IDENTITY", "MIRROR_PAD", "PAD", "PADV2", "RESHAPE", "SQUEEZE", "TRANSPOSE"})
 
 
 @dataclass(frozen=True, slots=True)
