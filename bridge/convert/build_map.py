@@ -39,12 +39,13 @@ def build(
     names = {index: tflite.text(main.tensors[index].name) for index in tflite.activations(model)}
     expected = _stack([reference(probe) for probe in probes])
     received = _run_all(model, names, bindings, probes, threads=threads)
-    index = ValueIndex(names, received)
+    moved = {int(tensor) for op in main.operators if tflite.op_name(model, op) in ownership.MOVEMENT_OPS for tensor in op.outputs}
+    index = ValueIndex(names, received, moved)
     safe_names = {user: safe for safe, user in graph.tensor_names.items()}
-    matches = {
-        tensor: match for tensor, value in expected.items() if (match := index.find(safe_names.get(tensor), value)) is not None
-    }  # fmt: skip
     producers = {tensor: node for node in graph.source_nodes for tensor in node.outputs}
+    moving = {tensor for tensor, node in producers.items() if node.op_type in ownership.ONNX_MOVEMENT_OPS}
+    found = {tensor: index.find(safe_names.get(tensor), value, moves=tensor in moving) for tensor, value in expected.items()}
+    matches = {tensor: match for tensor, match in found.items() if match is not None}
     owners = _owners(model, graph, matches)
     owning = frozenset(owners) - {""}
     absorbed = ownership.absorbed(graph.nodes, owning)

@@ -8,6 +8,7 @@ from bridge.types import NodeFacts
 
 # Only order, shape, type or a border of constants changes: the result holds the values of the input, it is no layer of its own.
 MOVEMENT_OPS = frozenset({"CAST", "EXPAND_DIMS", "IDENTITY", "MIRROR_PAD", "PAD", "PADV2", "RESHAPE", "SQUEEZE", "TRANSPOSE"})
+ONNX_MOVEMENT_OPS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,36 +32,43 @@ class ValueIndex:
     Args:
         names: TFLite tensor index -> its name.
         values: TFLite tensor index -> value [P, *shape], the leading axis being the probe inputs; in order of computation.
+        moved: TFLite tensors that only hold the values of another one in another order or shape.
     """
 
-    def __init__(self, names: Mapping[int, str], values: Mapping[int, np.ndarray]) -> None:
-        self._values = values
+    def __init__(self, names: Mapping[int, str], values: Mapping[int, np.ndarray], moved: Collection[int] = ()) -> None:
+        self._values, self._moved = values, moved
         self._by_name = {name: index for index, name in names.items()}
         self._keys = np.fromiter(values, np.int64, len(values))
         prints = [_fingerprint(value) for value in values.values()]
         self._sizes = np.array([size for size, _ in prints], np.int64)
         self._energies = np.array([energy for _, energy in prints], np.float64)
 
-    def find(self, name: str | None, value: np.ndarray) -> Match | None:
+    def find(self, name: str | None, value: np.ndarray, *, moves: bool = False) -> Match | None:
         """The counterpart of an ONNX tensor: the TFLite tensor of that name if the values agree, else the first computed one that agrees.
+
+        onnx2tf likes to give the name of a Conv's output to a TRANSPOSE behind the CONV_2D. What computes is meant, so a moved tensor of the
+        right name counts only if no tensor before it has the values.
 
         Args:
             name: name the tensor should have in the TFLite file; None when it has none.
             value: [P, *shape] from onnxruntime.
+            moves: the ONNX node itself only moves data.
         """
-        if name is not None and name in self._by_name and self._by_name[name] in self._values:
-            found = self._prove(self._by_name[name], value, "name")
+        named = self._by_name.get(name) if name is not None else None
+        if named not in self._values:
+            named = None
+        if named is not None and (moves or named not in self._moved):
+            found = self._prove(named, value, "name")
             if found is not None:
                 return found
+        return self._search(value) or (None if named is None else self._prove(named, value, "name"))
+
+    def _search(self, value: np.ndarray) -> Match | None:
         if is_degenerate(value):
             return None  # equal to every other constant tensor: no evidence
         size, energy = _fingerprint(value)
         close = (self._sizes == size) & (np.abs(self._energies - energy) <= FINGERPRINT_TOLERANCE * energy)
-        for index in self._keys[close]:
-            found = self._prove(int(index), value, "values")
-            if found is not None:
-                return found
-        return None
+        return next((found for index in self._keys[close] if (found := self._prove(int(index), value, "values")) is not None), None)
 
     def _prove(self, index: int, value: np.ndarray, evidence: Evidence) -> Match | None:
         other = self._values[index]

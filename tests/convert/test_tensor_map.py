@@ -27,6 +27,20 @@ def test_a_name_wins_over_an_earlier_equal_tensor() -> None:
     assert (found.tflite_tensor, found.evidence) == (1, "name")
 
 
+@pytest.mark.parametrize(("moves", "tensor"), [(False, 0), (True, 1)])
+def test_what_computes_is_meant_and_not_the_copy_that_bears_its_name(moves: bool, tensor: int) -> None:
+    values = {0: IMAGE, 1: np.ascontiguousarray(CHANNELS_FIRST)}
+    found = ValueIndex({0: "nhwc", 1: "conv"}, values, moved={1}).find("conv", CHANNELS_FIRST, moves=moves)
+    assert found is not None
+    assert found.tflite_tensor == tensor
+
+
+def test_a_copy_counts_when_nothing_before_it_has_the_values() -> None:
+    found = ValueIndex({0: "x", 1: "conv"}, {0: IMAGE + 1.0, 1: IMAGE}, moved={1}).find("conv", IMAGE)
+    assert found is not None
+    assert found.tflite_tensor == 1
+
+
 def test_the_permutation_gives_the_onnx_value() -> None:
     found = index(x=IMAGE).find("x", CHANNELS_FIRST)
     assert found is not None
