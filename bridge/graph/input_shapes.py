@@ -18,7 +18,7 @@ def fix_input_shapes(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]
     Raises:
         InputError: a name or shape that does not fit the model.
     """
-    inputs = {str(value.name): value for value in model.graph.inputs if value.name not in model.graph.initializers}
+    inputs = {str(value.name): value for value in model.graph.inputs}
     unknown = [name for name in input_shapes if name not in inputs]
     if unknown:
         raise InputError(

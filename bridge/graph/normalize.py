@@ -1,6 +1,5 @@
 """The order of passes that turns a user's ONNX model into the normalised graph."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ from bridge.graph.input_shapes import fix_input_shapes
 from bridge.graph.ledger import Ledger, Step
 from bridge.graph.linear import matmul_to_gemm
 from bridge.graph.opset import lift_opset
+from bridge.graph.patterns import recognise
 from bridge.graph.supported import check_supported
 from bridge.graph.values import static_shape
 from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
@@ -23,12 +23,6 @@ REPAIR_DOMAIN = "bridge.repair"
 
 
 _COMPUTED = "computed before the model runs"
-
-
-def _recognise(model: ir.Model) -> None:
-    recognise = getattr(importlib.import_module("bridge.graph.patterns"), "recognise", None)
-    if recognise is not None:
-        recognise(model)
 
 
 def _remove_dead(model: ir.Model) -> None:
@@ -42,7 +36,7 @@ STEPS: tuple[Step, ...] = (
     Step("supported", check_supported),
     Step("float32", to_float32),
     Step("fold casts", fold_constants, gone="folded", reason=_COMPUTED),
-    Step("patterns", _recognise),
+    Step("patterns", recognise),
     Step("fold what patterns left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("MatMul to Gemm", matmul_to_gemm),
     Step("shapes", fold_constants, gone="folded", reason=_COMPUTED),
@@ -81,7 +75,7 @@ class _Interface:
     def of(cls, model: ir.Model) -> "_Interface":
         graph = model.graph
         return cls(
-            [(str(value.name), _dtype(value)) for value in graph.inputs if value.name not in graph.initializers],
+            [(str(value.name), _dtype(value)) for value in graph.inputs],
             [(str(value.name), _dtype(value)) for value in graph.outputs],
         )
 
@@ -93,7 +87,7 @@ def _dtype(value: ir.Value) -> str:
 def _graph(source: SourceModel, model: ir.Model, ledger: Ledger, interface: _Interface, diagnostics: Sequence[Diagnostic]) -> Graph:
     _name_nodes_by_origin(model)
     origin = {str(node.name): provenance.name(node) for node in model.graph}
-    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    inputs = list(model.graph.inputs)
     shapes = [static_shape(value) or () for value in (*inputs, *model.graph.outputs)]
     values, nodes = safe_names.rename(model)
     tensor_names = MappingProxyType({new: old for new, old in values.items() if old in ledger.user_tensors})

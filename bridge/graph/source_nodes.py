@@ -16,6 +16,10 @@ _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
 def read_only_copy(proto: onnx.ModelProto) -> ir.Model:
     """The model in onnx_ir; weights share memory with `proto`, but renaming one here does not rename it there."""
     model = ir.from_proto(proto)
+    # Before IR version 4 every initializer had to be listed as an input too; as a constant it can be folded into its users.
+    actual = [value for value in model.graph.inputs if not value.is_initializer()]
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(actual)
     for graph in model.graphs():
         for value in graph.initializers.values():
             if value.const_value is not None:
