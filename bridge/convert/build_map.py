@@ -48,7 +48,8 @@ def build(
     matches = {tensor: match for tensor, match in found.items() if match is not None}
     owners = _owners(model, graph, matches)
     owning = frozenset(owners) - {""}
-    absorbed = ownership.absorbed(graph.nodes, owning)
+    own_value = {node.into for node in graph.source_nodes for tensor in node.outputs if tensor in matches}
+    absorbed = {name: by for name, by in ownership.absorbed(graph.nodes, owning).items() if name not in own_value}
     unseen = _interiors(model, owners, matches)
     pairs = tuple(
         _pair(
