@@ -42,14 +42,7 @@ def node_facts(model: ir.Model, tensor_names: Mapping[str, str]) -> tuple[NodeFa
 
 def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str]) -> NodeFacts:
     main = main_node(nodes)
-    inside = {output for node in nodes for output in node.outputs}
-    # The main node's operands come first and in its order: rules know positions from the ONNX operator.
-    inputs = list(dict.fromkeys(value for node in nodes for value in node.inputs if value is not None and value not in inside))
-    outputs = [value for value in inside if value.is_graph_output() or any(user not in nodes for user in value.consumers())]
-    if len(nodes) == 1:
-        inputs = [value for value in main.inputs if value is not None]
-        outputs = [value for value in main.outputs if value.name]
-    order = {value: index for index, value in enumerate(output for node in nodes for output in node.outputs)}
+    inputs = _operands(main, nodes)
     return NodeFacts(
         name=name,
         op_type=main.op_type,
@@ -58,10 +51,32 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         scope=scope(main),
         origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
         inputs=tuple(tensor_spec(value, tensor_names) for value in inputs),
-        outputs=tuple(tensor_spec(value, tensor_names) for value in sorted(outputs, key=order.__getitem__)),
+        outputs=tuple(tensor_spec(value, tensor_names) for value in _results(main, nodes)),
         constant_inputs=tuple(index for index, value in enumerate(inputs) if value.const_value is not None),
         attributes=MappingProxyType({key: _plain(attribute) for key, attribute in main.attributes.items() if attribute.type not in _NO_VALUE}),
     )
+
+
+def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:
+    """What the main node reads, in the order of its ONNX operator and as it was before helpers moved it, then what else the group reads."""
+    inside = {output: node for node in nodes for output in node.outputs}
+    found: list[ir.Value] = []
+    for operand in main.inputs:
+        value = operand
+        while value is not None and value in inside and inside[value] is not main:
+            value = inside[value].inputs[0]
+        if value is not None:
+            found.append(value)
+    others = (value for node in nodes for value in node.inputs if value is not None and value not in inside and value.const_value is None)
+    return [*found, *(value for value in dict.fromkeys(others) if value not in found)]
+
+
+def _results(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:
+    """What the group writes for others; all outputs of a node that is alone."""
+    members = set(nodes)
+    written = [output for node in nodes for output in node.outputs if output.name]
+    used = [value for value in written if value.is_graph_output() or any(user not in members for user in value.consumers())]
+    return written if len(nodes) == 1 else used or list(main.outputs)
 
 
 def tensor_spec(value: ir.Value, tensor_names: Mapping[str, str]) -> TensorSpec:

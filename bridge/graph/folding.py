@@ -21,7 +21,6 @@ def fold_constants(model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.RemoveUnusedNodesPass()(model)
 
 
 def _should_fold(node: ir.Node) -> bool:

@@ -1,6 +1,6 @@
 """Accounts for every node and tensor name of the user's file while passes replace nodes and values."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -48,7 +48,6 @@ class Ledger:
         self._sources = tuple(sources)
         self._user_tensors = frozenset(tensor_names(model.graph))
         self._gone: dict[str, tuple[SourceStatus, str]] = {}
-        self._fresh = 0
 
     @property
     def user_tensors(self) -> frozenset[str]:
@@ -78,11 +77,15 @@ class Ledger:
         return tuple(diagnostics or ())
 
     def _rename_impostors(self, before: _Snapshot) -> None:
-        """A new value must not carry a user's name that had vanished earlier: passes only look at the names that are there now."""
-        for value in _values(self._model.graph):
-            if value.name in self._user_tensors and value.name not in before.values:
-                self._fresh += 1
-                value.name = f"{value.name}.bridge{self._fresh}"
+        """Passes name new values after what is there, not after what the user's file had: a new value is the user's tensor only if it took its place."""
+        values = _values(self._model.graph)
+        staying = {value.name for value in values if before.values.get(value.name or "") is value}
+        taken = {value.name for value in values} | self._user_tensors
+        for value in values:
+            is_new = value.name is not None and before.values.get(value.name) is not value
+            if is_new and (value.name in staying or (value.name in self._user_tensors and value.name not in before.values)):
+                value.name = unused_name(f"{value.name}.new", taken)
+                taken.add(value.name)
 
     def sources(self) -> tuple[SourceNode, ...]:
         """The user's nodes with what became of each."""
@@ -112,6 +115,15 @@ class Ledger:
             into=target,
             reason=reason,
         )
+
+
+def unused_name(wanted: str, taken: Container[str | None]) -> str:
+    """`wanted`, or `wanted` with a number behind it."""
+    candidate, count = wanted, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{wanted}_{count}"
+    return candidate
 
 
 def tensor_names(graph: ir.Graph) -> Iterable[str]:

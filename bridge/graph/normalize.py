@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
 from bridge.graph.float_types import to_float32
 from bridge.graph.folding import fold_constants
+from bridge.graph.identities import remove_identities, remove_unused
 from bridge.graph.input_shapes import fix_input_shapes
-from bridge.graph.ledger import Ledger, Step
+from bridge.graph.ledger import Ledger, Step, unused_name
 from bridge.graph.linear import matmul_to_gemm
 from bridge.graph.opset import lift_opset
 from bridge.graph.patterns import recognise
@@ -23,23 +23,23 @@ REPAIR_DOMAIN = "bridge.repair"
 
 
 _COMPUTED = "computed before the model runs"
-
-
-def _remove_dead(model: ir.Model) -> None:
-    common.RemoveUnusedNodesPass()(model)
+_PASSED_ON = "only passed a model input or a constant on"
 
 
 STEPS: tuple[Step, ...] = (
-    Step("remove dead nodes", _remove_dead),
+    Step("remove dead nodes", remove_unused),
     Step("opset", lift_opset),
     Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("remove identities", remove_identities, gone="folded", reason=_PASSED_ON),
+    Step("remove what folding left unused", remove_unused, gone="folded", reason="only constants depended on it"),
     Step("supported", check_supported),
     Step("float32", to_float32),
     Step("fold casts", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("remove casts", remove_identities, gone="folded", reason=_PASSED_ON),
     Step("patterns", recognise),
-    Step("fold what patterns left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("MatMul to Gemm", matmul_to_gemm),
-    Step("shapes", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),
 )
 
 
@@ -107,16 +107,10 @@ def _graph(source: SourceModel, model: ir.Model, ledger: Ledger, interface: _Int
 
 def _name_nodes_by_origin(model: ir.Model) -> None:
     """The node that computes gets the user's name, helpers beside it the name with their operator behind it."""
-    taken: set[str] = set()
     named = facts.groups(model)
-    taken.update(named)
+    taken = set(named)
     for name, nodes in named.items():
         main = facts.main_node(nodes)
         for node in nodes:
-            wanted = name if node is main else f"{name}.{node.op_type}"
-            candidate, count = wanted, 1
-            while node is not main and candidate in taken:
-                count += 1
-                candidate = f"{wanted}_{count}"
-            taken.add(candidate)
-            node.name = candidate
+            node.name = name if node is main else unused_name(f"{name}.{node.op_type}", taken)
+            taken.add(node.name)

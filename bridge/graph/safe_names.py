@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+_ASIDE = "\0"
+
 
 def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
     """Unique names of letters, digits and `_` without a leading digit, unique also when case is ignored; safe ones stay.
@@ -40,15 +42,14 @@ def rename(model: ir.Model) -> tuple[dict[str, str], dict[str, str]]:
         Tables from new names back to old ones, of values and of nodes.
     """
     graph = model.graph
-    values = list(dict.fromkeys([*graph.inputs, *graph.outputs, *graph.initializers.values(), *(out for node in graph for out in node.outputs)]))
-    tables = safe_names(dict.fromkeys(str(value.name) for value in values if value.name), fallback="tensor")
-    for value in values:
-        if value.name:
-            value.name = f"\0{value.name}"  # out of the way: a swap of two names must not collide in the initializer table
-    for value in values:
-        if value.name:
-            value.name = tables[value.name[1:]]
-    nodes = safe_names(dict.fromkeys(str(node.name) for node in graph), fallback="node")
+    values = dict.fromkeys([*graph.inputs, *graph.outputs, *graph.initializers.values(), *(out for node in graph for out in node.outputs)])
+    named = [value for value in values if value.name]
+    table = safe_names((str(value.name) for value in named), fallback="tensor")
+    for value in named:
+        value.name = f"{_ASIDE}{value.name}"  # a swap of two names must not collide in the graph's table of initializers
+    for value in named:
+        value.name = table[str(value.name).removeprefix(_ASIDE)]
+    nodes = safe_names((str(node.name) for node in graph), fallback="node")
     for node in graph:
         node.name = nodes[str(node.name)]
-    return {new: old for old, new in tables.items()}, {new: old for old, new in nodes.items()}
+    return {new: old for old, new in table.items()}, {new: old for old, new in nodes.items()}
