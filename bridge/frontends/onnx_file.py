@@ -1,7 +1,6 @@
 """Reads ONNX files that may come from strangers; never writes."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -10,6 +9,7 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 
 from bridge.errors import InputError
 from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.frontends.structure import check_structure, tensors
 from bridge.types import SourceModel
 
 _EXPORT_HINT = "Give the .onnx file that the exporter wrote, whole and binary."
@@ -26,6 +26,7 @@ def load(path: Path) -> SourceModel:
     digest = hashlib.sha256(content)
     del content
     _load_external_data(path, model, digest)
+    check_structure(model, where=str(path))
     return SourceModel(proto=model, digest=digest.hexdigest(), path=path, diagnostics=replace_illegal_ops(model))
 
 
@@ -53,7 +54,7 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
 
 def _load_external_data(path: Path, model: onnx.ModelProto, digest: "hashlib._Hash") -> None:
     """Reads external tensors; onnx itself refuses absolute paths, `..`, links and ranges outside the file."""
-    for tensor in _tensors(model):
+    for tensor in tensors(model):
         if uses_external_data(tensor):
             location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
             try:
@@ -64,26 +65,3 @@ def _load_external_data(path: Path, model: onnx.ModelProto, digest: "hashlib._Ha
                     hint="External data must be plain files in the model's folder, as the exporter wrote them.",
                 ) from error
             digest.update(tensor.raw_data)
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: "Iterator[onnx.NodeProto]") -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graph_tensors(graph)

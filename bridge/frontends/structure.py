@@ -1,0 +1,115 @@
+"""What must hold in a model before anything computes with it: every tensor has its bytes, every node reads what an earlier one wrote.
+
+`onnx.checker` checks more, but it serializes the whole model (2 GB limit) and also refuses operators that can be named one by one later.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import onnx
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from bridge.errors import InputError
+
+_HALF_BYTE_TYPES = frozenset({onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1})
+_TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+_COMPLEX = frozenset({onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128})
+_HINT = "The file is damaged or its exporter is broken; onnx.checker.check_model(path) says more."
+
+
+def check_structure(model: onnx.ModelProto, *, where: str) -> None:
+    """Refuses damaged models.
+
+    Args:
+        model: external data loaded.
+        where: the file, for messages.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    known = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx") and not 1 <= entry.version <= known:
+            raise InputError(
+                f"{where}: is written for opset {entry.version}, this onnx {onnx.__version__} knows 1 to {known}.",
+                hint="Install a newer onnx, or export the model with an older opset.",
+            )
+    for tensor in tensors(model):
+        _check_tensor(tensor, where)
+    _check_graph(model.graph, frozenset(), where)
+    for function in model.functions:
+        _check_nodes(function.node, set(function.input), function.output, where)
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of the model, also in attributes, subgraphs and functions."""
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for graph in _graphs(attribute):
+                yield from _graph_tensors(graph)
+
+
+def _graphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
+    about = f"{where}: tensor {tensor.name!r}"
+    if tensor.data_type not in onnx.TensorProto.DataType.values() or tensor.data_type == onnx.TensorProto.UNDEFINED:
+        raise InputError(f"{about} has no data type that ONNX knows. Received: {tensor.data_type}.", hint=_HINT)
+    if any(size < 0 for size in tensor.dims):
+        raise InputError(f"{about} has a negative size. Received: {list(tensor.dims)}.", hint=_HINT)
+    count = math.prod(tensor.dims)
+    if tensor.HasField("raw_data") and tensor.data_type != onnx.TensorProto.STRING:
+        wanted, received, unit = _bytes(tensor.data_type, count), len(tensor.raw_data), "bytes"
+    else:
+        received, unit = max(len(getattr(tensor, field)) for field in _TYPED_FIELDS), "elements"
+        wanted = (count + 1) // 2 if tensor.data_type in _HALF_BYTE_TYPES else count * (2 if tensor.data_type in _COMPLEX else 1)
+    if wanted != received:
+        raise InputError(f"{about} of shape {list(tensor.dims)} needs {wanted} {unit}. Received: {received}.", hint=_HINT)
+
+
+def _bytes(data_type: int, count: int) -> int:
+    return (count + 1) // 2 if data_type in _HALF_BYTE_TYPES else count * int(tensor_dtype_to_np_dtype(data_type).itemsize)
+
+
+def _check_graph(graph: onnx.GraphProto, outer: frozenset[str], where: str) -> None:
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    known |= {sparse.values.name for sparse in graph.sparse_initializer}
+    _check_nodes(graph.node, known | outer, [value.name for value in graph.output], where)
+
+
+def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequence[str], where: str) -> None:
+    """Follows the nodes in order; `known` grows by what they write."""
+    known = known | {""}
+    for position, node in enumerate(nodes):
+        about = f"{where}: node {node.name or f'{node.op_type}_{position}'!r}"
+        missing = next((name for name in node.input if name not in known), None)
+        if missing is not None:
+            raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT)
+        for attribute in node.attribute:
+            for graph in _graphs(attribute):
+                _check_graph(graph, frozenset(known), where)
+        twice = next((name for name in node.output if name and name in known), None)
+        if twice is not None:
+            raise InputError(f"{about} writes {twice!r}, which exists already.", hint=_HINT)
+        known |= set(node.output)
+    absent = next((name for name in outputs if name not in known), None)
+    if absent is not None:
+        raise InputError(f"{where}: nothing writes the output {absent!r}.", hint=_HINT)
