@@ -132,14 +132,16 @@ class Placement:
             tensor = self.graph.tensors[index]
             if tensor.type != "FLOAT32":
                 return f"works on {tensor.type.lower()} data"
-            if PRECISIONS[precision].needs_ranges and not tensor.constant and (problem := self._range_problem(tensor.name)):
+            if PRECISIONS[precision].needs_ranges and not tensor.constant and (problem := range_problem(self.ranges, tensor.name)):
                 return problem
         return row.kernels[precision].condition(self.graph, op)
 
-    def _range_problem(self, name: str) -> str:
-        span = self.ranges.get(name)
-        if span is None:
-            return f"no calibrated range for {name!r}"
-        if not (math.isfinite(span.minimum) and math.isfinite(span.maximum)) or span.minimum > span.maximum:
-            return f"the calibrated range of {name!r} is not usable: {span.minimum} .. {span.maximum}"
-        return ""
+
+def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:
+    """Why a tensor's range cannot give a scale, '' if it can."""
+    span = ranges.get(name)
+    if span is None:
+        return f"no calibrated range for {name!r}"
+    if not (math.isfinite(span.minimum) and math.isfinite(span.maximum)) or span.minimum > span.maximum:
+        return f"the calibrated range of {name!r} is {span.minimum} .. {span.maximum}"
+    return ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge.errors import InputError, UsageError
 from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
 from bridge.quantize.precisions import find_precision
 from bridge.quantize.writer import Writer
@@ -75,5 +76,5 @@ def _check(graph: FloatGraph, path: Path, ranges: Ranges, op_precisions: Sequenc
         )
     for integer, tensors in zip(integer_edges, (graph.inputs, graph.outputs), strict=True):
         for tensor in (graph.tensors[index] for index in tensors) if integer else ():
-            if tensor.type == "FLOAT32" and tensor.name not in ranges.tensors:
-                raise InputError(f"{path}: no calibrated range for {tensor.name!r}, which is to become an integer model input or output.")
+            if tensor.type == "FLOAT32" and (problem := range_problem(ranges.tensors, tensor.name)):
+                raise InputError(f"{path}: {problem}, so it cannot become an integer model input or output.")

@@ -34,7 +34,7 @@ class Writer:
         """Applies the plan; returns the new position of every operator."""
         main = tflite.main_graph(self.graph.model)
         self.names = {tensor.name for tensor in self.graph.tensors}
-        self.forms = {tensor: FLOAT for tensor in self.graph.inputs} | dict(self.plan.inputs)
+        self.forms = dict(self.plan.inputs)
         for op, planned in zip(self.graph.ops, self.plan.ops, strict=True):
             self.forms |= {tensor: form for tensor, form in zip(op.outputs, planned.outputs, strict=True) if form is not None}
         for tensor, form in self.forms.items():
@@ -60,12 +60,12 @@ class Writer:
         main = tflite.main_graph(self.graph.model)
         outputs = {}
         for tensor in self.graph.outputs:
-            form = self.plan.outputs.get(tensor, FLOAT if tensor in self.forms else None)
-            outputs[tensor] = tensor if form is None else self._in_form(tensor, form)
+            form = self.plan.outputs.get(tensor, FLOAT)
+            outputs[tensor] = self._in_form(tensor, form) if self.graph.tensors[tensor].type == "FLOAT32" else tensor
             if outputs[tensor] != tensor and tensor not in self.graph.inputs:
                 computed, shown = main.tensors[tensor], main.tensors[outputs[tensor]]
                 shown.name = self.graph.tensors[tensor].name.encode()
-                computed.name = self._fresh_name(tensor, self.forms[tensor]).encode()
+                computed.name = self._fresh_name(tensor, self.forms.get(tensor, FLOAT)).encode()
         main.outputs = np.asarray([outputs[tensor] for tensor in self.graph.outputs], np.int32)
         for signature in self.graph.model.signatureDefs or ():
             for entry in signature.outputs or () if signature.subgraphIndex == 0 else ():
@@ -73,7 +73,7 @@ class Writer:
 
     def _in_form(self, tensor: int, form: Form) -> int:
         """The tensor in that form, made on first use."""
-        if self.forms.get(tensor) == form:
+        if self.forms.get(tensor, FLOAT) == form:
             return tensor
         if (tensor, form) not in self.variants:
             make = self._quantized_constant if self.graph.tensors[tensor].constant else self._converted

@@ -88,9 +88,30 @@ def empty() -> ModelT:
     return model
 
 
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carries no types
+    """Aligns constant data for the runtime, and stores equal parameter vectors (zero points, scales, shapes) once.
+
+    A per-channel weight needs 20 bytes of scales and zero points per channel, its bias as many: on a YOLOX-Nano 5 % of the int8 file are
+    zero points that are all 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method
+        if x.dtype == np.uint8:
+            self.Prep(BUFFER_ALIGNMENT, x.size)
+            return int(super().CreateNumpyVector(x))
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = int(super().CreateNumpyVector(x))
+        return self._vectors[key]
+
+
 def serialize(model: ModelT) -> bytes:
     """The file's bytes; the same object graph gives the same bytes in every process."""
-    builder = flatbuffers.Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))
+    builder = _Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
@@ -208,6 +229,26 @@ def add_op(model: ModelT, name: str, version: int, inputs: Iterable[int], output
     operator.opcodeIndex = op_code(model, name, version)
     operator.inputs, operator.outputs = np.asarray(list(inputs), np.int32), np.asarray(list(outputs), np.int32)
     return operator
+
+
+def set_options(operator: OperatorT, name: str, **fields: object) -> None:
+    """Gives an operator its builtin options: the schema's table name (`Conv2DOptions`) and fields (`strideH=2`); other fields have zeros."""
+    options = getattr(schema, f"{name}T")()
+    for field, value in fields.items():
+        if not hasattr(options, field):
+            raise ValueError(f"{name} has no field {field!r}")
+        setattr(options, field, value)
+    operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, name), options
+
+
+def new_model(description: str) -> ModelT:
+    """A file with one empty subgraph and the empty buffer 0, to which tensors and operators can be added."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.description = 3, description.encode()
+    model.buffers, model.operatorCodes, model.subgraphs = [schema.BufferT()], [], [graph]
+    graph.name, graph.tensors, graph.operators = b"main", [], []
+    graph.inputs = graph.outputs = np.zeros(0, np.int32)
+    return model
 
 
 def main_graph(model: ModelT) -> SubGraphT:
