@@ -1,0 +1,88 @@
+"""`ranges.json`: calibrated ranges on disk, so that a later run need not calibrate again."""
+
+import json
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from bridge.errors import InputError
+from bridge.files import write_bytes
+from bridge.types import Diagnostic, Ranges, TensorRange
+
+SCHEMA_VERSION: Final = 1
+MAX_BYTES = 256 << 20
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Warning(_Model):
+    code: str
+    severity: Literal["info", "warning", "error"]
+    message: str
+    hint: str = ""
+    node: str | None = None
+
+
+class _File(_Model):
+    schema_version: Literal[1]
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    samples: Annotated[int, Field(ge=0)]
+    source: str
+    warnings: tuple[_Warning, ...] = ()
+    tensors: dict[str, tuple[FiniteFloat, FiniteFloat]]
+
+
+def write_ranges(path: Path, ranges: Ranges) -> str:
+    """Writes the file whole or not at all, returns its sha256; the same ranges give the same bytes.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    content = _File(
+        schema_version=SCHEMA_VERSION,
+        model_sha256=ranges.model_sha256,
+        samples=ranges.samples,
+        source=ranges.source,
+        warnings=tuple(_Warning(code=w.code, severity=w.severity, message=w.message, hint=w.hint, node=w.node) for w in ranges.warnings),
+        tensors={name: (extent.minimum, extent.maximum) for name, extent in ranges.tensors.items()},
+    )
+    return write_bytes(path, (json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
+    """Ranges of a file that belong to the float TFLite file of the given digest.
+
+    Raises:
+        InputError: the file is missing or malformed, or belongs to another model.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: a ranges file has at most {MAX_BYTES >> 20} MB. Received: {path.stat().st_size} bytes.")
+        file = _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path}: not a ranges file: {where + ': ' if where else ''}{first['msg']}.", hint="`bridge convert` writes ranges.json."
+        ) from error
+    upside_down = next((name for name, (low, high) in file.tensors.items() if low > high), None)
+    if upside_down is not None:
+        raise InputError(f"{path}: tensors.{upside_down}: the minimum is above the maximum. Received: {list(file.tensors[upside_down])}.")
+    if file.model_sha256 != model_sha256:
+        raise InputError(
+            f"{path}: the ranges belong to another float model. Received: {file.model_sha256[:12]}..., needed: {model_sha256[:12]}...",
+            hint="Calibrate again with --calibration; ranges fit only the .float32.tflite they were made for.",
+        )
+    return Ranges(
+        tensors=MappingProxyType({name: TensorRange(low, high) for name, (low, high) in file.tensors.items()}),
+        samples=file.samples,
+        source=file.source,
+        model_sha256=file.model_sha256,
+        warnings=tuple(Diagnostic(w.code, w.severity, w.message, w.hint, w.node) for w in file.warnings),
+    )

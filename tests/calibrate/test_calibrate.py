@@ -1,0 +1,150 @@
+import importlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
+from bridge.calibrate.calibrate import watch
+from bridge.calibrate.workers import Stream, run
+from bridge.errors import InputError, ToolError, UsageError
+from bridge.files import digest
+from bridge.tflite import model as tflite
+from bridge.types import InputBinding, TensorRange, TensorSpec
+
+X = TensorSpec("x", (1, 2, 3), "float32")  # the user feeds [1, 2, 3], the file takes [1, 3, 2]
+BINDINGS = [InputBinding("x", "serving_x", (1, 2, 3), (0, 2, 1), "float32")]
+VALUES = np.random.default_rng(1).standard_normal((20, 2, 3)).astype(np.float32)
+
+
+def square_reshape_negate(folder: Path) -> Path:
+    """`y = -reshape(x * x)`."""
+    model = tflite.empty()
+    graph = tflite.main_graph(model)
+    x, squared = (tflite.add_tensor(model, graph, name, "FLOAT32", (1, 3, 2)) for name in ("serving_x", "squared"))
+    flat, y = (tflite.add_tensor(model, graph, name, "FLOAT32", (6,)) for name in ("flat", "y"))
+    shape = tflite.add_tensor(model, graph, "shape", "INT32", (1,), buffer=tflite.add_buffer(model, np.array([6], np.int32)))
+    graph.operators = [
+        tflite.add_op(model, "MUL", 1, (x, x), (squared,)),
+        tflite.add_op(model, "RESHAPE", 1, (squared, shape), (flat,)),
+        tflite.add_op(model, "NEG", 1, (flat,), (y,)),
+    ]
+    graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    tflite.write_bytes(folder / "model.tflite", tflite.serialize(model))
+    return folder / "model.tflite"
+
+
+def silent(steps: int) -> None:
+    del steps
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_ranges_are_those_of_the_formulas(tmp_path: Path, threads: int) -> None:
+    path, told = square_reshape_negate(tmp_path), []
+    ranges = calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, threads=threads, progress=told.append)
+    squares = VALUES * VALUES
+    low, high = float(squares.min()), float(squares.max())
+    assert dict(ranges.tensors) == {
+        "serving_x": TensorRange(float(VALUES.min()), float(VALUES.max())),
+        "squared": TensorRange(low, high),
+        "flat": TensorRange(low, high),
+        "y": TensorRange(-high, -low),
+    }
+    assert (ranges.samples, ranges.source, ranges.model_sha256) == (20, "arrays", digest(path))
+    assert sum(told) == 20
+
+
+def test_a_reshaped_tensor_is_not_computed_again(tmp_path: Path) -> None:
+    watched = watch(tflite.read(square_reshape_negate(tmp_path)))
+    assert watched.names == ("serving_x", "squared", "flat", "y")
+    assert watched.source == (0, 1, 1, 2)
+    assert [tflite.text(tflite.main_graph(tflite.parse(watched.exposed, where="exposed")).tensors[index].name) for index in watched.seen] == [
+        "serving_x",
+        "squared",
+        "y",
+    ]
+
+
+def test_integer_activations_have_no_range(tmp_path: Path) -> None:
+    model = tflite.empty()
+    graph = tflite.main_graph(model)
+    x = tflite.add_tensor(model, graph, "ids", "INT32", (1, 4))
+    y = tflite.add_tensor(model, graph, "y", "INT32", (1, 4))
+    graph.operators = [tflite.add_op(model, "MUL", 1, (x, x), (y,))]
+    graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    tflite.write_bytes(tmp_path / "model.tflite", tflite.serialize(model))
+    data = synthetic([TensorSpec("ids", (1, 4), "int64")], seed=0, samples=2)
+    ranges = calibrate(tmp_path / "model.tflite", data, [InputBinding("ids", "ids", (1, 4), (0, 1), "int32")], threads=1, progress=silent)
+    assert dict(ranges.tensors) == {}
+
+
+def test_a_file_that_the_delegate_refuses_runs_on_the_builtin_kernels_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = square_reshape_negate(tmp_path)
+    data = from_arrays({"x": VALUES}, [X])
+    expected = calibrate(path, data, BINDINGS, threads=2, progress=silent)
+
+    module = importlib.import_module("bridge.calibrate.calibrate")  # the function of the same name hides it from a plain import
+
+    class Refusing(module.Interpreter):  # type: ignore[name-defined,misc]  # stands for a delegate that cannot prepare a node
+        def __init__(self, model: bytes, *, kernels: str, threads: int) -> None:
+            if kernels == "optimized":
+                raise ToolError("the model: LiteRT cannot load it: failed to prepare")
+            super().__init__(model, kernels=kernels, threads=threads)
+
+    monkeypatch.setattr(module, "Interpreter", Refusing)
+    ranges = calibrate(path, data, BINDINGS, threads=2, progress=silent)
+    assert ranges.tensors == expected.tensors
+    assert [warning.code for warning in ranges.warnings] == ["calibrated-without-delegate"]
+    assert "failed to prepare" in ranges.warnings[0].message
+
+
+def test_a_failure_in_the_middle_of_the_data_ends_all_workers(tmp_path: Path) -> None:
+    class Breaking(Dataset):
+        def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+            yield from (self[position] for position in range(5))
+            raise InputError("sample 5 cannot be read")
+
+    data = Breaking({"x": VALUES}, [X], source="arrays")
+    with pytest.raises(InputError, match="sample 5 cannot be read"):
+        calibrate(square_reshape_negate(tmp_path), data, BINDINGS, threads=2, progress=silent)
+
+
+def test_a_failure_of_one_worker_ends_the_others() -> None:
+    begun = threading.Event()
+
+    def fails(stream: Stream) -> None:
+        next(iter(stream))
+        begun.set()
+        raise ToolError("worker failed")
+
+    def works(stream: Stream) -> None:
+        for _ in stream:
+            begun.wait(5.0)
+
+    endless = ({"x": VALUES} for _ in iter(int, 1))
+    with pytest.raises(ToolError, match="worker failed"):
+        run([works, fails], Stream(endless, silent))
+
+
+def test_each_sample_goes_to_one_worker() -> None:
+    taken: list[int] = []
+
+    def collect(stream: Stream) -> None:
+        taken.extend(position for position, _ in stream)
+
+    run([collect, collect, collect], Stream([{"x": VALUES}] * 50, silent))
+    assert sorted(taken) == list(range(50))
+
+
+def test_an_unknown_observer_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no observer 'entropy'") as caught:
+        calibrate(square_reshape_negate(tmp_path), from_arrays({"x": VALUES}, [X]), BINDINGS, observer="entropy", threads=1, progress=silent)
+    assert "min_max" in caught.value.hint
+
+
+def test_no_samples_are_refused(tmp_path: Path) -> None:
+    empty = from_arrays({"x": VALUES}, [X]).subset([])
+    with pytest.raises(InputError, match="no samples to calibrate on"):
+        calibrate(square_reshape_negate(tmp_path), empty, BINDINGS, threads=1, progress=silent)

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from bridge.calibrate import check_overlap, from_arrays, synthetic
+from bridge.calibrate.checks import check_data, check_ranges
+from bridge.calibrate.dataset import Dataset
+from bridge.calibrate.observers import MinMax
+from bridge.types import TensorRange, TensorSpec
+
+X = TensorSpec("x", (1, 4), "float32")
+
+
+def data(values: np.ndarray, **others: np.ndarray) -> Dataset:
+    return from_arrays({"x": values.astype(np.float32), **others}, [X], source="calib.npz")
+
+
+def codes(dataset: Dataset) -> list[str]:
+    values = np.stack([sample["x"] for sample in dataset])
+    return [found.code for found in check_data(dataset, {"x": TensorRange(float(values.min()), float(values.max()))})]
+
+
+NORMAL = np.random.default_rng(0).standard_normal((40, 4))
+
+
+def test_good_data_get_no_advice() -> None:
+    assert codes(data(NORMAL)) == []
+
+
+@pytest.mark.parametrize(("samples", "expected"), [(15, ["few-calibration-samples"]), (16, [])])
+def test_fewer_than_sixteen_samples_are_few(samples: int, expected: list[str]) -> None:
+    assert codes(data(NORMAL[:samples])) == expected
+
+
+def test_random_samples_are_not_for_deployment() -> None:
+    (found,) = check_data(synthetic([X], seed=0, samples=4), {})
+    assert (found.code, found.severity) == ("synthetic-calibration", "warning")
+    assert "not for deployment" in found.message
+
+
+def test_an_input_that_never_changes_is_named() -> None:
+    (found,) = check_data(data(np.full((20, 4), 0.5)), {"x": TensorRange(0.5, 0.5)})
+    assert found.code == "constant-input"
+    assert "input 'x' is 0.5 everywhere in all 20 samples" in found.message
+
+
+def test_arrays_without_an_input_are_named() -> None:
+    (found,) = check_data(data(NORMAL, boxes=np.zeros((40, 4))), {})
+    assert found.code == "unused-arrays"
+    assert "'boxes'" in found.message
+
+
+def test_whole_numbers_up_to_255_look_like_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 4))
+    assert codes(data(pixels)) == ["raw-pixels"]
+
+
+@pytest.mark.parametrize(
+    "values", [NORMAL * 40.0 + 120.0, np.random.default_rng(0).uniform(0.0, 255.0, (40, 4)), np.arange(160).reshape(40, 4) / 1.6]
+)
+def test_other_values_do_not(values: np.ndarray) -> None:
+    assert codes(data(values)) == []
+
+
+def observed(highs: np.ndarray) -> MinMax:
+    """[samples, tensors] -> an observer that saw values from 0 to each of them."""
+    observer = MinMax(highs.shape[1], len(highs))
+    for position, row in enumerate(highs):
+        for tensor, high in enumerate(row):
+            observer.observe(tensor, position, np.array([0.0, high], np.float32))
+    return observer
+
+
+def test_ranges_that_grow_to_the_end_ask_for_more_samples() -> None:
+    highs = np.linspace(1.0, 2.0, 40)[:, None].repeat(3, axis=1)
+    (found,) = check_ranges(data(NORMAL), observed(highs), {0: "a", 1: "b", 2: "c"})
+    assert found.code == "ranges-still-growing"
+    assert "3 of 3 ranges" in found.message
+    assert "'a', 'b', 'c'" in found.message
+
+
+def test_ranges_that_settled_do_not() -> None:
+    highs = np.minimum(np.linspace(1.0, 2.0, 40), 1.5)[:, None]
+    assert check_ranges(data(NORMAL), observed(highs), {0: "a"}) == ()
+
+
+def test_infinite_activations_are_reported_once_with_examples() -> None:
+    observer = MinMax(7, 1)
+    for tensor in range(7):
+        observer.observe(tensor, 0, np.array([-np.inf, 1.0], np.float32))
+    (found,) = check_ranges(data(NORMAL), observer, {tensor: f"t{tensor}" for tensor in range(7)})
+    assert found.code == "non-finite-activations"
+    assert "7 tensors" in found.message
+    assert "'t4' and 2 more" in found.message
+
+
+def test_evaluation_samples_that_were_calibrated_on_are_counted() -> None:
+    (found,) = check_overlap(data(NORMAL[:20]), data(NORMAL[15:30]))
+    assert found.code == "evaluation-on-calibration-data"
+    assert "5 of 15 evaluation samples" in found.message
+
+
+def test_sets_without_a_common_sample_are_fine() -> None:
+    assert check_overlap(data(NORMAL[:20]), data(NORMAL[20:])) == ()
