@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from bridge.graph.patterns import batch_norm, channel_norm, gelu, layer_norm, masked_softmax, residual_add, rms_norm, silu, softmax
+from bridge.graph.patterns import batch_norm, channel_norm, gelu, layer_norm, masked_softmax, residual_add, rms_norm, self_gated, softmax
 
 # In this order: a later pattern may look for the marks of an earlier one (residual sums for norms), and what is marked twice keeps the later name.
 PATTERNS: tuple[Callable[[ir.Model], None], ...] = (
@@ -13,7 +13,7 @@ PATTERNS: tuple[Callable[[ir.Model], None], ...] = (
     rms_norm.recognise,
     batch_norm.recognise,
     gelu.recognise,
-    silu.recognise,
+    self_gated.recognise,
     softmax.recognise,
     masked_softmax.recognise,
     residual_add.recognise,

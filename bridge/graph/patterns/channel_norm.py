@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.matching import is_constant, is_op, shape_of
+from bridge.graph.patterns.matching import is_constant, is_op
+from bridge.graph.values import only_user, static_shape
 
 INSTANCE = "instance_norm"
 GROUP = "group_norm"
@@ -24,21 +25,15 @@ def recognise(model: ir.Model) -> None:
 def _grouped(node: ir.Node) -> Iterator[ir.Node]:
     """The nodes around an InstanceNormalization of reshaped groups, none if it normalises the channels themselves."""
     before = None if node.inputs[0] is None else node.inputs[0].producer()
-    after = _only_reader(node)
+    after = only_user(node.outputs[0])
     if before is None or after is None or not is_op(before, "Reshape") or not is_op(after, "Reshape"):
         return
-    if before.inputs[0] is None or shape_of(before.inputs[0]) != shape_of(after.outputs[0]):
+    if before.inputs[0] is None or static_shape(before.inputs[0]) != static_shape(after.outputs[0]):
         return
     yield from (before, after)
     for op_type in ("Mul", "Add"):
-        affine = _only_reader(after)
+        affine = only_user(after.outputs[0])
         if affine is None or not is_op(affine, op_type) or not any(is_constant(value) for value in affine.inputs):
             return
         yield affine
         after = affine
-
-
-def _only_reader(node: ir.Node) -> ir.Node | None:
-    output = node.outputs[0]
-    readers = output.consumers()
-    return readers[0] if len(readers) == 1 and not output.is_graph_output() else None

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from bridge.graph.patterns.matching import attribute, given, is_constant, is_float, region, scalar, shape_of
+from bridge.graph.patterns.matching import attribute, given, is_constant, is_float, region, scalar
+from bridge.graph.values import static_shape
 
 DEGREE = 3
 Polynomial = tuple[float, float, float, float]  # coefficients of 1, x, x^2, x^3
@@ -49,7 +50,7 @@ def terms(graph: ir.Graph) -> Terms:
         if rule is None or not is_float(node.outputs[0]):
             continue
         found = rule(node, known)
-        if found is not None and shape_of(found.base) == shape_of(node.outputs[0]) is not None:
+        if found is not None and static_shape(found.base) == static_shape(node.outputs[0]) is not None:
             known[node.outputs[0]] = found
     return known
 

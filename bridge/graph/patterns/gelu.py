@@ -1,6 +1,7 @@
 """x * (1 + erf(x / sqrt(2))) / 2 and its tanh approximation -> Gelu.
 
-Constants may be off by one part in a thousand, as rounded literals are (`1.414`); more than a few parts in 100,000 would be seen in the
+Inner values that others read stay beside the Gelu: onnx2tf 2.6.9 stops with an error at a spelled-out GELU whose inner values have other
+readers. Constants may be off by one part in a thousand, as rounded literals are (`1.414`); more than a few parts in 100,000 would be seen in the
 output, so such a region is marked and not fused.
 """
 
@@ -41,10 +42,12 @@ def _recognise_one(graph: ir.Graph, value: ir.Value, match: tuple[Polynomial, fl
     nodes, source = argument(value, of, known)
     if source is None:
         return
-    if has_op and off <= FUSED and matching.is_closed(nodes, value):
-        matching.fuse(graph, nodes, value, ir.node("Gelu", [source], {"approximate": approximate}), NAME)
-    else:
-        matching.mark_all(nodes, NAME)
+    staying = nodes
+    if has_op and off <= FUSED:
+        staying = matching.read_elsewhere(nodes, value)
+        replaced = [node for node in nodes if node not in staying]
+        matching.fuse(graph, replaced, value, ir.node("Gelu", [source], {"approximate": approximate}), NAME)
+    matching.mark_all(staying, NAME)
 
 
 def _tanh_argument(x: Polynomial) -> Polynomial | None:

@@ -11,12 +11,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.matching import Array, shape_of
-from bridge.graph.patterns.moments import Norm
+from bridge.graph.patterns.matching import Array
 from bridge.graph.patterns.norm_regions import Candidate, norm_groups
+from bridge.graph.patterns.norm_terms import Norm
+from bridge.graph.values import new_constant, static_shape
 
 NAME = "layer_norm"
 OPSET = 17
+LARGEST_SCALE = 1 << 16  # elements; the operator needs a scale, also where the norm has none
 
 
 def recognise(model: ir.Model) -> None:
@@ -52,7 +54,7 @@ def _region_name(group: tuple[Candidate, ...]) -> str:
     """The usual name of a norm over these axes."""
     norm, shape = group[0].norm, group[0].norm.over.shape
     returned = group[-1]
-    if not returned.norm.axes and len(shape_of(returned.value) or ()) >= 4:
+    if not returned.norm.axes and len(static_shape(returned.value) or ()) >= 4:
         return "group_norm"
     pictures = (frozenset(range(2, len(shape))), frozenset(range(1, len(shape) - 1)))
     if len(shape) >= 4 and norm.over.axes in pictures and not any(_varies(candidate.norm) for candidate in group):
@@ -75,10 +77,12 @@ def _varies(norm: Norm) -> bool:
 def _operator(graph: ir.Graph, candidate: Candidate) -> ir.Node | None:
     """The LayerNormalization that computes the candidate, None where there is none."""
     norm, value = candidate.norm, candidate.value
-    shape = shape_of(value) or ()
+    shape = static_shape(value) or ()
     source = _source(norm, shape)
     axis = _first_axis(norm, shape)
     if source is None or axis is None or not norm.power.exact:
+        return None
+    if (norm.scale is None or norm.scale.size == 1) and norm.over.count > LARGEST_SCALE:
         return None
     factor = norm.power.factor
     scale = _affine(norm.scale, shape, axis, np.ones(()))
@@ -86,27 +90,27 @@ def _operator(graph: ir.Graph, candidate: Candidate) -> ir.Node | None:
     if scale is None or (norm.bias is not None and bias is None):
         return None
     name = value.name or "layer_norm"
-    inputs = [source, matching.new_initializer(graph, f"{name}_scale", scale / np.sqrt(factor))]
+    inputs = [source, new_constant(graph, f"{name}_scale", (scale / np.sqrt(factor)).astype(np.float32))]
     if bias is not None:
-        inputs.append(matching.new_initializer(graph, f"{name}_bias", bias))
+        inputs.append(new_constant(graph, f"{name}_bias", bias.astype(np.float32)))
     return ir.node("LayerNormalization", inputs, {"axis": axis - len(shape), "epsilon": norm.power.epsilon / factor})
 
 
 def _source(norm: Norm, shape: tuple[int, ...]) -> ir.Value | None:
     """The tensor to normalise in the shape of the result: as it is, or before the view that the norm was taken of."""
     base = norm.over.base
-    if shape_of(base) == shape:
+    if static_shape(base) == shape:
         return base
     view = base.producer()
     before = view.inputs[0] if matching.is_op(view, *matching.VIEWS) and view is not None else None
-    return before if before is not None and shape_of(before) == shape else None
+    return before if before is not None and static_shape(before) == shape else None
 
 
 def _view_before(candidate: Candidate) -> list[ir.Node]:
     """The view that the norm is taken of where the result has the shape before it and nobody else reads it."""
     base = candidate.norm.over.base
     view = base.producer()
-    if view is None or shape_of(base) == shape_of(candidate.value):
+    if view is None or static_shape(base) == static_shape(candidate.value):
         return []
     return [view] if matching.is_closed([view, *candidate.nodes], candidate.value) else []
 

@@ -33,9 +33,7 @@ def given(node: ir.Node, index: int) -> ir.Value | None:
 
 def tensor_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     """The contents of an initializer or a Constant node, None for anything computed when the model runs."""
-    if value is None or value.is_graph_input():
-        return None
-    return ir.convenience.get_const_tensor(value)
+    return None if value is None else ir.convenience.get_const_tensor(value)
 
 
 def is_constant(value: ir.Value | None) -> bool:
@@ -61,13 +59,6 @@ def integers(value: ir.Value | None) -> tuple[int, ...] | None:
     """The numbers in a constant list such as axes or a target shape."""
     found = constant(value, limit=64)
     return None if found is None else tuple(int(number) for number in found.reshape(-1))
-
-
-def shape_of(value: ir.Value) -> tuple[int, ...] | None:
-    """The static shape, None where it is unknown or symbolic."""
-    if value.shape is None or not value.shape.is_static():
-        return None
-    return tuple(int(size) for size in value.shape)  # type: ignore[arg-type]  # is_static() was just asked
 
 
 def is_float(value: ir.Value) -> bool:
@@ -120,6 +111,16 @@ def is_closed(nodes: Collection[ir.Node], output: ir.Value) -> bool:
     return not any(value.is_graph_output() or any(use.node not in inside for use in value.uses()) for value in written)
 
 
+def read_elsewhere(nodes: Sequence[ir.Node], output: ir.Value) -> list[ir.Node]:
+    """The nodes of a region that have to stay when `output` is computed in another way, in their order."""
+    inside, needed = set(nodes), set[ir.Node]()
+    for node in reversed(nodes):
+        written = (value for value in node.outputs if value is not output)
+        if any(value.is_graph_output() or any(user in needed or user not in inside for user in value.consumers()) for value in written):
+            needed.add(node)
+    return [node for node in nodes if node in needed]
+
+
 def mark_all(nodes: Iterable[ir.Node], recognised: str) -> None:
     """Notes the pattern on every node."""
     for node in nodes:
@@ -142,15 +143,3 @@ def fuse(graph: ir.Graph, nodes: Sequence[ir.Node], output: ir.Value, fused: ir.
     fused.name = last.name
     provenance.inherit([fused], nodes, main=last, recognised=recognised)
     ir.convenience.replace_nodes_and_values(graph, last, list(nodes), [fused], [output], [fused.outputs[0]])
-
-
-def new_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    """A float32 initializer, renamed where the graph has that name already."""
-    unique = name
-    while unique in graph.initializers:
-        unique += "_"
-    value = ir.Value(
-        name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(ir.DataType.FLOAT), const_value=ir.tensor(array.astype(np.float32), name=unique)
-    )
-    graph.register_initializer(value)
-    return value

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.moments import Norm, Over, Power, meanings
+from bridge.graph.patterns.moments import meanings
+from bridge.graph.patterns.norm_terms import Norm, Over, Power
 
 
 @dataclass(frozen=True, slots=True, eq=False)

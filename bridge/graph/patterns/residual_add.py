@@ -3,14 +3,17 @@
 These sums carry the widest range of a transformer. Sums around convolutions, which int8 bears, get the name `cnn_residual_add`.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 
 import onnx_ir as ir
 
 from bridge.graph import provenance
-from bridge.graph.patterns.matching import VIEWS, attribute, is_constant, is_op, shape_of
+from bridge.graph.patterns.matching import VIEWS, attribute, is_constant, is_op
+from bridge.graph.values import static_shape
 
 NAME = "residual_add"
 CNN = "cnn_residual_add"
@@ -18,7 +21,7 @@ NORMS = frozenset({"layer_norm", "rms_norm"})
 SOFTMAXES = frozenset({"softmax", "masked_softmax"})
 PRODUCTS = ("MatMul", "Gemm", "Einsum")
 MOVES = (*VIEWS, "Transpose", "Cast", "Dropout")
-LARGEST_BRANCH = 1000  # nodes; attention that is unrolled into its heads takes some hundreds
+LARGEST_BRANCH = 400  # nodes; attention that is unrolled into its heads takes some hundreds
 
 
 def recognise(model: ir.Model) -> None:
@@ -41,7 +44,7 @@ class _Branch:
 
 def _name(node: ir.Node, position: dict[ir.Node, int]) -> str | None:
     left, right = node.inputs
-    if left is None or right is None or is_constant(left) or is_constant(right) or shape_of(left) != shape_of(right):
+    if left is None or right is None or is_constant(left) or is_constant(right) or static_shape(left) != static_shape(right):
         return None
     branch = _branch(left, right, position) or _branch(right, left, position)
     if branch is None:
@@ -54,23 +57,20 @@ def _name(node: ir.Node, position: dict[ir.Node, int]) -> str | None:
 def _branch(skip: ir.Value, result: ir.Value, position: dict[ir.Node, int]) -> _Branch | None:
     """What lies between `skip` and `result`, None where `result` is not computed from it."""
     origins = set(_moved(skip))
+    if not any(len(value.uses()) > 1 for value in origins):
+        return None
     earliest = min((position[producer] for value in origins if (producer := value.producer()) is not None), default=-1)
     found: dict[ir.Node, None] = {}
     reached = False
-    stack = [result]
-    while stack and len(found) <= LARGEST_BRANCH:
-        value = stack.pop()
-        if value in origins:
-            reached = True
-            continue
-        producer = value.producer()
-        if producer is None or producer in found or position[producer] < earliest:
-            continue
-        found[producer] = None
-        stack.extend(read for read in producer.inputs if read is not None)
-    if not reached or stack:
-        return None
-    return _Branch(skip, tuple(sorted(found, key=position.__getitem__)))
+    queue = deque([result])  # breadth first: what is near comes before a long way through another branch
+    while queue and len(found) < LARGEST_BRANCH:
+        value = queue.popleft()
+        reached = reached or value in origins
+        producer = None if value in origins else value.producer()
+        if producer is not None and producer not in found and position[producer] >= earliest:
+            found[producer] = None
+            queue.extend(read for read in producer.inputs if read is not None)
+    return _Branch(skip, tuple(sorted(found, key=position.__getitem__))) if reached else None
 
 
 def _moved(value: ir.Value) -> Iterator[ir.Value]:
@@ -105,10 +105,17 @@ def _readers(value: ir.Value) -> Iterator[ir.Node]:
 
 def _is_product(node: ir.Node) -> bool:
     """A matrix product, also one that is written as a convolution of single pixels."""
-    if is_op(node, *PRODUCTS):
-        return True
-    kernel = attribute(node, "kernel_shape", (0,))
-    return is_op(node, "Conv") and all(size == 1 for size in kernel)
+    return is_op(node, *PRODUCTS) or (is_op(node, "Conv") and prod(_kernel(node)) == 1)
+
+
+def _is_spatial(node: ir.Node) -> bool:
+    """A convolution that mixes pixels and channels, as feed-forward parts have none."""
+    return is_op(node, "Conv", "ConvTranspose") and prod(_kernel(node)) != 1 and attribute(node, "group", 1) == 1
+
+
+def _kernel(node: ir.Node) -> tuple[int, ...]:
+    shape = static_shape(node.inputs[1])
+    return () if shape is None else shape[2:]
 
 
 def _is_attention(branch: _Branch) -> bool:
@@ -122,6 +129,8 @@ def _is_attention(branch: _Branch) -> bool:
 
 def _is_feed_forward(branch: _Branch) -> bool:
     """Two products with constant weights and more than rearrangement between them."""
+    if any(_is_spatial(node) for node in branch.nodes):
+        return False
     products = [index for index, node in enumerate(branch.nodes) if _is_product(node)]
     if len(products) < 2:
         return False

@@ -5,8 +5,10 @@ from math import inf
 import onnx_ir as ir
 
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.matching import given, is_op, scalar, shape_of
-from bridge.graph.patterns.moments import Over, reduced_axes
+from bridge.graph.patterns.matching import given, is_op, scalar
+from bridge.graph.patterns.moments import reduced_axes
+from bridge.graph.patterns.norm_terms import Over
+from bridge.graph.values import static_shape
 
 NAME = "softmax"
 
@@ -31,7 +33,7 @@ def _recognise_quotient(graph: ir.Graph, node: ir.Node) -> None:
         return
     source = _without_maximum(raised.inputs[0], axis)
     output = node.outputs[0]
-    if shape_of(source) != shape_of(output):
+    if static_shape(source) != static_shape(output):
         return
     nodes, feeds = matching.region(output, lambda value: value is source)
     if feeds != [source]:
