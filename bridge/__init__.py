@@ -1,1 +1,63 @@
-"""PyTorch, TensorFlow and ONNX models as int8 TFLite: rule files keep layers float, every layer is compared."""
+"""PyTorch, TensorFlow and ONNX models as int8 TFLite: rule files keep layers float, every layer is compared.
+
+result = bridge.convert("model.onnx", calibration=bridge.Calibration.from_npz("calib.npz"))
+result.artifacts["static_wi8_ai8"], result.report.outputs[0].sqnr_db
+"""
+
+import importlib
+import sys
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.calibrate.source import Calibration
+    from bridge.errors import BridgeError, GateError, InputError, RuleError, ToolError, UnsupportedModelError, UsageError
+    from bridge.inspect import Inspection, inspect
+    from bridge.pipeline import ConversionResult, compare, convert
+    from bridge.report.schema import Report
+
+__all__ = [
+    "BridgeError",
+    "Calibration",
+    "ConversionResult",
+    "GateError",
+    "InputError",
+    "Inspection",
+    "Report",
+    "RuleError",
+    "ToolError",
+    "UnsupportedModelError",
+    "UsageError",
+    "compare",
+    "convert",
+    "inspect",
+]
+
+# Loaded when first asked for, so that `import bridge` costs nothing.
+_HOMES = MappingProxyType(
+    dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
+    | dict.fromkeys(("ConversionResult", "compare", "convert"), "bridge.pipeline")
+    | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
+    | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema"}
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `bridge.convert` the function: importing the subpackage of the same name would bind that instead."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

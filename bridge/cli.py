@@ -2,12 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bridge.errors import BridgeError, UsageError
+
+if TYPE_CHECKING:
+    from bridge.report.schema import Report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,9 +57,9 @@ def convert(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
-    input_layout: Annotated[str, typer.Option(help="auto | keep | nhwc: layout of image inputs in the TFLite file.")] = "auto",
-    input_dtype: Annotated[str, typer.Option(help="float32 | int8 | uint8")] = "float32",
-    output_dtype: Annotated[str, typer.Option(help="float32 | int8 | uint8")] = "float32",
+    input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
+    input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
+    output_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float outputs likewise.")] = "float32",
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
     gate: Annotated[list[str] | None, typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25'; repeat for more.")] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
@@ -68,9 +72,9 @@ def convert(
 ) -> None:
     """Convert a model to int8 TFLite, compare every layer, write the report."""
     from bridge import pipeline
-    from bridge.report import terminal
+    from bridge.report.progress_bars import ProgressBars
 
-    with terminal.progress() as progress:
+    with ProgressBars() as progress:
         result = pipeline.convert(
             model,
             calibration=calibration,
@@ -92,7 +96,10 @@ def convert(
             force=force,
             progress=progress,
         )
-    _show(result.report.to_json() if json else terminal.summary(result.report, result.output_dir))
+    if json:
+        _print(result.report.to_json())
+    else:
+        _show_report(result.report, result.output_dir)
     if not result.report.verdict.passed:
         raise typer.Exit(5)
 
@@ -109,30 +116,83 @@ def compare(
 ) -> None:
     """Compare a TFLite file with the ONNX model it came from."""
     from bridge import pipeline
-    from bridge.report import terminal
+    from bridge.report.progress_bars import ProgressBars
 
-    with terminal.progress() as progress:
+    with ProgressBars() as progress:
         result = pipeline.compare(
             reference, candidate, data=data, tensor_map=tensor_map, input_shapes=_shapes(inputs), threads=threads, progress=progress
         )
-    _show(result.to_json() if json else terminal.comparison(result))
+    _print(result.to_json() if json else result.to_text())
 
 
 @app.command()
 def inspect(model: Model, rules: Rules = None, no_default_rules: NoDefaultRules = False, inputs: Inputs = None, json: Json = False) -> None:
     """Show what is in a model: operators, patterns, which rule takes which node, what has no int8 kernel."""
-    from bridge import inspect as inspection
+    from bridge.inspect import inspect as inspect_model
+    from bridge.inspect import render
 
-    result = inspection.inspect(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
-    _show(result.to_json() if json else inspection.render(result))
+    result = inspect_model(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
+    _print(result.to_json() if json else render(result))
 
 
 @rules_app.command("list")
 def rules_list(json: Json = False) -> None:
     """List the rule packs that ship with bridge."""
-    from bridge import rules
+    from bridge.rules import list_packs
 
-    _show(rules.packs_as_json() if json else rules.packs_as_text())
+    packs = list_packs()
+    if json:
+        _print_json([{"name": pack.name, "description": pack.description, "rules": pack.rules} for pack in packs])
+        return
+    width = max(len(pack.name) for pack in packs)
+    _print("\n".join(f"{pack.name:{width}}  {pack.rules} rules  {pack.description}" for pack in packs))
+
+
+@rules_app.command("check")
+def rules_check(
+    files: Annotated[list[str], typer.Argument(help="Rule files or names of packs, in the order of --rules.")],
+    model: Annotated[Path | None, typer.Option(help="Also say which rules match nothing in this model.")] = None,
+    inputs: Inputs = None,
+    json: Json = False,
+) -> None:
+    """Check rule files: unknown keys, rules that another one always overrules, rules that match nothing."""
+    from bridge import pipeline
+
+    findings = pipeline.check_rules(files, source=model, input_shapes=_shapes(inputs))
+    if json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        _print("\n".join(f"{finding.severity}: {finding.message}" for finding in findings) or "No findings.")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(2)
+
+
+@rules_app.command("explain")
+def rules_explain(
+    model: Model,
+    nodes: Annotated[str, typer.Argument(help="Glob over node names, for example 'encoder/layer.3/*'; quote it.")],
+    rules: Rules = None,
+    no_default_rules: NoDefaultRules = False,
+    inputs: Inputs = None,
+    json: Json = False,
+) -> None:
+    """Say for every node which rule decided, what it overruled, and which rules only just missed."""
+    from bridge import pipeline
+    from bridge.rules import render
+
+    found = pipeline.explain(model, nodes, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
+    if json:
+        _print_json([asdict(one) for one in found])
+    else:
+        _print(render(found))
+
+
+@rules_app.command("schema")
+def rules_schema() -> None:
+    """Print the JSON schema of rule files, for editors."""
+    from bridge.rules import json_schema
+
+    _print(json_schema())
 
 
 def _packs(rules: Sequence[str] | None, no_default: bool) -> tuple[str, ...]:
@@ -153,14 +213,24 @@ def _shapes(inputs: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _show(result: object) -> None:
-    """Writes the result to stdout: JSON text as it is, anything else through rich."""
-    if isinstance(result, str):
-        sys.stdout.write(result if result.endswith("\n") else f"{result}\n")
-        return
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    _print(json.dumps(value, indent=1))
+
+
+def _show_report(report: "Report", folder: Path) -> None:
     from rich.console import Console
 
-    Console().print(result)
+    from bridge.report import terminal
+
+    console = Console()
+    terminal.show(report, console)
+    console.print(f"report  {folder / 'report.html'}", highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

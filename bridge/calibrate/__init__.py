@@ -5,5 +5,6 @@ from bridge.calibrate.checks import check_overlap
 from bridge.calibrate.dataset import Dataset, from_arrays, load, split, synthetic
 from bridge.calibrate.observers import OBSERVERS
 from bridge.calibrate.ranges_file import read_ranges, write_ranges
+from bridge.calibrate.source import Calibration
 
-__all__ = ["OBSERVERS", "Dataset", "calibrate", "check_overlap", "from_arrays", "load", "read_ranges", "split", "synthetic", "write_ranges"]
+__all__ = ["OBSERVERS", "Calibration", "Dataset", "calibrate", "check_overlap", "from_arrays", "load", "read_ranges", "split", "synthetic", "write_ranges"]

@@ -74,7 +74,7 @@ MACS: Mapping[str, Callable[[Shapes, tuple[int, ...]], int]] = MappingProxyType(
 )
 
 
-def cost(float_model: Path, quantized_model: Path) -> Cost:
+def measure_cost(float_model: Path, quantized_model: Path) -> Cost:
     """Measures both files on constant inputs.
 
     Raises:

@@ -1,5 +1,5 @@
 """Turns the normalised graph into a float TFLite file and proves, tensor by tensor, that it computes the same."""
 
-from bridge.convert.convert import INPUT_LAYOUTS, InputLayout, convert
+from bridge.convert.convert import INPUT_LAYOUTS, InputLayout, to_float_tflite
 
-__all__ = ["INPUT_LAYOUTS", "InputLayout", "convert"]
+__all__ = ["INPUT_LAYOUTS", "InputLayout", "to_float_tflite"]

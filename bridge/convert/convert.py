@@ -15,10 +15,10 @@ from bridge.errors import UnsupportedModelError
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Graph
 
-__all__ = ["INPUT_LAYOUTS", "InputLayout", "convert"]
+__all__ = ["INPUT_LAYOUTS", "InputLayout", "to_float_tflite"]
 
 
-def convert(
+def to_float_tflite(
     graph: Graph,
     output: Path,
     *,

@@ -1,0 +1,291 @@
+"""The Python API, and the only file that knows the order of the stages."""
+
+import contextlib
+import importlib.metadata
+import json
+import platform
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge import calibrate as calibrate_stage
+from bridge import frontends, graph, quantize, report
+from bridge import rules as rules_stage
+from bridge.calibrate import Calibration, Dataset
+from bridge.compare import Comparison, OnnxRunner, compare_layers, measure_cost
+from bridge.convert import InputLayout, to_float_tflite
+from bridge.errors import UsageError
+from bridge.files import results_folder, write_bytes
+from bridge.progress import Progress, Silent
+from bridge.report.schema import Report
+from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, Ranges, TensorMap
+
+DEFAULT_PRECISION = "static_wi8_ai8"
+FLOAT = "float32"
+HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
+SYNTHETIC_SAMPLES = 16
+PROBES = 2  # input sets that prove the tensor map
+TENSOR_MAP_VERSION = 1
+TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionResult:
+    """What `convert` made.
+
+    Attributes:
+        report: the same that report.json holds.
+        output_dir: the folder with everything.
+        artifacts: precision -> .tflite file.
+    """
+
+    report: Report
+    output_dir: Path
+    artifacts: Mapping[str, Path]
+
+
+class _Stages:
+    """Times the stages and tells the progress about them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.seconds = progress, dict[str, float]()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, total: int = 0) -> Iterator[None]:
+        self.progress.stage(name, total)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    calibration: Dataset
+    evaluation: Dataset
+    diagnostics: tuple[Diagnostic, ...]
+
+
+SYNTHETIC = Diagnostic(
+    "synthetic-calibration",
+    "warning",
+    "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
+    "--calibration FILE.npz with 100 or more real samples, one array per model input.",
+)
+
+
+def convert(
+    source: Path | str,
+    *,
+    calibration: Path | str | Calibration | None = None,
+    evaluation: Path | str | Calibration | None = None,
+    rules: Sequence[str | Path] = ("default",),
+    precision: str = DEFAULT_PRECISION,
+    output_dir: Path | str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    input_layout: InputLayout = "auto",
+    input_dtype: str = FLOAT,
+    output_dtype: str = FLOAT,
+    ranges: Path | str | None = None,
+    gates: Sequence[str] = (),
+    compare: bool = True,
+    layer_samples: int = 16,
+    seed: int = 0,
+    threads: int = 2,
+    timeout_s: float = 600.0,
+    memory_limit_mb: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ConversionResult:
+    """Converts a model to quantized TFLite, compares every layer with onnxruntime, writes the results.
+
+    Args:
+        source: an `.onnx` file; it is only read.
+        calibration: samples for the ranges: `.npz` with one array per input, `.npy`, or a Calibration; without it seeded random data, and the report
+            says so.
+        evaluation: samples for the comparison; without it a quarter of the calibration samples is held out.
+        rules: names of packs and paths of rule files; later ones win.
+        precision: of everything that no rule names.
+        output_dir: folder for the results, `<stem>.bridge` beside the current folder if None.
+        input_shapes: sizes for inputs with dynamic dimensions, by name.
+        input_layout: `auto`, `keep` or `nhwc`.
+        input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
+        output_dtype: likewise for outputs.
+        ranges: a ranges.json of an earlier run, instead of calibrating.
+        gates: expressions such as `sqnr>=25`; the report's verdict says which hold.
+        compare: whether to compare at all.
+        layer_samples: evaluation samples for the errors of layers; outputs use all.
+        seed: of everything random.
+        threads: of each run of a model.
+        timeout_s: how long onnx2tf may take.
+        memory_limit_mb: how much memory onnx2tf may map; 0 = no limit.
+        force: write into a folder that holds other files.
+        progress: told about the work; silent if None.
+
+    Raises:
+        UsageError: an option, a file or the data cannot be used.
+        UnsupportedModelError: the model cannot become TFLite; names every cause.
+        ToolError: onnx2tf, onnxruntime or LiteRT failed.
+    """
+    stages = _Stages(progress or Silent())
+    stem = Path(source).name.removesuffix(".onnx")
+    target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
+    for gate in gates:
+        report.parse_gate(gate)
+    with results_folder(target, force=force) as folder:
+        with stages("normalize"):
+            model = frontends.load(source, input_shapes=input_shapes)
+            normal = graph.normalize(model, input_shapes=input_shapes)
+            applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision)
+            data = _data(normal, calibration, evaluation, seed=seed)
+        with stages("convert"):
+            reference = OnnxRunner(model.proto, threads=threads)
+            converted = to_float_tflite(
+                normal,
+                folder / f"{stem}.{FLOAT}.tflite",
+                reference=reference.run,
+                probes=[data.calibration[position] for position in range(min(PROBES, len(data.calibration)))],
+                input_layout=input_layout,
+                log=target / "onnx2tf.log",
+                threads=threads,
+                timeout_s=timeout_s,
+                memory_limit_mb=memory_limit_mb,
+            )
+        with stages("calibrate", len(data.calibration)):
+            found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
+        with stages("quantize"):
+            quantized = quantize.quantize(
+                converted.path,
+                folder / f"{stem}.{precision}.tflite",
+                ranges=found,
+                op_precisions=op_precisions(converted.tensor_map, applied.decisions, precision),
+                precision=precision,
+                input_dtype=input_dtype,
+                output_dtype=output_dtype,
+            )
+        compared = Comparison()
+        if compare:
+            with stages("compare", len(data.evaluation)):
+                compared = compare_layers(
+                    reference, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, progress=stages.progress.advance
+                )
+        with stages("cost"):
+            cost = measure_cost(converted.path, quantized.path)
+        with stages("report"):
+            ranges_file, map_file = folder / "ranges.json", folder / "tensor_map.json"
+            calibrate_stage.write_ranges(ranges_file, found)
+            write_bytes(map_file, tensor_map_json(converted).encode())
+            files = {FLOAT: converted.path, precision: quantized.path}
+            result = report.build(
+                path=source,
+                framework=model.framework,
+                graph=normal,
+                decisions=applied.decisions,
+                outcomes=applied.outcomes,
+                converted=converted,
+                artifacts=files | {"ranges": ranges_file, "tensor_map": map_file},
+                output_dir=folder,
+                versions=versions(converted),
+                quantized=quantized,
+                ranges=found,
+                layers=compared.layers,
+                outputs=compared.outputs,
+                cost=cost,
+                diagnostics=(*data.diagnostics, *compared.diagnostics),
+                gates=gates,
+                timing_s=stages.seconds,
+                peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                input_dtype=input_dtype,
+            )
+            report.write(result, folder)
+    return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
+
+
+def explain(
+    source: Path | str, nodes: str, *, rules: Sequence[str | Path] = ("default",), input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> tuple[rules_stage.Explanation, ...]:
+    """Why the nodes whose names match the glob `nodes` get their precision.
+
+    Raises:
+        UsageError: the model, a rule file or the glob cannot be used.
+        UnsupportedModelError: the model cannot become TFLite.
+    """
+    normal = graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes)
+    return rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=DEFAULT_PRECISION)
+
+
+def check_rules(
+    files: Sequence[str | Path], *, source: Path | str | None = None, input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> tuple[Diagnostic, ...]:
+    """Findings about rule files, with `source` also which rules match nothing in that model.
+
+    Raises:
+        UsageError: the model or a rule file cannot be read.
+    """
+    if source is None:
+        return rules_stage.check(files)
+    return rules_stage.check(files, nodes=graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes).nodes)
+
+
+def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], default: str) -> list[str]:
+    """The precision asked for each operator of the float TFLite file: that of the node it belongs to.
+
+    A node without an operator of its own (a Conv that the Relu behind it took in) asks for the operators that compute it; where two nodes
+    of one operator ask for different things, float wins.
+    """
+    asked: dict[str, set[str]] = {owner: {decisions[owner].precision} for owner in set(tensor_map.owners) if owner in decisions}
+    for node, owners in tensor_map.absorbed.items():
+        if decisions[node].rule is not None:
+            for owner in owners:
+                asked[owner].add(decisions[node].precision)
+    return [_one_of(asked.get(owner, {default}), default) for owner in tensor_map.owners]
+
+
+def _one_of(asked: set[str], default: str) -> str:
+    """Float before anything else, then what a rule asked for, then the default."""
+    return FLOAT if FLOAT in asked else min(asked - {default}, default=default)
+
+
+def _data(normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int) -> _Data:
+    """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
+    if calibration is None and evaluation is None:
+        random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
+        return _Data(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC,))
+    if calibration is None:
+        return _Data(calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES), _dataset(evaluation, normal), (SYNTHETIC,))
+    samples = _dataset(calibration, normal)
+    if evaluation is not None:
+        other = _dataset(evaluation, normal)
+        return _Data(samples, other, calibrate_stage.check_overlap(samples, other))
+    if len(samples) < 2:
+        return _Data(samples, samples, calibrate_stage.check_overlap(samples, samples))
+    kept, held_out = calibrate_stage.split(samples, holdout=HOLD_OUT)
+    message = f"Compared on {len(held_out)} of the {len(samples)} calibration samples, held out; the ranges come from the other {len(kept)}."
+    return _Data(kept, held_out, (Diagnostic("evaluation-held-out", "info", message, "--evaluation compares on samples of its own."),))
+
+
+def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
+    if data is None:
+        raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
+    return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
+
+
+def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:
+    if ranges is not None:
+        return calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
+    return calibrate_stage.calibrate(converted.path, samples, converted.tensor_map.inputs, threads=threads, progress=progress.advance)
+
+
+def tensor_map_json(converted: ConvertedModel) -> str:
+    """`tensor_map.json`: which ONNX tensor is which TFLite tensor, and the owner of every TFLite operator."""
+    content = {"schema_version": TENSOR_MAP_VERSION, "model_sha256": converted.sha256} | asdict(converted.tensor_map)
+    return json.dumps(content, indent=1, default=dict) + "\n"
+
+
+def versions(converted: ConvertedModel) -> dict[str, str]:
+    """Version of everything that had a part in the result."""
+    return {"python": platform.python_version(), "onnx2tf": converted.onnx2tf_version} | {tool: importlib.metadata.version(tool) for tool in TOOLS}

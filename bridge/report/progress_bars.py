@@ -1,0 +1,40 @@
+"""Progress on a terminal's stderr: one line per stage, a bar where the number of steps is known."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class ProgressBars:
+    """A `bridge.progress.Progress` that shows nothing where stderr is no terminal.
+
+    Use as a context manager; the bars vanish when it ends, so that the result stands alone.
+    """
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._current: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """The stage before is done; a bar for the new one appears."""
+        if self._current is not None:
+            task = self._bars.tasks[self._current]
+            self._bars.update(self._current, total=task.total or 1, completed=task.total or 1)
+            self._bars.stop_task(self._current)
+        self._current = self._bars.add_task(name, total=total or None)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar of the current stage."""
+        if self._current is not None:
+            self._bars.advance(self._current, steps)
