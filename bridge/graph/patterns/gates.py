@@ -4,8 +4,9 @@ GELU, SiLU, Mish and HardSwish are all of that form; with the coefficients known
 make no difference.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -16,6 +17,7 @@ from bridge.graph.values import static_shape
 DEGREE = 3
 Polynomial = tuple[float, float, float, float]  # coefficients of 1, x, x^2, x^3
 ZERO: Polynomial = (0.0, 0.0, 0.0, 0.0)
+UNIT: Polynomial = (1.0, 0.0, 0.0, 0.0)
 IDENTITY: Polynomial = (0.0, 1.0, 0.0, 0.0)
 
 
@@ -39,33 +41,42 @@ class Poly:
 
 
 Term = Poly | Gate
-Terms = dict[ir.Value, Term]
+Terms = dict[ir.Value, tuple[Term, ...]]
+Rule = Callable[[ir.Node, Terms], Iterator[Term | None]]
 
 
 def terms(graph: ir.Graph) -> Terms:
-    """Every value that is elementwise in one tensor, up to one gate; linear in the number of nodes."""
+    """Every value that is elementwise in one tensor, as a polynomial, as a gate, or as both in different tensors.
+
+    A polynomial reaches back to what is no polynomial, so the output of a gate is read as a tensor of its own as well. Linear in the number of nodes.
+    """
     known: Terms = {}
     for node in graph:
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if rule is None or not is_float(node.outputs[0]):
             continue
-        found = rule(node, known)
-        if found is not None and static_shape(found.base) == static_shape(node.outputs[0]) is not None:
-            known[node.outputs[0]] = found
+        shape = static_shape(node.outputs[0])
+        found = [term for term in rule(node, known) if term is not None and static_shape(term.base) == shape is not None]
+        kept = [next((term for term in found if isinstance(term, kind)), None) for kind in (Poly, Gate)]
+        known[node.outputs[0]] = tuple(term for term in kept if term is not None)
     return known
 
 
-def argument(output: ir.Value, of: Polynomial, known: Terms) -> tuple[list[ir.Node], ir.Value | None]:
+def gates(known: Terms) -> Iterator[tuple[ir.Value, Gate]]:
+    """The values that are gates, in topological order."""
+    for value, found in known.items():
+        yield from ((value, term) for term in found if isinstance(term, Gate))
+
+
+def argument(output: ir.Value, base: ir.Value, of: Polynomial, known: Terms) -> tuple[list[ir.Node], ir.Value | None]:
     """The nodes from the tensor `of(base)` to `output`, and that tensor.
 
     Returns:
         None for the tensor where the file has no single value that holds it; the nodes then reach back to the base.
     """
-    gate = known[output]
-    nodes, feeds = region(output, lambda value: value is gate.base or _is(known.get(value), of))
+    nodes, feeds = region(output, lambda value: value is base or _is(value, base, of, known))
     (feed,) = feeds if len(feeds) == 1 else (None,)
-    holds = feed is not None and (_is(known.get(feed), of) or (feed is gate.base and near(of, IDENTITY, 1e-6)))
-    return nodes, feed if holds else None
+    return nodes, feed if feed is not None and _is(feed, base, of, known) else None
 
 
 def near(left: Polynomial, right: Polynomial, rtol: float) -> bool:
@@ -75,11 +86,11 @@ def near(left: Polynomial, right: Polynomial, rtol: float) -> bool:
 
 def times(left: Polynomial, right: Polynomial) -> Polynomial | None:
     """The product, None above degree 3."""
-    product = [0.0] * (2 * DEGREE + 1)
+    coefficients = [0.0] * (2 * DEGREE + 1)
     for power, mine in enumerate(left):
         for other, theirs in enumerate(right):
-            product[power + other] += mine * theirs
-    return None if any(product[DEGREE + 1 :]) else _polynomial(product)
+            coefficients[power + other] += mine * theirs
+    return None if any(coefficients[DEGREE + 1 :]) else _polynomial(coefficients)
 
 
 def scaled(of: Polynomial, factor: float) -> Polynomial:
@@ -96,15 +107,16 @@ def _polynomial(numbers: list[float]) -> Polynomial:
     return (numbers[0], numbers[1], numbers[2], numbers[3])
 
 
-def _is(term: Term | None, of: Polynomial) -> bool:
-    return isinstance(term, Poly) and near(term.of, of, 1e-6)
+def _is(value: ir.Value, base: ir.Value, of: Polynomial, known: Terms) -> bool:
+    return any(isinstance(term, Poly) and term.base is base and near(term.of, of, 1e-6) for term in _read(value, known))
 
 
-def _read(value: ir.Value | None, known: Terms) -> Term | None:
-    """What is known of an operand, else the operand itself as a new base; None for constants."""
+def _read(value: ir.Value | None, known: Terms) -> tuple[Term, ...]:
+    """What is known of an operand, and the operand itself as a new base unless it is a polynomial in another; nothing for constants."""
     if value is None or is_constant(value):
-        return None
-    return known.get(value) or Poly(value, IDENTITY)
+        return ()
+    found = known.get(value, ())
+    return found if any(isinstance(term, Poly) for term in found) else (Poly(value, IDENTITY), *found)
 
 
 def _affine(term: Term, factor: float, offset: float) -> Term:
@@ -133,106 +145,105 @@ def _multiplied(left: Term, right: Term) -> Term | None:
         return None
     match left, right:
         case Poly(), Poly():
-            product = times(left.of, right.of)
-            return None if product is None else Poly(left.base, product)
+            of = times(left.of, right.of)
+            return None if of is None else Poly(left.base, of)
         case (Gate() as gate, Poly() as poly) | (Poly() as poly, Gate() as gate):
             p, q = times(gate.p, poly.of), times(gate.q, poly.of)
             return None if p is None or q is None else replace(gate, p=p, q=q)
     return None
 
 
-def _sum(node: ir.Node, known: Terms) -> Term | None:
+def _operands(node: ir.Node, known: Terms) -> tuple[tuple[Term, ...], tuple[Term, ...], float | None]:
+    """The terms of both operands, and the number in the constant one."""
+    left, right = _read(given(node, 0), known), _read(given(node, 1), known)
+    return left, right, scalar(given(node, 1 if left else 0))
+
+
+def _sum(node: ir.Node, known: Terms) -> Iterator[Term | None]:
     sign = 1.0 if node.op_type == "Add" else -1.0
-    left, right = _read(given(node, 0), known), _read(given(node, 1), known)
-    if left is not None and right is not None:
-        return _added(left, right, sign)
-    number = scalar(given(node, 1 if right is None else 0))
-    if number is None:
-        return None
-    if left is not None:
-        return _affine(left, 1.0, sign * number)
-    return None if right is None else _affine(right, sign, number)
+    left, right, number = _operands(node, known)
+    for mine, theirs in product(left, right):
+        yield _added(mine, theirs, sign)
+    if number is not None:
+        yield from (_affine(term, 1.0, sign * number) for term in left)
+        yield from (_affine(term, sign, number) for term in right)
 
 
-def _product(node: ir.Node, known: Terms) -> Term | None:
-    left, right = _read(given(node, 0), known), _read(given(node, 1), known)
-    if left is not None and right is not None:
-        return _multiplied(left, right)
-    term, number = left or right, scalar(given(node, 1 if right is None else 0))
-    return None if term is None or number is None else _affine(term, number, 0.0)
+def _product(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    left, right, number = _operands(node, known)
+    for mine, theirs in product(left, right):
+        yield _multiplied(mine, theirs)
+    if number is not None:
+        yield from (_affine(term, number, 0.0) for term in (*left, *right))
 
 
-def _quotient(node: ir.Node, known: Terms) -> Term | None:
-    left, right = _read(given(node, 0), known), _read(given(node, 1), known)
-    if left is None or right is None:
-        number = scalar(given(node, 1))
-        if left is not None:
-            return _affine(left, 1.0 / number, 0.0) if number else None
-        above = scalar(given(node, 0))
-        sigmoid = _sigmoid_below(right)
-        return None if above is None or sigmoid is None else _affine(sigmoid, above, 0.0)
-    sigmoid = _sigmoid_below(right)
-    return None if sigmoid is None else _multiplied(left, sigmoid)
+def _quotient(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    left, right, number = _operands(node, known)
+    for mine, theirs in product(left, right):
+        sigmoid = _sigmoid_below(theirs)
+        yield None if sigmoid is None else _multiplied(mine, sigmoid)
+    if number:
+        yield from (_affine(term, 1.0 / number, 0.0) for term in left)
+        yield from (_affine(sigmoid, number, 0.0) for term in right if (sigmoid := _sigmoid_below(term)) is not None)
 
 
-def _sigmoid_below(term: Term | None) -> Gate | None:
+def _sigmoid_below(term: Term) -> Gate | None:
     """`1 / (1 + exp(r))` as a sigmoid."""
-    one: Polynomial = (1.0, 0.0, 0.0, 0.0)
-    if not isinstance(term, Gate) or term.function != "exp" or term.p != one or term.q != one:
+    if not isinstance(term, Gate) or term.function != "exp" or (term.p, term.q) != (UNIT, UNIT):
         return None
     return replace(term, function="sigmoid", r=scaled(term.r, -1.0), p=ZERO)
 
 
-def _reciprocal(node: ir.Node, known: Terms) -> Term | None:
-    return _sigmoid_below(_read(given(node, 0), known))
+def _reciprocal(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    return (_sigmoid_below(term) for term in _read(given(node, 0), known))
 
 
-def _negation(node: ir.Node, known: Terms) -> Term | None:
-    term = _read(given(node, 0), known)
-    return None if term is None else _affine(term, -1.0, 0.0)
+def _negation(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    return (_affine(term, -1.0, 0.0) for term in _read(given(node, 0), known))
 
 
-def _power(node: ir.Node, known: Terms) -> Term | None:
-    term, exponent = _read(given(node, 0), known), scalar(given(node, 1))
-    if not isinstance(term, Poly) or exponent not in (2.0, 3.0):
-        return None
-    square = _multiplied(term, term)
-    return square if exponent == 2.0 or square is None else _multiplied(square, term)
+def _power(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    exponent = scalar(given(node, 1))
+    for term in _read(given(node, 0), known):
+        square = _multiplied(term, term)
+        if exponent == 2.0:
+            yield square
+        elif exponent == 3.0 and square is not None:
+            yield _multiplied(square, term)
 
 
-def _function(name: str) -> Callable[[ir.Node, Terms], Term | None]:
-    def applied(node: ir.Node, known: Terms) -> Term | None:
-        term = _read(given(node, 0), known)
-        return Gate(term.base, name, term.of, ZERO, (1.0, 0.0, 0.0, 0.0)) if isinstance(term, Poly) else None
+def _polynomials(node: ir.Node, known: Terms) -> Iterator[Poly]:
+    return (term for term in _read(given(node, 0), known) if isinstance(term, Poly))
+
+
+def _function(name: str) -> Rule:
+    def applied(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+        return (Gate(term.base, name, term.of, ZERO, UNIT) for term in _polynomials(node, known))
 
     return applied
 
 
-def _tanh(node: ir.Node, known: Terms) -> Term | None:
-    term = _read(given(node, 0), known)
-    one: Polynomial = (1.0, 0.0, 0.0, 0.0)
-    if isinstance(term, Gate) and term.function == "softplus" and term.p == ZERO and term.q == one:
-        return replace(term, function="tanh_softplus")
-    return _function("tanh")(node, known)
+def _tanh(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    for term in _read(given(node, 0), known):
+        if isinstance(term, Gate) and term.function == "softplus" and (term.p, term.q) == (ZERO, UNIT):
+            yield replace(term, function="tanh_softplus")
+    yield from _function("tanh")(node, known)
 
 
-def _clip(node: ir.Node, known: Terms) -> Term | None:
+def _clip(node: ir.Node, known: Terms) -> Iterator[Term | None]:
     """`clip(u, 0, h)` as `h * clip(u / h, 0, 1)`."""
-    term, low, high = _read(given(node, 0), known), scalar(given(node, 1)), scalar(given(node, 2))
-    if not isinstance(term, Poly) or low != 0.0 or high is None or high <= 0.0:
-        return None
-    return Gate(term.base, "clip", scaled(term.of, 1.0 / high), ZERO, (high, 0.0, 0.0, 0.0))
+    low, high = scalar(given(node, 1)), scalar(given(node, 2))
+    if low == 0.0 and high is not None and high > 0.0:
+        yield from (Gate(term.base, "clip", scaled(term.of, 1.0 / high), ZERO, scaled(UNIT, high)) for term in _polynomials(node, known))
 
 
-def _hard_sigmoid(node: ir.Node, known: Terms) -> Term | None:
-    term = _read(given(node, 0), known)
-    if not isinstance(term, Poly):
-        return None
-    inner = _affine(term, attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5))
-    return Gate(term.base, "clip", inner.of, ZERO, (1.0, 0.0, 0.0, 0.0)) if isinstance(inner, Poly) else None
+def _hard_sigmoid(node: ir.Node, known: Terms) -> Iterator[Term | None]:
+    slope, offset = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
+    for term in _polynomials(node, known):
+        yield Gate(term.base, "clip", plus(scaled(term.of, slope), scaled(UNIT, offset)), ZERO, UNIT)
 
 
-_RULES: Mapping[str, Callable[[ir.Node, Terms], Term | None]] = MappingProxyType(
+_RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "Add": _sum,
         "Sub": _sum,

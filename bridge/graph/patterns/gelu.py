@@ -12,11 +12,12 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, Terms, argument, near, plus, scaled, terms, times
+from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, Terms, argument, gates, near, plus, scaled, terms, times
 
 NAME = "gelu"
 OPSET = 20
 RECOGNISED = 1e-3
+_Match = tuple[Polynomial, float, str]  # the argument, the tolerance that the constants need, the mode
 FUSED = 3e-5  # 0.7071 and 1.4142 are 1e-5 off, a float16 constant up to 5e-4
 
 
@@ -30,16 +31,16 @@ def recognise(model: ir.Model) -> None:
     matching.mark_all((node for node in graph if matching.is_op(node, "Gelu")), NAME)
     has_op = graph.opset_imports.get("", 0) >= OPSET
     known = terms(graph)
-    for value, term in reversed(known.items()):  # what an earlier one is computed from stays
-        if isinstance(term, Gate) and (form := _FORMS.get(term.function)) is not None:
-            _recognise_one(graph, value, form(term), known, has_op=has_op)
+    for value, gate in reversed(list(gates(known))):  # what an earlier one is computed from stays
+        form = _FORMS.get(gate.function)
+        match = None if form is None else form(gate)
+        if match is not None:
+            _recognise_one(graph, value, gate, match, known, has_op=has_op)
 
 
-def _recognise_one(graph: ir.Graph, value: ir.Value, match: tuple[Polynomial, float, str] | None, known: Terms, *, has_op: bool) -> None:
-    if match is None:
-        return
+def _recognise_one(graph: ir.Graph, value: ir.Value, gate: Gate, match: _Match, known: Terms, *, has_op: bool) -> None:
     of, off, approximate = match
-    nodes, source = argument(value, of, known)
+    nodes, source = argument(value, gate.base, of, known)
     if source is None:
         return
     staying = nodes
@@ -56,8 +57,8 @@ def _tanh_argument(x: Polynomial) -> Polynomial | None:
     return None if cube is None else scaled(plus(x, scaled(cube, 0.044715)), sqrt(2.0 / pi))
 
 
-def _match(x: Polynomial, pairs: tuple[tuple[Polynomial, Polynomial], ...], approximate: str) -> tuple[Polynomial, float, str] | None:
-    """The argument of the GELU, the tolerance that its constants need, and the mode."""
+def _match(x: Polynomial, pairs: tuple[tuple[Polynomial, Polynomial], ...], approximate: str) -> _Match | None:
+    """The tightest tolerance at which all pairs agree."""
     if x[2] or x[3] or not x[1]:
         return None
     for rtol in (FUSED, RECOGNISED):
@@ -66,7 +67,7 @@ def _match(x: Polynomial, pairs: tuple[tuple[Polynomial, Polynomial], ...], appr
     return None
 
 
-def _erf(gate: Gate) -> tuple[Polynomial, float, str] | None:
+def _erf(gate: Gate) -> _Match | None:
     x = scaled(gate.p, 2.0)
     for sign in (1.0, -1.0):  # erf is odd: 1 - erf(-x / sqrt(2)) is the same number
         match = _match(x, ((scaled(gate.q, 2.0 * sign), x), (scaled(gate.r, sqrt(2.0) * sign), x)), "none")
@@ -75,16 +76,16 @@ def _erf(gate: Gate) -> tuple[Polynomial, float, str] | None:
     return None
 
 
-def _tanh(gate: Gate) -> tuple[Polynomial, float, str] | None:
+def _tanh(gate: Gate) -> _Match | None:
     x = scaled(gate.p, 2.0)
     inner = _tanh_argument(x)
     return None if inner is None else _match(x, ((scaled(gate.q, 2.0), x), (gate.r, inner)), "tanh")
 
 
-def _sigmoid(gate: Gate) -> tuple[Polynomial, float, str] | None:
+def _sigmoid(gate: Gate) -> _Match | None:
     """`x * sigmoid(2 u)` equals `x * (1 + tanh(u)) / 2`."""
     inner = _tanh_argument(gate.q)
     return None if inner is None or gate.p != ZERO else _match(gate.q, ((gate.r, scaled(inner, 2.0)),), "tanh")
 
 
-_FORMS: Mapping[str, Callable[[Gate], tuple[Polynomial, float, str] | None]] = MappingProxyType({"erf": _erf, "tanh": _tanh, "sigmoid": _sigmoid})
+_FORMS: Mapping[str, Callable[[Gate], _Match | None]] = MappingProxyType({"erf": _erf, "tanh": _tanh, "sigmoid": _sigmoid})

@@ -59,7 +59,7 @@ def _branch(skip: ir.Value, result: ir.Value, position: dict[ir.Node, int]) -> _
     origins = set(_moved(skip))
     if not any(len(value.uses()) > 1 for value in origins):
         return None
-    earliest = min((position[producer] for value in origins if (producer := value.producer()) is not None), default=-1)
+    earliest = min(-1 if producer is None else position[producer] for producer in (value.producer() for value in origins))
     found: dict[ir.Node, None] = {}
     reached = False
     queue = deque([result])  # breadth first: what is near comes before a long way through another branch

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bridge.graph import provenance
 from bridge.graph.patterns import matching
-from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, argument, near, scaled, terms
+from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, argument, gates, near, scaled, terms
 
 OPERATORS = MappingProxyType({"Swish": "silu", "Mish": "mish", "HardSwish": "hard_swish"})
 RTOL = 1e-3
@@ -21,12 +21,11 @@ def recognise(model: ir.Model) -> None:
             provenance.mark(node, OPERATORS[node.op_type])
     known = terms(graph)
     found: set[ir.Value | None] = set()  # a multiple of one is none again
-    for value, term in known.items():
-        producer = value.producer()
-        name = _name(term) if isinstance(term, Gate) and producer is not None and found.isdisjoint(producer.inputs) else None
-        if name is not None and isinstance(term, Gate):
+    for value, gate in gates(known):
+        producer, name = value.producer(), _name(gate)
+        if name is not None and producer is not None and found.isdisjoint(producer.inputs):
             found.add(value)
-            nodes, _ = argument(value, term.q, known)
+            nodes, _ = argument(value, gate.base, gate.q, known)
             matching.mark_all(nodes, name)
 
 
