@@ -13,6 +13,17 @@ def always(graph: FloatGraph, op: Op) -> str:
     return ""
 
 
+def broadcast_up_to(rank: int) -> Condition:
+    """Operands of different shape only up to a rank: beyond it the kernel ends the process (docs/kernels.md)."""
+
+    def check(graph: FloatGraph, op: Op) -> str:
+        shapes = [graph.tensors[tensor].shape for tensor in op.inputs]
+        widest = max(len(shape) for shape in shapes)
+        return f"its int8 kernel does not broadcast {widest} dimensions" if widest > rank and len(set(shapes)) > 1 else ""
+
+    return check
+
+
 def constant_weight(graph: FloatGraph, op: Op) -> str:
     """Per-channel scales and a bias in their scale need a weight that is known now; the bias as well."""
     weight = graph.tensors[op.inputs[1]]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bridge.quantize import quantize
+from bridge.quantize.forms import Form, quantize_values
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter, Kernels
-from bridge.types import Ranges, TensorRange
+from bridge.types import OpOutcome, Ranges, TensorRange
 
 TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 
@@ -83,13 +84,26 @@ def calibrate(content: bytes, samples: Sequence[Mapping[str, np.ndarray]]) -> Ra
     return Ranges(spans, len(samples), "test", "")
 
 
-def quantized(content: bytes, ranges: Ranges, folder: Path, *, edges: str = "int8") -> tflite.ModelT:
-    """The int8 file of a float file, with integer inputs and outputs."""
+def quantized(content: bytes, ranges: Ranges, folder: Path) -> tuple[tflite.ModelT, OpOutcome]:
+    """The int8 file of a float file, with integer inputs and outputs, and what became of the operator."""
     source, target = folder / "float.tflite", folder / "int8.tflite"
     source.write_bytes(content)
-    count = len(tflite.main_graph(tflite.parse(content, where="one op")).operators)
-    quantize(source, target, ranges=ranges, op_precisions=["static_wi8_ai8"] * count, input_dtype=edges, output_dtype=edges)
-    return tflite.read(target)
+    made = quantize(source, target, ranges=ranges, op_precisions=["static_wi8_ai8"], input_dtype="int8", output_dtype="int8")
+    return tflite.read(target), made.ops[0]
+
+
+def with_forms(op: OneOp, forms: Mapping[str, Form], version: int) -> tflite.ModelT:
+    """The integer file with the given forms, whatever the table says about them."""
+    model = tflite.parse(op.build(), where="one op")
+    graph = tflite.main_graph(model)
+    for tensor in graph.tensors:
+        form = forms.get(tflite.text(tensor.name))
+        if form is not None:
+            if tflite.is_constant(model, tensor):
+                tensor.buffer = tflite.add_buffer(model, quantize_values(tflite.constant(model, tensor), form))
+            tflite.set_type(tensor, form.type, form.scales, form.zero_points, axis=form.axis)
+    graph.operators[0].opcodeIndex = tflite.op_code(model, op.op, version)
+    return model
 
 
 def twin(model: tflite.ModelT) -> bytes:
