@@ -9,7 +9,7 @@ from types import MappingProxyType
 from bridge.report import gates as gate_language
 from bridge.report.islands import islands
 from bridge.report.node_rows import coverage, node_rows
-from bridge.report.ranking import worst_layers
+from bridge.report.ranking import worst_layers, worst_output
 from bridge.report.schema import (
     Calibration,
     Cost,
@@ -66,7 +66,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     layers: Sequence[LayerResult] = (),
     outputs: Sequence[OutputResult] = (),
     evaluation: Evaluation | None = None,
-    cost: Cost | None = None,
+    cost: object | None = None,
     divergence: Divergence | None = None,
     histograms: Sequence[Histogram] = (),
     metrics: Sequence[Metric] = (),
@@ -95,7 +95,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         layers: in any order; tensors of the user's file that are missing get a row with the tensor map's reason.
         outputs: empty when nothing was compared.
         evaluation: the data of the comparison.
-        cost: figures of both files.
+        cost: figures of both files: any value with the attributes of `Cost`.
         divergence: the first layer that passes a threshold.
         histograms: values of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
@@ -116,6 +116,8 @@ def build(  # noqa: PLR0913  # one argument per stage value
     advice = tuple(_diagnostic(finding) for finding in (ranges.warnings if ranges else ()))
     findings = tuple(_diagnostic(finding) for finding in (*graph.diagnostics, *diagnostics))
     evaluation = evaluation or Evaluation()
+    figures = Cost() if cost is None else Cost.model_validate(cost, from_attributes=True)
+    result_rows = _outputs(graph.outputs, converted.tensor_map.outputs, outputs)
     report = Report(
         model=Model(path=str(path), sha256=graph.digest, framework=framework, nodes=len(graph.source_nodes)),
         versions=dict(versions),
@@ -126,16 +128,19 @@ def build(  # noqa: PLR0913  # one argument per stage value
         summary=Summary(
             precisions=_by_count(node.precision or "none" for node in nodes),
             worst=worst_layers(rows, by_name, evaluation.samples),
+            worst_output=worst_output(result_rows),
+            size_ratio=_ratio(figures.quantized_bytes, figures.float_bytes),
+            speedup=_ratio(figures.float_ms, figures.quantized_ms),
             warnings=sum(finding.severity != "info" for finding in (*findings, *advice)),
             deployable=ranges is None or ranges.source != "synthetic",
         ),
-        cost=cost or Cost(),
+        cost=figures,
         coverage=coverage(graph.source_nodes, rows),
         calibration=Calibration(samples=ranges.samples, source=ranges.source, warnings=advice) if ranges else Calibration(),
         evaluation=evaluation,
         divergence=divergence,
         inputs=_inputs(graph.inputs, converted.tensor_map.inputs, input_dtype),
-        outputs=_outputs(graph.outputs, converted.tensor_map.outputs, outputs),
+        outputs=result_rows,
         rules=_rules(outcomes, decisions.values()),
         islands=islands(graph.nodes, by_name, precision) if quantized else (),
         diagnostics=findings,
@@ -151,6 +156,10 @@ def build(  # noqa: PLR0913  # one argument per stage value
 
 def _by_count(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _ratio(of: float | None, to: float | None) -> float | None:
+    return of / to if of is not None and to else None
 
 
 def _relative(file: Path, folder: Path) -> str:
@@ -208,6 +217,7 @@ def _rules(outcomes: Sequence[RuleOutcome], decisions: Iterable[Decision]) -> tu
             precision=outcome.precision,
             matched=outcome.matched,
             deciding=tuple(deciding[outcome.id, outcome.file, outcome.line]),
+            near_miss_count=max(outcome.near_miss_count, len(outcome.near_misses)),
             near_misses=tuple(NearMiss(node=miss.node, condition=miss.condition) for miss in outcome.near_misses),
         )
         for outcome in outcomes

@@ -96,10 +96,6 @@ def _top1_drop(output: Output) -> float | None:
     return round(output.top1_float - output.top1_quantized, 12)  # 0.95 - 0.94 is 0.01 to whoever writes the gate
 
 
-def _speedup(report: Report) -> float | None:
-    return report.cost.float_ms / report.cost.quantized_ms if report.cost.float_ms and report.cost.quantized_ms else None
-
-
 def _unexplained(report: Report) -> float:
     return report.coverage.nodes - report.coverage.mapped - report.coverage.explained
 
@@ -122,7 +118,7 @@ MEASURES: MappingProxyType[str, Measure] = MappingProxyType(
         "float_mac_share": _model(lambda report: report.cost.float_mac_share),
         "quantized_bytes": _model(lambda report: report.cost.quantized_bytes),
         "quantized_ms": _model(lambda report: report.cost.quantized_ms),
-        "speedup": _model(_speedup),
+        "speedup": _model(lambda report: report.summary.speedup),
         "unexplained_nodes": _model(_unexplained),
     }
 )

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from bridge.report.schema import Layer, Node, WorstLayer
+from bridge.report.schema import Layer, Node, Output, WorstLayer
 
 SHOWN = 3
 IDEAL_ROUNDING = 0.29  # 1 / sqrt(12): uniform rounding error in units of the scale
@@ -23,8 +23,19 @@ GLOB_SIGNS = frozenset("*?[]\\{}")
 def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], samples: int) -> tuple[WorstLayer, ...]:
     """Up to three layers with the lowest own SQNR, worst first; NaN is worse than any number, infinite ones are left out."""
     measured = [(layer.own_sqnr_db, layer) for layer in layers if layer.own_sqnr_db is not None and layer.own_sqnr_db != math.inf]
-    ranked = sorted(measured, key=lambda item: -math.inf if math.isnan(item[0]) else item[0])  # stable: file order among equals
+    ranked = sorted(measured, key=lambda item: _badness(item[0]))  # stable: file order among equals
     return tuple(_worst(own, layer, nodes[layer.node], samples) for own, layer in ranked[:SHOWN])
+
+
+def worst_output(outputs: Sequence[Output]) -> str | None:
+    """Name of the output with the lowest SQNR, None when none was measured."""
+    measured = [(output.sqnr_db, output.name) for output in outputs if output.sqnr_db is not None]
+    return min(measured, key=lambda item: _badness(item[0]))[1] if measured else None
+
+
+def _badness(sqnr_db: float) -> float:
+    """A key that sorts NaN before every number."""
+    return -math.inf if math.isnan(sqnr_db) else sqnr_db
 
 
 def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstLayer:

@@ -92,7 +92,7 @@ class NearMiss(_Part):
 
 
 class Rule(_Part):
-    """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it."""
+    """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it, `near_misses` the nearest few of all."""
 
     id: str
     file: str
@@ -102,6 +102,7 @@ class Rule(_Part):
     matched: tuple[str, ...] = ()
     deciding: tuple[str, ...] = ()
     near_misses: tuple[NearMiss, ...] = ()
+    near_miss_count: int = 0
 
 
 class Node(_Part):
@@ -284,12 +285,18 @@ class Summary(_Part):
     Attributes:
         precisions: precision -> number of nodes of the user's file, by count.
         worst: up to three layers with the lowest own SQNR, worst first.
+        worst_output: name of the output with the lowest SQNR.
+        size_ratio: quantized bytes over float bytes.
+        speedup: float latency over quantized latency.
         warnings: diagnostics of severity `warning` or `error`, calibration advice included.
         deployable: false when the ranges come from random data.
     """
 
     precisions: Mapping[str, int] = Field(default_factory=dict)
     worst: tuple[WorstLayer, ...] = ()
+    worst_output: str | None = None
+    size_ratio: Real | None = None
+    speedup: Real | None = None
     warnings: int = 0
     deployable: bool = True
 

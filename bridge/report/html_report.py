@@ -1,0 +1,102 @@
+"""The report as one HTML file: no network, no script from a name, sortable without a server, readable on paper."""
+
+import base64
+import hashlib
+import math
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import jinja2
+
+from bridge.report import wording
+from bridge.report.depth_plot import depth_plot
+from bridge.report.schema import Histogram, Report
+
+POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
+SUSPECT = 0.7  # RMSE / scale
+KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixed", "none": "none", "": "none"})  # colour; anything else is int
+
+
+def render(report: Report) -> str:
+    """The report as HTML."""
+    nodes = {node.name: node for node in report.nodes}
+    script, style = _asset("report.js"), _asset("report.css")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            rows=[(layer, nodes[layer.node]) for layer in report.layers],
+            findings=(*report.calibration.warnings, *report.diagnostics),
+            outputs={output.name: output for output in report.outputs},
+            plot=depth_plot(report.layers, report.nodes),
+            script=script,
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            style=style,
+        )
+    )
+
+
+def kind(precision: str | None) -> str:
+    """The colour class of a precision."""
+    return KINDS.get(precision or "", "int")
+
+
+def tint(sqnr_db: float | None) -> str:
+    """The colour class of an SQNR; empty for a good or missing one."""
+    if sqnr_db is None:
+        return ""
+    return "bad" if math.isnan(sqnr_db) or sqnr_db < BAD_DB else "poor" if sqnr_db < POOR_DB else ""
+
+
+def suspicion(rmse_over_scale: float | None) -> str:
+    """The colour class of RMSE / scale."""
+    return "" if rmse_over_scale is None or rmse_over_scale <= SUSPECT else "poor"
+
+
+def sort_key(value: float | None) -> str:
+    """A number as the script reads it: empty for missing, else what JavaScript's Number() takes."""
+    if value is None:
+        return ""
+    return str(value).replace("inf", "Infinity") if not math.isnan(value) else "NaN"
+
+
+def bars(histogram: Histogram) -> list[tuple[float, float, float]]:
+    """Heights of reference and candidate per bin and the bin's place, all 0 .. 1."""
+    tallest = max((*histogram.reference, *histogram.candidate, 1))
+    pairs = zip(histogram.reference, histogram.candidate, strict=True)
+    return [(place / len(histogram.reference), first / tallest, second / tallest) for place, (first, second) in enumerate(pairs)]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bridge.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= FILTERS
+    return environment
+
+
+def _asset(name: str) -> str:
+    loader = _environment().loader
+    assert loader is not None
+    return loader.get_source(_environment(), name)[0]
+
+
+FILTERS: dict[str, Any] = {
+    "visible": wording.visible,
+    "number": wording.number,
+    "decibel": wording.decibel,
+    "significant": wording.significant,
+    "percent": wording.percent,
+    "size": wording.size,
+    "milliseconds": wording.milliseconds,
+    "times": wording.times,
+    "shape": wording.shape,
+    "kind": kind,
+    "tint": tint,
+    "suspicion": suspicion,
+    "sort_key": sort_key,
+    "bars": bars,
+}

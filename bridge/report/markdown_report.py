@@ -1,0 +1,110 @@
+"""Markdown for the summary page of a CI job (GitHub's dialect), short enough to read without scrolling much."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from bridge.report.schema import Diagnostic, Gate, Report
+from bridge.report.wording import decibel, milliseconds, number, percent, significant, size, times, visible
+
+MAX_WARNINGS = 8
+MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!~&$@:-]")  # with @ and : no mention and no link arises from a name
+
+
+def render(report: Report) -> str:
+    """The report as Markdown."""
+    return "\n".join((*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_warnings(report)))
+
+
+def _head(report: Report) -> Iterator[str]:
+    gates = report.verdict.gates
+    missed = sum(not gate.passed for gate in gates)
+    mark = "no gates" if not gates else "passed" if report.verdict.passed else f"failed: {missed} of {len(gates)} gates not met"
+    yield f"## {code(report.model.path)}: {mark}"
+    yield ""
+    if not report.summary.deployable:
+        yield "**Not for deployment: the ranges come from random data.**"
+        yield ""
+
+
+def _figures(report: Report) -> Iterator[str]:
+    cost, summary = report.cost, report.summary
+    yield from table(
+        ("", "float32", code(report.precision), "ratio"),
+        (
+            ("size", size(cost.float_bytes), size(cost.quantized_bytes), times(summary.size_ratio)),
+            ("latency", milliseconds(cost.float_ms), milliseconds(cost.quantized_ms), f"{times(summary.speedup)} as fast" if summary.speedup else ""),
+        ),
+    )
+    counts = ", ".join(f"{count} {code(name)}" for name, count in summary.precisions.items())
+    yield f"{report.coverage.nodes} nodes: {counts}. {percent(cost.float_mac_share)} of the multiply-accumulates are float."
+    yield f"{report.coverage.mapped} nodes compared, {report.coverage.explained} explained, {report.evaluation.samples} samples."
+    yield ""
+
+
+def _gates(gates: Sequence[Gate]) -> Iterator[str]:
+    if gates:
+        rows = ((code(gate.expression), "met" if gate.passed else "**not met**", number(gate.measured, 4), _place(gate)) for gate in gates)
+        yield from table(("gate", "", "measured", "worst"), rows)
+
+
+def _place(gate: Gate) -> str:
+    return prose(gate.reason) if gate.worst is None else code(gate.worst)
+
+
+def _outputs(report: Report) -> Iterator[str]:
+    rows = (
+        (
+            code(output.name),
+            decibel(output.sqnr_db),
+            significant(output.max_abs),
+            percent(output.top1_agreement),
+            f"{percent(output.top1_float)} → {percent(output.top1_quantized)}" if output.top1_float is not None else "",
+        )
+        for output in report.outputs
+    )
+    yield from table(("output", "SQNR", "max abs", "top-1 agreement", "top-1"), rows)
+
+
+def _worst(report: Report) -> Iterator[str]:
+    if report.summary.worst:
+        rows = (
+            (code(layer.node), code(layer.op_type), decibel(layer.own_sqnr_db), number(layer.rmse_over_scale, 2), prose(layer.hint))
+            for layer in report.summary.worst
+        )
+        yield from table(("layers with the largest own error", "op", "own SQNR", "RMSE/scale", ""), rows)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    findings = [finding for finding in (*report.calibration.warnings, *report.diagnostics) if finding.severity != "info"]
+    for finding in islice(findings, MAX_WARNINGS):
+        yield _finding(finding)
+    if len(findings) > MAX_WARNINGS:
+        yield f"- and {len(findings) - MAX_WARNINGS} more in report.html"
+
+
+def _finding(finding: Diagnostic) -> str:
+    where = f" {code(finding.node)}" if finding.node else ""
+    return f"- **{finding.severity}** {code(finding.code)}{where}: {prose(finding.message)} {prose(finding.hint)}".rstrip()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table and the empty line behind it; cells are Markdown except for `|`."""
+    yield f"| {' | '.join(head)} |"
+    yield "|" + " --- |" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def code(name: str) -> str:
+    """A name as a code span."""
+    text = visible(name)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    padded = f" {text} " if text.startswith("`") or text.endswith("`") or not text.strip() else text
+    return f"{fence}{padded}{fence}"
+
+
+def prose(text: str) -> str:
+    """A sentence in which no character means markup."""
+    return MARKUP.sub(r"\\\g<0>", visible(text, 400))

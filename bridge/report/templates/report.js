@@ -1,0 +1,162 @@
+"use strict";
+(() => {
+  const table = document.getElementById("layer-table");
+  if (!table) return;
+  const body = table.tBodies[0];
+  const headers = [...table.tHead.rows[0].cells];
+  const columns = new Map(headers.map((header, index) => [header.dataset.key, { index, numeric: header.classList.contains("n"), first: header.dataset.first || "asc" }]));
+  const rows = [...body.rows].map((element, order) => ({
+    element,
+    order,
+    text: element.textContent.toLowerCase(),
+    precision: element.dataset.precision,
+    status: element.dataset.status,
+    keys: new Map(),
+  }));
+  const find = document.getElementById("find");
+  const precision = document.getElementById("precision");
+  const status = document.getElementById("status");
+  const count = document.getElementById("count");
+  let state = { sort: "order", order: "asc" };
+
+  function key(row, name) {
+    if (!row.keys.has(name)) {
+      const { index, numeric } = columns.get(name);
+      const cell = row.element.cells[index];
+      row.keys.set(name, !numeric ? cell.textContent.trim().toLowerCase() : cell.dataset.v === "" ? null : Number(cell.dataset.v));
+    }
+    return row.keys.get(name);
+  }
+
+  // Missing values stay last in both directions; NaN counts as below every number.
+  function compare(a, b, numeric) {
+    if (!numeric) return a < b ? -1 : a > b ? 1 : 0;
+    const left = Number.isNaN(a) ? -Infinity : a;
+    const right = Number.isNaN(b) ? -Infinity : b;
+    return left === right ? 0 : left < right ? -1 : 1;
+  }
+
+  function sort() {
+    const { numeric } = columns.get(state.sort);
+    const sign = state.order === "desc" ? -1 : 1;
+    const empty = (row) => key(row, state.sort) === null || key(row, state.sort) === "";
+    const sorted = [...rows].sort((a, b) => empty(a) - empty(b) || (empty(a) ? 0 : sign * compare(key(a, state.sort), key(b, state.sort), numeric)) || a.order - b.order);
+    body.append(...sorted.map((row) => row.element));
+    headers.forEach((header) => {
+      if (header.dataset.key === state.sort) header.setAttribute("aria-sort", state.order === "desc" ? "descending" : "ascending");
+      else header.removeAttribute("aria-sort");
+    });
+  }
+
+  function filter() {
+    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const visible =
+        (!precision.value || row.precision === precision.value) && (!status.value || row.status === status.value) && words.every((word) => row.text.includes(word));
+      row.element.hidden = !visible;
+      shown += visible;
+    }
+    count.textContent = shown === rows.length ? `${shown} tensors` : `${shown} of ${rows.length} tensors`;
+  }
+
+  // The address says how the table is sorted and filtered, so a link shows the same: #sort=own&order=asc&find=conv&precision=float32&status=mapped
+  function remember() {
+    const hash = new URLSearchParams({ sort: state.sort, order: state.order });
+    for (const [name, field] of [["find", find], ["precision", precision], ["status", status]]) if (field.value) hash.set(name, field.value);
+    history.replaceState(null, "", `#${hash}`);
+  }
+
+  function recall() {
+    if (!location.hash.includes("=")) return false;
+    const hash = new URLSearchParams(location.hash.slice(1));
+    const wanted = hash.get("sort");
+    if (columns.has(wanted)) state = { sort: wanted, order: hash.get("order") || columns.get(wanted).first };
+    find.value = hash.get("find") || "";
+    for (const [name, field] of [["precision", precision], ["status", status]]) {
+      field.value = hash.get(name) || "";
+      if (field.selectedIndex < 0) field.value = "";
+    }
+    sort();
+    filter();
+    return true;
+  }
+
+  table.tHead.addEventListener("click", (event) => {
+    const header = event.target.closest("th");
+    if (!header) return;
+    const name = header.dataset.key;
+    const first = columns.get(name).first;
+    state = { sort: name, order: state.sort === name && state.order === first ? (first === "asc" ? "desc" : "asc") : first };
+    sort();
+    remember();
+  });
+  for (const field of [find, precision, status]) field.addEventListener("input", () => { filter(); remember(); });
+  document.getElementById("reset").addEventListener("click", () => {
+    find.value = precision.value = status.value = "";
+    state = { sort: "order", order: "asc" };
+    sort();
+    filter();
+    history.replaceState(null, "", "#layers");
+  });
+
+  function show(id) {
+    const row = document.getElementById(id);
+    if (!row) return;
+    if (row.hidden) {
+      find.value = precision.value = status.value = "";
+      filter();
+    }
+    body.querySelectorAll(".hit").forEach((other) => other.classList.remove("hit"));
+    row.classList.add("hit");
+    row.scrollIntoView({ block: "center" });
+  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#row-']");
+    if (!link) return;
+    event.preventDefault();
+    show(link.hash.slice(1));
+  });
+
+  const svg = document.getElementById("depth");
+  if (svg) {
+    const tip = document.getElementById("tip");
+    const cursor = svg.querySelector(".cursor");
+    const xs = svg.dataset.xs.split(",").map(Number);
+    const ids = svg.dataset.rows.split(",");
+    const nearest = (event) => {
+      const box = svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
+      let low = 0;
+      let high = xs.length - 1;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (xs[middle] < x) low = middle + 1;
+        else high = middle;
+      }
+      return low > 0 && x - xs[low - 1] < xs[low] - x ? low - 1 : low;
+    };
+    svg.addEventListener("mousemove", (event) => {
+      const place = nearest(event);
+      const row = document.getElementById(`row-${ids[place]}`);
+      const cell = (name) => row.cells[columns.get(name).index].textContent.trim();
+      const lines = [`${row.dataset.name}`, `${cell("op")}, ${cell("precision")}`];
+      for (const name of ["conversion", "inherited", "own"]) if (cell(name) !== "-") lines.push(`${name} ${cell(name)} dB`);
+      tip.replaceChildren(...lines.map((line) => Object.assign(document.createElement("div"), { textContent: line })));
+      tip.hidden = false;
+      const box = svg.getBoundingClientRect();
+      const left = (xs[place] / svg.viewBox.baseVal.width) * box.width;
+      tip.style.left = `${left < box.width / 2 ? left + 12 : left - 12 - tip.offsetWidth}px`;
+      tip.style.top = "8px";
+      cursor.setAttribute("x1", xs[place]);
+      cursor.setAttribute("x2", xs[place]);
+      cursor.style.visibility = "visible";
+    });
+    svg.addEventListener("mouseleave", () => { tip.hidden = true; cursor.style.visibility = "hidden"; });
+    svg.addEventListener("click", (event) => show(`row-${ids[nearest(event)]}`));
+  }
+
+  window.addEventListener("hashchange", recall);
+  if (recall()) document.getElementById("layers").scrollIntoView();
+  else filter();
+})();

@@ -1,0 +1,127 @@
+"""The report on a terminal: verdict, outputs, what runs in which precision, the worst layers, cost, warnings, files."""
+
+import io
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bridge.report.schema import Output, Report
+from bridge.report.wording import NOTHING, decibel, milliseconds, number, percent, significant, size, times, visible
+
+MAX_WARNINGS = 5
+WIDTH = 120  # of `render`; a terminal has its own
+STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
+
+
+def show(report: Report, console: Console) -> None:
+    """Prints the report."""
+    for part in _parts(report):
+        console.print(part)
+
+
+def render(report: Report) -> str:
+    """The same as plain text."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    with console.capture() as captured:
+        show(report, console)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    yield _verdict(report)
+    yield from (_gates(report) if report.verdict.gates else ())
+    yield _outputs(report)
+    yield from (_worst(report) if report.summary.worst else ())
+    yield _precisions(report)
+    yield from _cost(report)
+    yield from _warnings(report)
+    for name, file in report.artifacts.items():
+        yield Text.assemble((f"{visible(name)}  ", "dim"), visible(file))
+
+
+def _verdict(report: Report) -> Text:
+    gates = report.verdict.gates
+    missed = sum(not gate.passed for gate in gates)
+    word, style = ("done", "bold") if not gates else ("passed", "bold green") if report.verdict.passed else ("failed", "bold red")
+    line = Text.assemble((word, style), f"  {visible(report.model.path)} as {visible(report.precision)}")
+    if gates:
+        line.append(f", {missed} of {len(gates)} gates not met" if missed else f", {len(gates)} gates met")
+    if not report.summary.deployable:
+        line.append("\nnot for deployment: the ranges come from random data", "bold red")
+    return line
+
+
+def _gates(report: Report) -> Iterator[RenderableType]:
+    table = _table("gate", "", "measured", "worst")
+    for gate in report.verdict.gates:
+        mark = Text("met", "green") if gate.passed else Text("not met", "red")
+        table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate.worst or gate.reason)))
+    yield table
+
+
+def _outputs(report: Report) -> Table:
+    table = _table("output", "SQNR", "cosine", "max abs", "conversion", "top-1 agreement", "top-1")
+    for output in report.outputs:
+        table.add_row(
+            Text(visible(output.name)),
+            decibel(output.sqnr_db),
+            number(output.cosine, 5),
+            significant(output.max_abs),
+            decibel(output.conversion_sqnr_db),
+            percent(output.top1_agreement),
+            _top1(output),
+        )
+    return table
+
+
+def _top1(output: Output) -> str:
+    return NOTHING if output.top1_float is None else f"{percent(output.top1_float)} → {percent(output.top1_quantized)}"
+
+
+def _worst(report: Report) -> Iterator[RenderableType]:
+    table = _table("largest own error", "op", "own", "inherited", "RMSE/scale")
+    for layer in report.summary.worst:
+        table.add_row(
+            Text(visible(layer.node, 80)),
+            Text(visible(layer.op_type)),
+            decibel(layer.own_sqnr_db),
+            decibel(layer.inherited_sqnr_db),
+            number(layer.rmse_over_scale, 2),
+        )
+    yield table
+
+
+def _precisions(report: Report) -> Text:
+    counts = ", ".join(f"{count} {visible(name)}" for name, count in report.summary.precisions.items())
+    compared = f"{report.coverage.mapped} compared, {report.coverage.explained} explained"
+    return Text(f"{report.coverage.nodes} nodes: {counts}; {compared}")
+
+
+def _cost(report: Report) -> Iterator[RenderableType]:
+    cost, summary = report.cost, report.summary
+    if cost.quantized_bytes is not None:
+        yield Text(f"size {size(cost.float_bytes)} → {size(cost.quantized_bytes)} ({times(summary.size_ratio)})")
+    if cost.quantized_ms is not None:
+        yield Text(f"latency {milliseconds(cost.float_ms)} → {milliseconds(cost.quantized_ms)} ({times(summary.speedup)} as fast)")
+    if cost.float_mac_share is not None:
+        yield Text(f"float {percent(cost.float_mac_share)} of the multiply-accumulates")
+
+
+def _warnings(report: Report) -> Iterator[RenderableType]:
+    findings = [finding for finding in (*report.calibration.warnings, *report.diagnostics) if finding.severity != "info"]
+    for finding in findings[:MAX_WARNINGS]:
+        where = f" {visible(finding.node)}:" if finding.node else ""
+        yield Text.assemble(
+            (f"{finding.severity}:", STYLES[finding.severity]), f"{where} {visible(finding.message, 400)} {visible(finding.hint, 400)}".rstrip()
+        )
+    if len(findings) > MAX_WARNINGS:
+        yield Text(f"and {len(findings) - MAX_WARNINGS} more warnings in report.html", "dim")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 or column in ("op", "", "worst") else "right", overflow="fold")
+    return table

@@ -1,0 +1,63 @@
+"""How every format spells numbers and names; nothing in a name may reach a reader's terminal, browser or parser as more than text."""
+
+import math
+
+NOTHING = "-"
+MAX_NAME = 160  # characters of a name that a format shows
+UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def visible(text: str, limit: int = MAX_NAME) -> str:
+    """The text with control, direction and other unprintable characters as escapes, its middle left out above `limit`."""
+    if len(text) > limit:
+        half = (limit - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """`24.6`, `∞`, `NaN`; a dash for what was not measured."""
+    if value is None:
+        return NOTHING
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.{digits}f}"
+
+
+def decibel(value: float | None) -> str:
+    """`24.6 dB`."""
+    return NOTHING if value is None else f"{number(value)} dB"
+
+
+def significant(value: float | None) -> str:
+    """Three significant digits: `0.0312`, `1.2e-07`."""
+    return number(value) if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 0 .. 1 as `98.5 %`."""
+    return NOTHING if share is None else f"{number(share * 100, digits)} %"
+
+
+def size(count: int | None) -> str:
+    """Bytes as `4.20 MB`, in powers of 1000."""
+    if count is None:
+        return NOTHING
+    return next((f"{count / unit:.2f} {name}" for unit, name in UNITS if count >= unit), f"{count} B")
+
+
+def milliseconds(value: float | None) -> str:
+    """`1.40 ms`."""
+    return NOTHING if value is None else f"{number(value, 2)} ms"
+
+
+def times(ratio: float | None) -> str:
+    """`3.00x`."""
+    return NOTHING if ratio is None else f"{number(ratio, 2)}x"
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """`1 x 3 x 224 x 224`, `scalar` without axes."""
+    return " x ".join(str(length) for length in sizes) or "scalar"
