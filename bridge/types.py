@@ -144,7 +144,10 @@ class NearMiss:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What one rule did. `matched` names every node the rule holds for, also where a later rule decided."""
+    """What one rule did. `matched` names every node the rule holds for, also where a later rule decided.
+
+    `near_misses` holds the nearest few, `near_miss_count` says how many there are.
+    """
 
     id: str
     file: str
@@ -153,6 +156,7 @@ class RuleOutcome:
     precision: str
     matched: tuple[str, ...]
     near_misses: tuple[NearMiss, ...] = ()
+    near_miss_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

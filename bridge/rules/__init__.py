@@ -1,0 +1,24 @@
+"""Rule files: which nodes get which precision, and why. Rules see `NodeFacts` and nothing else of a model."""
+
+from bridge.rules.apply import Applied, apply
+from bridge.rules.check import check
+from bridge.rules.explain import Explanation, explain, render
+from bridge.rules.files import Pack, RuleFile, list_packs, load, packs_as_json, packs_as_text
+from bridge.rules.schema import PRECISIONS, json_schema
+
+__all__ = [
+    "PRECISIONS",
+    "Applied",
+    "Explanation",
+    "Pack",
+    "RuleFile",
+    "apply",
+    "check",
+    "explain",
+    "json_schema",
+    "list_packs",
+    "load",
+    "packs_as_json",
+    "packs_as_text",
+    "render",
+]

@@ -1,0 +1,162 @@
+"""Which precision each node gets: rules in order, the later one wins, nothing happens in silence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+
+from bridge.errors import RuleError, UsageError
+from bridge.rules.context import Context
+from bridge.rules.files import RuleFile
+from bridge.rules.matcher import BaseMatcher
+from bridge.rules.schema import PRECISIONS, Rule
+from bridge.rules.wording import closest, printable
+from bridge.types import Decision, NearMiss, NodeFacts, RuleOutcome
+
+KEPT_NEAR_MISSES = 5  # per rule; a report with hundreds of them is not read
+DEFAULT_REASON = "no rule matches, so the default precision"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the rules decided.
+
+    Attributes:
+        decisions: one for every node, by its name, in the order of the nodes.
+        outcomes: one for every rule, in the order of the files.
+    """
+
+    decisions: Mapping[str, Decision]
+    outcomes: tuple[RuleOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A node for which one condition of a rule did not hold and all others did."""
+
+    node: NodeFacts
+    matcher: BaseMatcher
+    nearly: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """One rule held against every node. `taken_back_by` names the later file that resets it, if one does."""
+
+    file: RuleFile
+    rule: Rule
+    line: int
+    matched: frozenset[str]
+    misses: tuple[Miss, ...]
+    taken_back_by: str | None
+
+
+def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default_precision: str) -> Applied:
+    """Decides the precision of every node.
+
+    Args:
+        rule_files: from `load`; a file with `reset` takes back the rules of those before it.
+        nodes: in topological order, names unique.
+        default_precision: for nodes that no rule matches.
+
+    Raises:
+        RuleError: rules that match nothing and are not optional, all of them in one message.
+        UsageError: the default precision does not exist.
+    """
+    if default_precision not in PRECISIONS:
+        raise UsageError(
+            f"{default_precision!r} is not a precision{closest(default_precision, PRECISIONS)}", hint=f"Precisions: {', '.join(PRECISIONS)}."
+        )
+    context = Context(nodes)
+    findings = examine(rule_files, context)
+    _refuse_idle_rules(findings, context)
+    decisions = {node.name: decide(node, findings, default_precision) for node in nodes}
+    return Applied(MappingProxyType(decisions), tuple(_outcome(found, context) for found in findings))
+
+
+def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings, ...]:
+    """Holds every rule against every node; complains about nothing."""
+    last_reset = max((index for index, file in enumerate(rule_files) if file.reset), default=0)
+    findings = []
+    for index, file in enumerate(rule_files):
+        taken_back_by = rule_files[last_reset].label if index < last_reset else None
+        for rule, line in zip(file.rules, file.lines, strict=True):
+            matched, misses = _hold_against(rule, context)
+            findings.append(Findings(file, rule, line, matched, misses, taken_back_by))
+    return tuple(findings)
+
+
+def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str) -> Decision:
+    """The last rule that matches and is not taken back decides; those before it are overridden."""
+    matching = [found for found in findings if node.name in found.matched]
+    standing = [found for found in matching if found.taken_back_by is None]
+    if not standing:
+        by = matching[-1].taken_back_by if matching else None
+        reason = f"{by} takes back the rules before it, so the default precision" if by else DEFAULT_REASON
+        return Decision(node.name, default_precision, None, None, None, reason, tuple(found.rule.id for found in matching))
+    winner = standing[-1]
+    return Decision(
+        node.name,
+        winner.rule.precision,
+        winner.rule.id,
+        winner.file.label,
+        winner.line,
+        winner.rule.reason,
+        tuple(found.rule.id for found in matching if found is not winner),
+    )
+
+
+def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:
+    matched, misses = set(), []
+    for node in context.nodes:
+        failed = tuple(islice((matcher for matcher in rule.match if not matcher.matches(node, context)), 2))
+        if not failed:
+            matched.add(node.name)
+        elif len(failed) == 1:
+            nearly = failed[0].nearly(node, context)
+            # A rule of one condition misses every other node by one condition: only those that come close say anything.
+            if nearly or len(rule.match) > 1:
+                misses.append(Miss(node, failed[0], nearly))
+    misses.sort(key=lambda miss: not miss.nearly)
+    return frozenset(matched), tuple(misses)
+
+
+def _outcome(found: Findings, context: Context) -> RuleOutcome:
+    kept = found.misses[:KEPT_NEAR_MISSES]
+    return RuleOutcome(
+        id=found.rule.id,
+        file=found.file.label,
+        line=found.line,
+        reason=found.rule.reason,
+        precision=found.rule.precision,
+        matched=tuple(node.name for node in context.nodes if node.name in found.matched),
+        near_misses=tuple(NearMiss(miss.node.name, miss.matcher.refusal(miss.node, context)) for miss in kept),
+        near_miss_count=len(found.misses),
+    )
+
+
+def _refuse_idle_rules(findings: Sequence[Findings], context: Context) -> None:
+    idle = [found for found in findings if not found.matched and not found.rule.optional]
+    if idle:
+        raise RuleError(
+            "\n".join(idle_message(found, context) for found in idle),
+            hint="Correct the match, or write optional = true where a rule may match nothing. `bridge inspect MODEL` lists the nodes.",
+        )
+
+
+def idle_message(found: Findings, context: Context) -> str:
+    """One line for a rule that matches nothing: where it stands, and the nodes that come nearest or what the model has instead."""
+    head = f"{found.file.label}:{found.line}: rule {found.rule.id!r} matches no node"
+    if found.misses:
+        nearest = [f"{printable(miss.node.name)!r} ({miss.matcher.refusal(miss.node, context)})" for miss in found.misses[:KEPT_NEAR_MISSES]]
+        more = len(found.misses) - len(nearest)
+        return f"{head}. Nearest: {', '.join(nearest)}{f' and {more} more' if more else ''}"
+    alone = [matcher for matcher in found.rule.match if not any(matcher.matches(node, context) for node in context.nodes)]
+    if not alone:
+        return f"{head}: each condition holds somewhere, but never all for one node"
+    return f"{head}. " + "; ".join(_unmet(matcher, context) for matcher in alone)
+
+
+def _unmet(matcher: BaseMatcher, context: Context) -> str:
+    suggestion = matcher.suggestion(context) if context.nodes else "the model has no nodes"
+    return f"Nowhere holds: {matcher.describe()}" + (f" ({suggestion})" if suggestion else "")

@@ -1,0 +1,73 @@
+"""Faults of rule files that show without converting anything."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridge.errors import RuleError
+from bridge.rules.apply import examine, idle_message
+from bridge.rules.context import Context
+from bridge.rules.files import RuleFile, load
+from bridge.rules.schema import Rule, standard_operators, unknown_operators
+from bridge.rules.wording import closest, listed
+from bridge.types import Diagnostic, NodeFacts
+
+
+def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | None = None) -> tuple[Diagnostic, ...]:
+    """All faults of the files, read in order as `load` does.
+
+    Args:
+        names_or_paths: packs and files, in the order in which they would be applied.
+        nodes: of the model they are meant for, in topological order; without them the check for rules that match nothing is left out.
+
+    Returns:
+        Errors `rule-file` (unreadable or malformed) and `rule-matches-nothing`, warnings `rule-unreachable` and `rule-unknown-operator`,
+        and as information the optional rules that match nothing.
+    """
+    files: list[RuleFile] = []
+    found: list[Diagnostic] = []
+    for name in names_or_paths:
+        try:
+            files.extend(load((name,)))
+        except RuleError as error:
+            found.extend(Diagnostic("rule-file", "error", message, error.hint) for message in error.message.split("\n"))
+    for file in files:
+        for rule, line in zip(file.rules, file.lines, strict=True):
+            found.extend(_unknown_operators(file, rule, line))
+    found.extend(_unreachable(files))
+    if nodes is not None:
+        found.extend(_idle(files, nodes))
+    return tuple(found)
+
+
+def _unknown_operators(file: RuleFile, rule: Rule, line: int) -> list[Diagnostic]:
+    names = unknown_operators(rule)
+    if not names:
+        return []
+    guess = closest(names[0], standard_operators(), cutoff=0.5)
+    message = f"{file.label}:{line}: rule {rule.id!r}: ONNX has no operator {listed(names)}{guess}"
+    return [Diagnostic("rule-unknown-operator", "warning", message, "For a custom operator add a condition of kind 'domain'.")]
+
+
+def _unreachable(files: Sequence[RuleFile]) -> list[Diagnostic]:
+    """Rules all of whose nodes a later rule takes: each condition of the later one is also a condition of theirs."""
+    last_reset = max((index for index, file in enumerate(files) if file.reset), default=0)
+    rules = [
+        (file.label, line, rule, frozenset(rule.match)) for file in files[last_reset:] for rule, line in zip(file.rules, file.lines, strict=True)
+    ]
+    found = []
+    for index, (label, line, rule, match) in enumerate(rules):
+        for later_label, later_line, later, later_match in rules[index + 1 :]:
+            if later_match <= match:
+                message = f"{label}:{line}: rule {rule.id!r} never decides: {later.id!r} ({later_label}:{later_line}) takes all its nodes"
+                found.append(Diagnostic("rule-unreachable", "warning", message, "Later rules win: put the more general rule first."))
+                break
+    return found
+
+
+def _idle(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
+    context = Context(nodes)
+    return [
+        Diagnostic("rule-matches-nothing", "info" if found.rule.optional else "error", idle_message(found, context))
+        for found in examine(files, context)
+        if not found.matched
+    ]

@@ -1,0 +1,113 @@
+"""Why a node has the precision it has: who decided, who was overruled, and which condition kept the others out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.errors import RuleError
+from bridge.rules.apply import Findings, decide, examine
+from bridge.rules.context import Context
+from bridge.rules.files import RuleFile
+from bridge.rules.matcher import glob_suggestion
+from bridge.rules.matchers import node_names, scope_fits
+from bridge.rules.name_patterns import MAX_GLOB_LENGTH, glob_fits
+from bridge.rules.wording import printable
+from bridge.types import Decision, NodeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """A rule that matches the node and does not decide."""
+
+    id: str
+    file: str
+    line: int
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissedRule:
+    """A rule that would match the node but for one condition."""
+
+    id: str
+    file: str
+    line: int
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that the rules say about one node."""
+
+    node: str
+    op_type: str
+    pattern: str | None
+    scope: str
+    decision: Decision
+    overridden: tuple[Overridden, ...]
+    near_misses: tuple[MissedRule, ...]
+
+
+def explain(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], glob: str, *, default_precision: str) -> tuple[Explanation, ...]:
+    """Explains every node that the glob selects. A rule that matches nothing is no error here.
+
+    Args:
+        rule_files: from `load`.
+        nodes: in topological order.
+        glob: fits a node name, a name that the node stands for, or its module path (then all inside the module).
+        default_precision: for nodes that no rule matches.
+
+    Raises:
+        RuleError: the glob selects no node; names the closest.
+    """
+    if len(glob) > MAX_GLOB_LENGTH:
+        raise RuleError(f"The glob has {len(glob)} characters, {MAX_GLOB_LENGTH} are allowed.")
+    context = Context(nodes)
+    selected = [node for node in nodes if _selects(glob, node)]
+    if not selected:
+        known = [name for node in nodes for name in (*node_names(node), node.scope)]
+        raise RuleError(
+            f"{glob!r} fits no node of the model: {glob_suggestion('node name', glob, known)}", hint="`bridge inspect MODEL` lists the nodes."
+        )
+    findings = examine(rule_files, context)
+    return tuple(_explanation(node, findings, context, default_precision) for node in selected)
+
+
+def render(explanations: Sequence[Explanation]) -> str:
+    """The explanations as plain text, a paragraph per node."""
+    return "\n\n".join("\n".join(_paragraph(one)) for one in explanations)
+
+
+def _selects(glob: str, node: NodeFacts) -> bool:
+    return any(glob_fits(glob, name) for name in node_names(node)) or scope_fits(glob, node.scope)
+
+
+def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context, default_precision: str) -> Explanation:
+    decision = decide(node, findings, default_precision)
+    matching = [found for found in findings if node.name in found.matched]
+    winner = next((found for found in reversed(matching) if found.taken_back_by is None), None)
+    return Explanation(
+        node=node.name,
+        op_type=node.op_type,
+        pattern=node.pattern,
+        scope=node.scope,
+        decision=decision,
+        overridden=tuple(Overridden(found.rule.id, found.file.label, found.line, found.rule.precision) for found in matching if found is not winner),
+        near_misses=tuple(
+            MissedRule(found.rule.id, found.file.label, found.line, miss.matcher.refusal(node, context))
+            for found in findings
+            for miss in found.misses
+            if miss.node.name == node.name
+        ),
+    )
+
+
+def _paragraph(one: Explanation) -> list[str]:
+    facts = [one.op_type, *([f"pattern {one.pattern}"] if one.pattern else []), *([f"in {one.scope}"] if one.scope else [])]
+    decision = one.decision
+    by = f"rule {decision.rule!r} ({decision.file}:{decision.line}): {decision.reason}" if decision.rule is not None else decision.reason
+    return [
+        f"{printable(one.node)}  [{printable(', '.join(facts))}]",
+        f"  {decision.precision}: {by}",
+        *(f"  overridden: rule {rule.id!r} ({rule.file}:{rule.line}), {rule.precision}" for rule in one.overridden),
+        *(f"  near miss: rule {rule.id!r} ({rule.file}:{rule.line}): {rule.condition}" for rule in one.near_misses),
+    ]

@@ -1,0 +1,336 @@
+"""What a condition of a rule can ask of a node: one small class per kind, the union at the foot is the table of kinds."""
+
+from collections.abc import Callable, Mapping, Set
+from math import isclose, prod
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, Self, get_args, override
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+from bridge.rules.context import Context
+from bridge.rules.matcher import BaseMatcher, BoundedMatcher, GlobMatcher, ListedMatcher, Name, Names, glob_suggestion, nearly_fits, present
+from bridge.rules.name_patterns import MAX_REGEX_LENGTH, compile_regex, glob_fits
+from bridge.rules.places import PositionMatcher, RegionMatcher, tensor_names
+from bridge.rules.wording import listed, printable, shortened
+from bridge.types import NodeFacts
+
+PatternName = Literal[
+    "layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm",
+    "gelu", "silu", "mish", "hard_swish",
+    "softmax", "masked_softmax", "residual_add", "cnn_residual_add",
+]  # fmt: skip
+PATTERNS: tuple[str, ...] = get_args(PatternName)
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})  # two spellings of one domain
+
+
+class OpTypeMatcher(ListedMatcher):
+    """Nodes whose ONNX op type is listed."""
+
+    quantity: ClassVar[str] = "op type"
+    kind: Literal["op_type"]
+    op_types: Names = Field(description="Operator names as the ONNX specification spells them: Softmax, LayerNormalization, ...")
+
+    @override
+    def wanted(self) -> Set[str]:
+        return self.op_types
+
+    @override
+    def words(self, node: NodeFacts) -> tuple[str, ...]:
+        return (node.op_type,)
+
+
+class PatternMatcher(ListedMatcher):
+    """Nodes that are, or belong to, a recognised pattern, however the model spells it."""
+
+    quantity: ClassVar[str] = "pattern"
+    kind: Literal["pattern"]
+    patterns: frozenset[PatternName] = Field(min_length=1)
+
+    @override
+    def wanted(self) -> Set[str]:
+        return self.patterns
+
+    @override
+    def words(self, node: NodeFacts) -> tuple[str, ...]:
+        return (node.pattern,) if node.pattern else ()
+
+
+class DomainMatcher(ListedMatcher):
+    """Nodes of an operator domain; `""` and `ai.onnx` are both the standard one."""
+
+    quantity: ClassVar[str] = "operator domain"
+    kind: Literal["domain"]
+    domains: frozenset[str] = Field(min_length=1, description="For example com.microsoft")
+
+    @override
+    def wanted(self) -> Set[str]:
+        return self.domains | (STANDARD_DOMAINS if self.domains & STANDARD_DOMAINS else frozenset())
+
+    @override
+    def words(self, node: NodeFacts) -> tuple[str, ...]:
+        return (node.domain,)
+
+
+class DtypeMatcher(ListedMatcher):
+    """Nodes that write a tensor of a listed dtype."""
+
+    quantity: ClassVar[str] = "output dtype"
+    kind: Literal["dtype"]
+    dtypes: Names = Field(description="NumPy names: float32, int64, bool, ...")
+
+    @override
+    def wanted(self) -> Set[str]:
+        return self.dtypes
+
+    @override
+    def words(self, node: NodeFacts) -> tuple[str, ...]:
+        return tuple(spec.dtype for spec in node.outputs)
+
+
+class NameMatcher(BaseMatcher):
+    """Nodes whose name, or the name of any node of the source file that they stand for, matches as a whole."""
+
+    kind: Literal["name"]
+    glob: Name | None = Field(default=None, description="* stays within a / segment, ** crosses. A leading / of the name may be left out.")
+    regex: Annotated[str, Field(min_length=1, max_length=MAX_REGEX_LENGTH)] | None = Field(
+        default=None, description="Must match the whole name. No lookaround, no back references."
+    )
+
+    @model_validator(mode="after")
+    def _one_usable_pattern(self) -> Self:
+        if (self.glob is None) == (self.regex is None):
+            raise ValueError("give either glob or regex")
+        if self.regex is not None:
+            compile_regex(self.regex)
+        return self
+
+    def _fits(self, name: str) -> bool:
+        return glob_fits(self.glob, name) if self.glob is not None else compile_regex(self.regex or "").matches(name)
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return any(map(self._fits, node_names(node)))
+
+    @override
+    def describe(self) -> str:
+        return f"node name matches glob {self.glob!r}" if self.glob is not None else f"node name matches regex {self.regex!r}"
+
+    @override
+    def received(self, node: NodeFacts, context: Context) -> str:
+        return listed(node_names(node), limit=6)
+
+    @override
+    def nearly(self, node: NodeFacts, context: Context) -> bool:
+        return self.glob is not None and nearly_fits(self.glob, node_names(node))
+
+    @override
+    def suggestion(self, context: Context) -> str:
+        if self.glob is None:
+            return "a regex must match the whole name; put '.*' where anything may stand"
+        return glob_suggestion("node name", self.glob, (name for node in context.nodes for name in node_names(node)))
+
+
+class ScopeMatcher(GlobMatcher):
+    """Nodes inside a module: the glob fits the module path of the node or of a module around it."""
+
+    quantity: ClassVar[str] = "module path"
+    kind: Literal["scope"]
+    glob: Name = Field(description="For example encoder/layer.3 or **/attention; all that lies inside the module matches too.")
+
+    @override
+    def names(self, node: NodeFacts) -> tuple[str, ...]:
+        return (node.scope,) if node.scope else ()
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return scope_fits(self.glob, node.scope)
+
+
+class TensorMatcher(GlobMatcher):
+    """The node that writes a tensor and all nodes that read it."""
+
+    quantity: ClassVar[str] = "tensor name"
+    kind: Literal["tensor"]
+    glob: Name = Field(description="Glob over tensor names of the source file.")
+
+    @override
+    def names(self, node: NodeFacts) -> tuple[str, ...]:
+        return tensor_names(node)
+
+
+class AttributeMatcher(BaseMatcher):
+    """Nodes that set an attribute, or set it to one value. A default that the node leaves out does not count as set."""
+
+    kind: Literal["attribute"]
+    name: Name
+    equals: StrictBool | StrictInt | StrictFloat | str | tuple[StrictInt | StrictFloat | str, ...] | None = Field(
+        default=None, description="Leave out to ask only whether the attribute is set."
+    )
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return self.name in node.attributes and (self.equals is None or _equal(node.attributes[self.name], self.equals))
+
+    @override
+    def describe(self) -> str:
+        return f"attribute {self.name!r} is set" if self.equals is None else f"attribute {self.name!r} equals {self.equals!r}"
+
+    @override
+    def received(self, node: NodeFacts, context: Context) -> str:
+        return shortened(node.attributes[self.name]) if self.name in node.attributes else f"no {self.name!r} on {printable(node.op_type)}"
+
+    @override
+    def nearly(self, node: NodeFacts, context: Context) -> bool:
+        return self.name in node.attributes
+
+    @override
+    def suggestion(self, context: Context) -> str:
+        return present("attribute", (self.name,), {name for node in context.nodes for name in node.attributes})
+
+
+class AxisSizeMatcher(BoundedMatcher):
+    """Nodes whose first output has an axis of a given size."""
+
+    quantity: ClassVar[str] = "output axis size"
+    kind: Literal["axis_size"]
+    axis: StrictInt | None = Field(default=None, description="Counted from the end below 0. Left out: the node's own attribute axis, else -1.")
+
+    @override
+    def measure(self, node: NodeFacts) -> int | None:
+        own = node.attributes.get("axis")
+        axis = self.axis if self.axis is not None else own if isinstance(own, int) else -1
+        shape = node.outputs[0].shape if node.outputs else ()
+        size = shape[axis] if -len(shape) <= axis < len(shape) else None
+        return size if isinstance(size, int) else None
+
+
+class FanInMatcher(BoundedMatcher):
+    """Layers with constant weights (Conv, ConvTranspose, Gemm, MatMul) by how many products one output element adds up."""
+
+    quantity: ClassVar[str] = "fan-in"
+    kind: Literal["fan_in"]
+
+    @override
+    def measure(self, node: NodeFacts) -> int | None:
+        if node.op_type not in _FAN_IN or node.domain not in STANDARD_DOMAINS or 1 not in node.constant_inputs:
+            return None
+        weight = node.inputs[1].shape
+        if len(weight) < 2 or any(isinstance(size, str) for size in weight):
+            return None
+        return _FAN_IN[node.op_type](node, tuple(int(size) for size in weight))
+
+
+class ConstantInputsMatcher(BoundedMatcher):
+    """Nodes by the number of inputs whose value is known before the model runs (weights, fixed factors)."""
+
+    quantity: ClassVar[str] = "number of constant inputs"
+    kind: Literal["constant_inputs"]
+
+    @override
+    def measure(self, node: NodeFacts) -> int | None:
+        return len(node.constant_inputs)
+
+
+class NotMatcher(BaseMatcher):
+    """Nodes for which the condition does not hold."""
+
+    kind: Literal["not"]
+    condition: "Matcher"
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return not self.condition.matches(node, context)
+
+    @override
+    def describe(self) -> str:
+        return f"not ({self.condition.describe()})"
+
+    @override
+    def received(self, node: NodeFacts, context: Context) -> str:
+        return self.condition.received(node, context)
+
+
+class AnyMatcher(BaseMatcher):
+    """Nodes for which at least one of the conditions holds."""
+
+    kind: Literal["any"]
+    conditions: tuple["Matcher", ...] = Field(min_length=1)
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return any(one.matches(node, context) for one in self.conditions)
+
+    @override
+    def describe(self) -> str:
+        return f"any of ({'; '.join(one.describe() for one in self.conditions)})"
+
+    @override
+    def received(self, node: NodeFacts, context: Context) -> str:
+        return "; ".join(dict.fromkeys(one.received(node, context) for one in self.conditions))
+
+    @override
+    def nearly(self, node: NodeFacts, context: Context) -> bool:
+        return any(one.nearly(node, context) for one in self.conditions)
+
+    @override
+    def suggestion(self, context: Context) -> str:
+        return "; ".join(dict.fromkeys(filter(None, (one.suggestion(context) for one in self.conditions))))
+
+
+def scope_fits(glob: str, scope: str) -> bool:
+    """Whether the module path is the one that the glob asks for, or lies inside it."""
+    return bool(scope) and (glob_fits(glob, scope) or scope.startswith(f"{glob}/") or glob_fits(f"{glob}/**", scope))
+
+
+def node_names(node: NodeFacts) -> tuple[str, ...]:
+    """The name of the node and of all nodes of the source file that it stands for."""
+    return tuple(dict.fromkeys((node.name, *node.origins)))
+
+
+def _equal(value: object, wanted: object) -> bool:
+    if isinstance(value, list | tuple) and isinstance(wanted, tuple):
+        return len(value) == len(wanted) and all(map(_equal, value, wanted))
+    if isinstance(value, float) and isinstance(wanted, int | float):
+        return isclose(value, wanted, rel_tol=1e-6)  # ONNX keeps float32: 0.1 comes back as 0.10000000149
+    return value == wanted
+
+
+_FAN_IN: Mapping[str, Callable[[NodeFacts, tuple[int, ...]], int]] = MappingProxyType(
+    {
+        "Conv": lambda _, weight: prod(weight[1:]),  # [M, C/group, kernel...]
+        "ConvTranspose": lambda node, weight: weight[0] // _group(node) * prod(weight[2:]),  # [C, M/group, kernel...]
+        "Gemm": lambda node, weight: weight[1 if node.attributes.get("transB") else 0],  # [K, N], with transB [N, K]
+        "MatMul": lambda _, weight: weight[-2],  # [..., K, N]
+    }
+)
+
+
+def _group(node: NodeFacts) -> int:
+    group = node.attributes.get("group", 1)
+    return group if isinstance(group, int) and group > 0 else 1
+
+
+Matcher = Annotated[
+    OpTypeMatcher
+    | PatternMatcher
+    | NameMatcher
+    | ScopeMatcher
+    | TensorMatcher
+    | RegionMatcher
+    | PositionMatcher
+    | DomainMatcher
+    | AttributeMatcher
+    | DtypeMatcher
+    | AxisSizeMatcher
+    | FanInMatcher
+    | ConstantInputsMatcher
+    | NotMatcher
+    | AnyMatcher,
+    Field(discriminator="kind"),
+]
+NotMatcher.model_rebuild()
+AnyMatcher.model_rebuild()
+KINDS: Mapping[str, type[BaseMatcher]] = MappingProxyType(
+    {get_args(matcher.model_fields["kind"].annotation)[0]: matcher for matcher in get_args(get_args(Matcher)[0])}
+)

@@ -1,0 +1,64 @@
+"""Nodes and rule files made in one line."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from bridge.rules import RuleFile, load
+from bridge.types import NodeFacts, TensorSpec
+
+HEAD = "schema_version = 1\n"
+
+
+def _node(
+    name: str = "n",
+    op_type: str = "Relu",
+    *,
+    domain: str = "",
+    pattern: str | None = None,
+    scope: str = "",
+    origins: Sequence[str] = (),
+    inputs: Sequence[str] = ("x",),
+    outputs: Sequence[str] = ("y",),
+    weight: tuple[int, ...] | None = None,
+    shape: tuple[int | str, ...] = (1, 8),
+    dtype: str = "float32",
+    constants: Sequence[int] = (),
+    **attributes: object,
+) -> NodeFacts:
+    reads = tuple(TensorSpec(one, (1, 8), "float32") for one in inputs)
+    return NodeFacts(
+        name=name,
+        op_type=op_type,
+        domain=domain,
+        pattern=pattern,
+        scope=scope,
+        origins=tuple(origins) or (name,),
+        inputs=(*reads, TensorSpec(f"{name}.weight", weight, "float32")) if weight else reads,
+        outputs=tuple(TensorSpec(one, shape, dtype) for one in outputs),
+        constant_inputs=(len(reads),) if weight else tuple(constants),
+        attributes=MappingProxyType(attributes),
+    )
+
+
+@pytest.fixture
+def node() -> Callable[..., NodeFacts]:
+    return _node
+
+
+@pytest.fixture
+def rule_file(tmp_path: Path) -> Callable[..., RuleFile]:
+    """Loads `match` lists, one rule each, or a whole text."""
+
+    def make(*matches: str, text: str = "", precision: str = "float32", extra: str = "", name: str = "mine.toml", top: str = "") -> RuleFile:
+        rules = "".join(
+            f'[[rules]]\nid = "r{index}"\nreason = "because"\nmatch = [{match}]\nprecision = "{precision}"\n{extra}\n'
+            for index, match in enumerate(matches)
+        )
+        path = tmp_path / name
+        path.write_text(text or f"{HEAD}{top}\n{rules or 'rules = []'}", encoding="utf-8")
+        return load([path])[0]
+
+    return make

@@ -1,0 +1,144 @@
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from bridge.rules import PRECISIONS, Applied, apply, json_schema, list_packs, load
+from bridge.rules.matchers import KINDS, PATTERNS
+from bridge.rules.schema import RuleDocument
+from bridge.types import NodeFacts
+
+FOLDER = Path(__file__).parents[2] / "exclusion_rules"
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```toml\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+type Node = Callable[..., NodeFacts]
+
+
+def run(*names: str, nodes: list[NodeFacts], default: str = "static_wi8_ai8") -> Applied:
+    return apply(load(names), nodes, default_precision=default)
+
+
+def test_the_json_schema_is_current() -> None:
+    stored = (FOLDER / "schema.json").read_text(encoding="utf-8")
+    assert stored == json_schema(), "regenerate it: python -m bridge.rules > exclusion_rules/schema.json"
+
+
+def test_the_json_schema_names_every_kind_and_refuses_unknown_keys() -> None:
+    schema = json.loads(json_schema())
+    assert schema["additionalProperties"] is False
+    named = {one["properties"]["kind"]["const"] for one in schema["$defs"].values() if "kind" in one["properties"]}
+    assert named == set(KINDS)
+    assert set(schema["$defs"]["Rule"]["properties"]["precision"]["enum"]) == set(PRECISIONS)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_pack_loads_and_describes_itself(path: Path) -> None:
+    (file,) = load([path.stem])
+    assert file.label == f"exclusion_rules/{path.name}"
+    assert file.description
+    assert all(rule.optional for rule in file.rules)  # a pack is for every model
+    assert path.read_text(encoding="utf-8").startswith("#:schema ./schema.json\n")
+
+
+def test_the_readme_lists_every_pack_kind_pattern_and_precision() -> None:
+    for word in (*(pack.name for pack in list_packs()), *KINDS, *PRECISIONS, *(set(PATTERNS) - {"mish", "hard_swish"})):
+        assert f"`{word}`" in README, word
+
+
+def test_the_readme_has_examples() -> None:
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_example_of_the_readme_is_a_rule_file(block: str) -> None:
+    document = RuleDocument.model_validate(tomllib.loads(block))
+    assert document.rules
+
+
+def test_the_examples_of_the_readme_use_every_kind_and_every_key() -> None:
+    def keys(value: BaseModel) -> set[str]:
+        found = {f"{getattr(value, 'kind', '')}.{name}" for name in value.model_fields_set}
+        for inner in (getattr(value, name) for name in value.model_fields_set):
+            for one in inner if isinstance(inner, tuple) else (inner,):
+                if isinstance(one, BaseModel):
+                    found |= keys(one)
+        return found
+
+    used = set().union(*(keys(RuleDocument.model_validate(tomllib.loads(block))) for block in BLOCKS))
+    assert used >= {f"{kind}.kind" for kind in KINDS}
+
+
+def test_patterns_that_the_graph_marks_are_known_to_rules() -> None:
+    folder = Path(__file__).parents[2] / "bridge" / "graph" / "patterns"
+    marked = {
+        name for path in folder.glob("*.py") for name in re.findall(r'^[A-Z]+ = "([a-z_]+)"$', path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+    assert "layer_norm" in marked
+    assert marked <= set(PATTERNS), "add it to PatternName in bridge/rules/matchers.py"
+
+
+DEFAULT = {
+    "layer_norm": "layer-norm",
+    "rms_norm": "layer-norm",
+    "group_norm": "group-norm",
+    "instance_norm": "group-norm",
+    "gelu": "gelu",
+    "silu": "swish-family",
+    "mish": "swish-family",
+    "hard_swish": "swish-family",
+    "masked_softmax": "masked-softmax",
+    "residual_add": "residual-add",
+    "softmax": None,
+    "batch_norm": None,
+    "cnn_residual_add": None,
+    None: None,
+}
+
+
+@pytest.mark.parametrize("pattern", DEFAULT, ids=str)
+def test_the_default_pack_takes_what_it_says(pattern: str | None, node: Node) -> None:
+    decision = run("default", nodes=[node("a", pattern=pattern)]).decisions["a"]
+    assert decision.rule == DEFAULT[pattern]
+    assert decision.precision == ("float32" if decision.rule else "static_wi8_ai8")
+    assert set(DEFAULT) == {*PATTERNS, None}
+
+
+@pytest.mark.parametrize(("domain", "rule"), [("", None), ("ai.onnx", None), ("com.microsoft", "custom-op"), ("mine", "custom-op")])
+def test_the_default_pack_keeps_custom_operators_float(domain: str, rule: str | None, node: Node) -> None:
+    assert run("default", nodes=[node("a", "Anything", domain=domain)]).decisions["a"].rule == rule
+
+
+@pytest.mark.parametrize("default", ["static_wi8_ai8", "dynamic_wi8_afp32"])
+def test_all_int8_excludes_nothing_alone_or_after_others(default: str, node: Node) -> None:
+    nodes = [node("a", pattern="layer_norm"), node("b", "Softmax", shape=(1, 1000))]
+    for names in (("all-int8",), ("default", "outputs", "all-int8")):
+        assert {one.precision for one in run(*names, nodes=nodes, default=default).decisions.values()} == {default}
+    assert run("all-int8", "default", nodes=nodes).decisions["a"].rule == "layer-norm"
+
+
+def test_rescaling_takes_batch_norm_and_constant_factors_but_no_product_of_activations(node: Node) -> None:
+    nodes = [
+        node("bn", "BatchNormalization", pattern="batch_norm"),
+        node("scale", "Mul", weight=(1,)),
+        node("gate", "Mul", inputs=["a", "b"]),
+        node("bias", "Add", weight=(1,)),
+    ]
+    taken = [one.node for one in run("rescaling", nodes=nodes).decisions.values() if one.rule]
+    assert taken == ["bn", "scale"]
+
+
+def test_first_layers_takes_the_first_layer_with_weights(node: Node) -> None:
+    nodes = [node("pad", "Pad"), node("conv1", "Conv"), node("conv2", "Conv"), node("fc", "Gemm")]
+    assert [one.node for one in run("first-layers", nodes=nodes).decisions.values() if one.rule] == ["conv1"]
+
+
+@pytest.mark.parametrize(("classes", "rule"), [(99, None), (100, "softmax-many-classes"), (1000, "softmax-many-classes")])
+def test_outputs_takes_the_last_softmax_over_many_classes(classes: int, rule: str | None, node: Node) -> None:
+    nodes = [node("attention", "Softmax", shape=(1, 4, 197, 197)), node("head", "Softmax", shape=(1, classes), axis=1)]
+    decisions = run("outputs", nodes=nodes).decisions
+    assert decisions["attention"].rule is None
+    assert decisions["head"].rule == rule
