@@ -74,9 +74,16 @@ def argument(output: ir.Value, base: ir.Value, of: Polynomial, known: Terms) -> 
     Returns:
         None for the tensor where the file has no single value that holds it; the nodes then reach back to the base.
     """
-    nodes, feeds = region(output, lambda value: value is base or _is(value, base, of, known))
-    (feed,) = feeds if len(feeds) == 1 else (None,)
-    return nodes, feed if feed is not None and _is(feed, base, of, known) else None
+    _, feeds = region(output, lambda value: value is base or _is(value, base, of, known))
+    for source in feeds:  # several where the tensor is also read through a factor of 1
+        nodes, reached = _region_up_to(output, source, base)
+        if reached == [source] and _is(source, base, of, known):
+            return nodes, source
+    return _region_up_to(output, base)[0], None
+
+
+def _region_up_to(output: ir.Value, *stops: ir.Value) -> tuple[list[ir.Node], list[ir.Value]]:
+    return region(output, lambda value: any(value is stop for stop in stops))
 
 
 def near(left: Polynomial, right: Polynomial, rtol: float) -> bool:

@@ -58,6 +58,7 @@ OUTSIDE = {
 ERF_SPELLINGS = [" ".join(parts) for parts in itertools.product(INSIDE_ERF.values(), ERF.values(), OUTSIDE.values())]
 TANH_SPELLINGS = [" ".join(parts) for parts in itertools.product(INSIDE_TANH.values(), TANH.values(), OUTSIDE.values())]
 OTHERS = {
+    "argument times one": ("z = Mul(x, one) u = Div(z, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", "none"),
     "times one": ("u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) a = Mul(b, half) y = Mul(a, one)", "none"),
     "gate is 0.5 + 0.5 erf": ("u = Div(x, root2) e = Erf(u) f = Mul(e, half) w = Add(f, half) y = Mul(x, w)", "none"),
     "two products": ("u = Div(x, root2) e = Erf(u) a = Mul(x, half) b = Mul(a, e) y = Add(a, b)", "none"),

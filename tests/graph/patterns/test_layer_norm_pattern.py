@@ -274,3 +274,10 @@ def test_heads_that_are_normalised_each_are_layer_norms(recognised):
     outcome = recognised(f"f = Reshape(x, heads) {core} y = Reshape(h, whole)", C | {"heads": np.array([2, 6, 2, 4]), "whole": np.array([2, 6, 8])})
     assert outcome.ops == ["Reshape", "LayerNormalization", "Reshape"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
+
+
+def test_a_norm_without_epsilon_has_an_epsilon_of_zero(recognised):
+    outcome = recognised("m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, last) r = Sqrt(v) h = Div(d, r) y = Mul(h, g)", C)
+    assert outcome.ops == ["LayerNormalization"]
+    assert outcome.node("LayerNormalization").attributes["epsilon"].as_float() == 0.0
+    assert outcome.snr_db >= LIKE_ROUNDING_DB

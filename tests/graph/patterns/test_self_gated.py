@@ -11,6 +11,7 @@ SPELLINGS = {
     "silu by exp": ("n = Neg(x) e = Exp(n) d = Add(e, one) y = Div(x, d)", "silu"),
     "silu by exp and reciprocal": ("n = Mul(x, minus) e = Exp(n) d = Add(one, e) r = Reciprocal(d) y = Mul(x, r)", "silu"),
     "swish with beta": ("z = Mul(x, beta) s = Sigmoid(z) y = Mul(x, s)", "silu"),
+    "swish with beta 1 (Keras)": ("z = Mul(one, x) s = Sigmoid(z) y = Mul(x, s)", "silu"),
     "mish": ("p = Softplus(x) t = Tanh(p) y = Mul(x, t)", "mish"),
     "mish operator": ("y = Mish(x)", "mish"),
     "hard swish": ("a = Add(x, three) c = Clip(a, zero, six) b = Mul(x, c) y = Div(b, six)", "hard_swish"),
