@@ -7,4 +7,16 @@ from bridge.calibrate.observers import OBSERVERS
 from bridge.calibrate.ranges_file import read_ranges, write_ranges
 from bridge.calibrate.source import Calibration
 
-__all__ = ["OBSERVERS", "Calibration", "Dataset", "calibrate", "check_overlap", "from_arrays", "load", "read_ranges", "split", "synthetic", "write_ranges"]
+__all__ = [
+    "OBSERVERS",
+    "Calibration",
+    "Dataset",
+    "calibrate",
+    "check_overlap",
+    "from_arrays",
+    "load",
+    "read_ranges",
+    "split",
+    "synthetic",
+    "write_ranges",
+]

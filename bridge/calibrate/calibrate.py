@@ -153,5 +153,4 @@ def _watch_sample(runner: Interpreter, watched: Watch, feeds: Sample, observer: 
     values = [feeds[name] for name in watched.fed]
     if len(watched.seen) > len(watched.fed):
         values += runner.run_views(feeds)
-    for tensor, value in enumerate(values):
-        observer.observe(tensor, position, value)
+    observer.observe(position, values)

@@ -1,7 +1,7 @@
 """What is kept of every tensor while the samples stream by, and how a range is made of it at the end."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
@@ -17,13 +17,12 @@ PIECE = 1 << 16  # elements whose minimum and maximum are taken in turn: the sec
 class Observer(Protocol):
     """Watches all tensors of one worker; the workers' observers are merged, and the result must not depend on who saw which sample."""
 
-    def observe(self, tensor: int, position: int, value: np.ndarray) -> None:
-        """Takes in one value: a float array of any shape, valid only during the call.
+    def observe(self, position: int, values: Sequence[np.ndarray]) -> None:
+        """Takes in one sample.
 
         Args:
-            tensor: number of the tensor, from 0.
             position: number of the sample, from 0.
-            value: what the tensor holds for the sample.
+            values: what each tensor holds: float arrays of any shape, valid only during the call.
         """
 
     def merge(self, other: Self) -> None:
@@ -49,47 +48,36 @@ class MinMax:
 
     def __init__(self, tensors: int, samples: int) -> None:
         self._samples = samples
-        # Lists, because Python floats compare faster than elements of arrays, and this runs once per tensor and sample.
-        self._lows = [[math.inf] * tensors for _ in range(QUARTERS)]
-        self._highs = [[-math.inf] * tensors for _ in range(QUARTERS)]
-        self._non_finite: dict[int, int] = {}
+        self._lows = np.full((QUARTERS, tensors), np.inf)
+        self._highs = np.full((QUARTERS, tensors), -np.inf)
+        self._non_finite = np.zeros(tensors, np.int64)
 
-    def observe(self, tensor: int, position: int, value: np.ndarray) -> None:
-        """Widens the extent of the sample's quarter."""
-        if value.size == 0:
-            return
-        low, high = _extent(value)
-        if not math.isfinite(high - low):  # NaN in the value makes both NaN
-            finite = value[np.isfinite(value)]
-            if finite.size < value.size:
-                self._non_finite[tensor] = self._non_finite.get(tensor, 0) + 1
-            if finite.size == 0:
-                return
-            low, high = float(finite.min()), float(finite.max())
+    def observe(self, position: int, values: Sequence[np.ndarray]) -> None:
+        """Widens the extents of the sample's quarter."""
+        # Hundreds of tensors per sample: what NumPy takes for one call on a small array counts, so the loop does no more than it must.
+        extents = np.array([_extent(value) for value in values], np.float64).reshape(-1, 2)
+        if not np.isfinite(extents).all():
+            for tensor in np.flatnonzero(~np.isfinite(extents).all(axis=1)).tolist():
+                extents[tensor] = _finite_extent(values[tensor])
+                self._non_finite[tensor] += values[tensor].size > 0
         quarter = position * QUARTERS // self._samples
-        lows, highs = self._lows[quarter], self._highs[quarter]
-        if low < lows[tensor]:
-            lows[tensor] = low
-        if high > highs[tensor]:
-            highs[tensor] = high
+        np.minimum(self._lows[quarter], extents[:, 0], out=self._lows[quarter])
+        np.maximum(self._highs[quarter], extents[:, 1], out=self._highs[quarter])
 
     def merge(self, other: Self) -> None:
         """Widens by the extents of the other."""
-        for mine, theirs in zip(self._lows, other._lows, strict=True):
-            mine[:] = map(min, mine, theirs)
-        for mine, theirs in zip(self._highs, other._highs, strict=True):
-            mine[:] = map(max, mine, theirs)
-        for tensor, count in other._non_finite.items():
-            self._non_finite[tensor] = self._non_finite.get(tensor, 0) + count
+        np.minimum(self._lows, other._lows, out=self._lows)
+        np.maximum(self._highs, other._highs, out=self._highs)
+        self._non_finite += other._non_finite
 
     def ranges(self) -> list[TensorRange]:
         """The extents over all samples."""
-        lows, highs = np.min(self._lows, axis=0), np.max(self._highs, axis=0)
-        return [TensorRange(float(low), float(high)) if low <= high else TensorRange(0.0, 0.0) for low, high in zip(lows, highs, strict=True)]
+        pairs = zip(self._lows.min(axis=0).tolist(), self._highs.max(axis=0).tolist(), strict=True)
+        return [TensorRange(low, high) if low <= high else TensorRange(0.0, 0.0) for low, high in pairs]
 
     def growth(self) -> np.ndarray:
         """Share of the final width that was not there after three quarters; 0 for a tensor without width."""
-        lows, highs = np.array(self._lows), np.array(self._highs)
+        lows, highs = self._lows, self._highs
         seen = np.isfinite(lows[:-1]).any(axis=0)
         width = np.where(seen, highs.max(axis=0), 0.0) - np.where(seen, lows.min(axis=0), 0.0)
         before = np.where(seen, highs[:-1].max(axis=0), 0.0) - np.where(seen, lows[:-1].min(axis=0), 0.0)
@@ -97,17 +85,23 @@ class MinMax:
 
     def non_finite(self) -> dict[int, int]:
         """Counted by sample."""
-        return dict(self._non_finite)
+        return {int(tensor): int(self._non_finite[tensor]) for tensor in np.flatnonzero(self._non_finite)}
 
 
 def _extent(value: np.ndarray) -> tuple[float, float]:
-    """Minimum and maximum; NaN for a value with NaN in it."""
+    """Minimum and maximum; NaN for a value with NaN in it, upside down for an empty one."""
+    if value.size <= PIECE:
+        return (np.minimum.reduce(value, None), np.maximum.reduce(value, None)) if value.size else (math.inf, -math.inf)
     flat = value.reshape(-1)
-    if flat.size <= PIECE:
-        return float(np.minimum.reduce(flat)), float(np.maximum.reduce(flat))
     pieces = [flat[start : start + PIECE] for start in range(0, flat.size, PIECE)]
-    extents = np.array([(np.minimum.reduce(piece), np.maximum.reduce(piece)) for piece in pieces])
-    return float(extents[:, 0].min()), float(extents[:, 1].max())
+    lows, highs = zip(*[(np.minimum.reduce(piece), np.maximum.reduce(piece)) for piece in pieces], strict=True)
+    return np.minimum.reduce(lows), np.maximum.reduce(highs)
+
+
+def _finite_extent(value: np.ndarray) -> tuple[float, float]:
+    """Minimum and maximum of the finite elements, upside down when there is none."""
+    finite = value[np.isfinite(value)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (math.inf, -math.inf)
 
 
 OBSERVERS: Mapping[str, type[MinMax]] = MappingProxyType({"min_max": MinMax})

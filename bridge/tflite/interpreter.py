@@ -50,6 +50,7 @@ class Interpreter:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}") from error
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
+        self._views = [self._interpreter.tensor(detail["index"]) for detail in self._outputs]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -78,7 +79,7 @@ class Interpreter:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}") from error
-        return [self._interpreter.tensor(detail["index"])() for detail in self._outputs]
+        return [view() for view in self._views]
 
     def value(self, index: int) -> np.ndarray:
         """A copy of the tensor at `index` of the main graph after a run with `preserve_all_tensors`."""

@@ -65,8 +65,7 @@ def observed(highs: np.ndarray) -> MinMax:
     """[samples, tensors] -> an observer that saw values from 0 to each of them."""
     observer = MinMax(highs.shape[1], len(highs))
     for position, row in enumerate(highs):
-        for tensor, high in enumerate(row):
-            observer.observe(tensor, position, np.array([0.0, high], np.float32))
+        observer.observe(position, [np.array([0.0, high], np.float32) for high in row])
     return observer
 
 
@@ -85,8 +84,7 @@ def test_ranges_that_settled_do_not() -> None:
 
 def test_infinite_activations_are_reported_once_with_examples() -> None:
     observer = MinMax(7, 1)
-    for tensor in range(7):
-        observer.observe(tensor, 0, np.array([-np.inf, 1.0], np.float32))
+    observer.observe(0, [np.array([-np.inf, 1.0], np.float32)] * 7)
     (found,) = check_ranges(data(NORMAL), observer, {tensor: f"t{tensor}" for tensor in range(7)})
     assert found.code == "non-finite-activations"
     assert "7 tensors" in found.message
