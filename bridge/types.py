@@ -70,6 +70,8 @@ class NodeFacts:
         outputs: tensors written, likewise.
         constant_inputs: positions in `inputs` whose value is known before the model runs.
         attributes: ONNX attributes as Python values (no tensors).
+        own_sqnr_db: what the node loses by itself when it runs in the default precision on calibration samples; None until that was measured,
+            and for nodes that run in float or have no operator of their own.
     """
 
     name: str
@@ -82,6 +84,7 @@ class NodeFacts:
     outputs: tuple[TensorSpec, ...]
     constant_inputs: tuple[int, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    own_sqnr_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from bridge.rules.apply import Applied, apply
 from bridge.rules.check import check
 from bridge.rules.explain import Explanation, explain, render
-from bridge.rules.files import Pack, RuleFile, list_packs, load, packs_as_json, packs_as_text
+from bridge.rules.files import Pack, RuleFile, list_packs, load
 from bridge.rules.schema import PRECISIONS, json_schema
 
 __all__ = [
@@ -18,7 +18,5 @@ __all__ = [
     "json_schema",
     "list_packs",
     "load",
-    "packs_as_json",
-    "packs_as_text",
     "render",
 ]

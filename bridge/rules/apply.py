@@ -136,7 +136,11 @@ def _outcome(found: Findings, context: Context) -> RuleOutcome:
 
 
 def _refuse_idle_rules(findings: Sequence[Findings], context: Context) -> None:
-    idle = [found for found in findings if not found.matched and not found.rule.optional]
+    idle = [
+        found
+        for found in findings
+        if not found.matched and not found.rule.optional and not any(matcher.waits(context) for matcher in found.rule.match)
+    ]
     if idle:
         raise RuleError(
             "\n".join(idle_message(found, context) for found in idle),

@@ -1,10 +1,9 @@
 """Reading rule files and the packs that ship with bridge."""
 
-import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -72,18 +71,6 @@ def list_packs() -> tuple[Pack, ...]:
         file = _read(path, _pack_label(path))
         packs.append(Pack(name, path, file.description, len(file.rules)))
     return tuple(packs)
-
-
-def packs_as_text() -> str:
-    """One line for each pack: name and description."""
-    packs = list_packs()
-    width = max((len(pack.name) for pack in packs), default=0)
-    return "\n".join(f"{pack.name:<{width}}  {pack.description}" for pack in packs)
-
-
-def packs_as_json() -> str:
-    """The packs as a JSON list of objects with name, path, description and number of rules."""
-    return json.dumps([asdict(pack) | {"path": str(pack.path)} for pack in list_packs()], indent=2)
 
 
 def _load_one(name: str | Path) -> RuleFile:

@@ -40,6 +40,10 @@ class BaseMatcher(BaseModel):
         """Where no node matches: what would, or what the model has instead. Empty when there is nothing to say."""
         return ""
 
+    def waits(self, context: Context) -> bool:
+        """Whether the condition asks for a measurement that has not been made yet, so that matching nothing says nothing."""
+        return False
+
     def refusal(self, node: NodeFacts, context: Context) -> str:
         """One line: the condition that does not hold and what the node has."""
         return f"{self.describe()}. Received: {self.received(node, context)}"

@@ -21,6 +21,7 @@ PatternName = Literal[
 ]  # fmt: skip
 PATTERNS: tuple[str, ...] = get_args(PatternName)
 
+NEARLY_DB = 2.0  # own errors this far above a bound are near misses
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})  # two spellings of one domain
 
 
@@ -232,6 +233,38 @@ class ConstantInputsMatcher(BoundedMatcher):
         return len(node.constant_inputs)
 
 
+class OwnErrorMatcher(BaseMatcher):
+    """Nodes that lose too much by themselves in the default precision, as measured on calibration samples; never without such data."""
+
+    kind: Literal["own_error"]
+    below_db: StrictFloat | StrictInt = Field(description="SQNR in dB of the node alone: its quantized operators with float inputs.")
+
+    @override
+    def matches(self, node: NodeFacts, context: Context) -> bool:
+        return node.own_sqnr_db is not None and node.own_sqnr_db < self.below_db
+
+    @override
+    def describe(self) -> str:
+        return f"own error is below {self.below_db:g} dB"
+
+    @override
+    def received(self, node: NodeFacts, context: Context) -> str:
+        return "not measured" if node.own_sqnr_db is None else f"{node.own_sqnr_db:.1f} dB"
+
+    @override
+    def nearly(self, node: NodeFacts, context: Context) -> bool:
+        return node.own_sqnr_db is not None and node.own_sqnr_db < self.below_db + NEARLY_DB
+
+    @override
+    def suggestion(self, context: Context) -> str:
+        measured = [node.own_sqnr_db for node in context.nodes if node.own_sqnr_db is not None]
+        return f"own errors run from {min(measured):.1f} dB in this model" if measured else "nothing was measured"
+
+    @override
+    def waits(self, context: Context) -> bool:
+        return all(node.own_sqnr_db is None for node in context.nodes)
+
+
 class NotMatcher(BaseMatcher):
     """Nodes for which the condition does not hold."""
 
@@ -249,6 +282,10 @@ class NotMatcher(BaseMatcher):
     @override
     def received(self, node: NodeFacts, context: Context) -> str:
         return self.condition.received(node, context)
+
+    @override
+    def waits(self, context: Context) -> bool:
+        return self.condition.waits(context)
 
 
 class AnyMatcher(BaseMatcher):
@@ -276,6 +313,10 @@ class AnyMatcher(BaseMatcher):
     @override
     def suggestion(self, context: Context) -> str:
         return "; ".join(dict.fromkeys(filter(None, (one.suggestion(context) for one in self.conditions))))
+
+    @override
+    def waits(self, context: Context) -> bool:
+        return any(one.waits(context) for one in self.conditions)
 
 
 def scope_fits(glob: str, scope: str) -> bool:
@@ -325,6 +366,7 @@ Matcher = Annotated[
     | AxisSizeMatcher
     | FanInMatcher
     | ConstantInputsMatcher
+    | OwnErrorMatcher
     | NotMatcher
     | AnyMatcher,
     Field(discriminator="kind"),
