@@ -8,12 +8,14 @@ from bridge.report.schema import Diagnostic, Gate, Report
 from bridge.report.wording import decibel, milliseconds, number, percent, significant, size, times, visible
 
 MAX_WARNINGS = 8
-MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!~&$@:-]")  # with @ and : no mention and no link arises from a name
+MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention somebody or make a link
 
 
 def render(report: Report) -> str:
     """The report as Markdown."""
-    return "\n".join((*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_warnings(report)))
+    return (
+        "\n".join((*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_warnings(report))) + "\n"
+    )
 
 
 def _head(report: Report) -> Iterator[str]:

@@ -16,8 +16,11 @@ CAUSES = (
     (SUSPECT, "Somewhat more than the rounding of its output: look at the ranges of its inputs."),
     (math.inf, "Far more than the rounding of its output: its inputs or weights do not fit one scale. Leave it float."),
 )
+GOOD_DB = 30.0  # int8 rounding of a bell-shaped tensor alone leaves 35 to 40
+GOOD = "A good layer; there is little to gain here."
 UNKNOWN_CAUSE = "Leave it float, or look at the ranges of its inputs."
 GLOB_SIGNS = frozenset("*?[]\\{}")
+MAX_GLOB = 1000  # characters; a rule file takes little more
 
 
 def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], samples: int) -> tuple[WorstLayer, ...]:
@@ -48,13 +51,15 @@ def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstL
         inherited_sqnr_db=layer.inherited_sqnr_db,
         rmse_over_scale=layer.rmse_over_scale,
         reason=node.reason,
-        hint=cause(layer.rmse_over_scale),
+        hint=cause(own_sqnr_db, layer.rmse_over_scale),
         rule=rule_text(node.into or node.name, own_sqnr_db, samples),
     )
 
 
-def cause(rmse_over_scale: float | None) -> str:
+def cause(own_sqnr_db: float, rmse_over_scale: float | None) -> str:
     """Where a layer's own error comes from, judged by its size in units of the output's scale."""
+    if own_sqnr_db >= GOOD_DB:
+        return GOOD
     if rmse_over_scale is None or math.isnan(rmse_over_scale):
         return UNKNOWN_CAUSE
     return next(text for bound, text in CAUSES if rmse_over_scale <= bound)
@@ -62,15 +67,19 @@ def cause(rmse_over_scale: float | None) -> str:
 
 def rule_text(node: str, own_sqnr_db: float, samples: int) -> str:
     """A TOML entry for a rule file that leaves the node float; empty when its name cannot stand in a glob."""
-    if GLOB_SIGNS & set(node) or not node.isprintable():
+    if GLOB_SIGNS & set(node) or not node.isprintable() or not 0 < len(node) <= MAX_GLOB:
         return ""
-    quoted = json.dumps(node, ensure_ascii=False)
     return "\n".join(
         (
             "[[rules]]",
-            f"id = {json.dumps('float-' + node.strip('/').replace('/', '-'), ensure_ascii=False)}",
+            f"id = {_toml('own-error-' + node.strip('/').replace('/', '-'))}",
             f'reason = "Own SQNR {own_sqnr_db:.1f} dB over {samples} samples."',
-            f'match = [{{ kind = "name", glob = {quoted} }}]',
+            f'match = [{{ kind = "name", glob = {_toml(node)} }}]',
             'precision = "float32"',
         )
     )
+
+
+def _toml(text: str) -> str:
+    """A basic string of TOML, which for printable text is spelt as in JSON."""
+    return json.dumps(text, ensure_ascii=False)

@@ -32,11 +32,14 @@ def render(report: Report) -> str:
 def _parts(report: Report) -> Iterator[RenderableType]:
     yield _verdict(report)
     yield from (_gates(report) if report.verdict.gates else ())
+    yield ""
     yield _outputs(report)
+    yield ""
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
     yield from _cost(report)
     yield from _warnings(report)
+    yield ""
     for name, file in report.artifacts.items():
         yield Text.assemble((f"{visible(name)}  ", "dim"), visible(file))
 
@@ -58,6 +61,7 @@ def _gates(report: Report) -> Iterator[RenderableType]:
     for gate in report.verdict.gates:
         mark = Text("met", "green") if gate.passed else Text("not met", "red")
         table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate.worst or gate.reason)))
+    yield ""
     yield table
 
 
@@ -91,6 +95,7 @@ def _worst(report: Report) -> Iterator[RenderableType]:
             number(layer.rmse_over_scale, 2),
         )
     yield table
+    yield ""
 
 
 def _precisions(report: Report) -> Text:

@@ -73,7 +73,7 @@ def test_worst_layers_are_ranked_by_own_error_with_the_cause_and_a_rule(report: 
     assert [(layer.node, layer.own_sqnr_db) for layer in report.summary.worst] == [("fc", 19.5), ("softmax", 28.1), ("relu", 35.2)]
     assert report.summary.worst[0].hint.startswith("Far more than the rounding of its output")
     assert report.summary.worst[1].hint.startswith("Somewhat more")
-    assert report.summary.worst[2].hint.startswith("The output is rounded as well as its scale allows")
+    assert report.summary.worst[2].hint.startswith("A good layer")
     assert 'match = [{ kind = "name", glob = "fc" }]' in report.summary.worst[0].rule
 
 

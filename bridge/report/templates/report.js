@@ -41,7 +41,7 @@
     const sign = state.order === "desc" ? -1 : 1;
     const empty = (row) => key(row, state.sort) === null || key(row, state.sort) === "";
     const sorted = [...rows].sort((a, b) => empty(a) - empty(b) || (empty(a) ? 0 : sign * compare(key(a, state.sort), key(b, state.sort), numeric)) || a.order - b.order);
-    body.append(...sorted.map((row) => row.element));
+    body.replaceChildren(...sorted.map((row) => row.element));
     headers.forEach((header) => {
       if (header.dataset.key === state.sort) header.setAttribute("aria-sort", state.order === "desc" ? "descending" : "ascending");
       else header.removeAttribute("aria-sort");
