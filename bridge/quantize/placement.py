@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.op_table import OPS, Role, Scales
 from bridge.quantize.precisions import PRECISIONS
@@ -61,6 +63,8 @@ class Placement:
     def _follow(self, op: Op, tensor: int) -> Placed:
         """Moving data is exact in any type, converting is not."""
         wanted = self.wanted[op.index]
+        if self.graph.tensors[tensor].type != "FLOAT32":
+            return Placed("float32", self._refusal(op, wanted))
         precision = self._precision_of(tensor)
         if precision is None:  # a float model input: integer only if nothing else wants the float values
             precision = self._common_reader(op)
@@ -126,15 +130,22 @@ class Placement:
         row = OPS.get(op.name)
         if row is None or precision not in row.kernels:
             return f"no {precision} kernel for {op.name}"
-        data = [tensor for position, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(position) is Role.DATA]
+        operands = [tensor for position, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(position) is not Role.PLAIN]
         results = [tensor for position, tensor in enumerate(op.outputs) if row.output_role(position) is Role.DATA]
-        for index in data + results:
-            tensor = self.graph.tensors[index]
-            if tensor.type != "FLOAT32":
-                return f"works on {tensor.type.lower()} data"
-            if PRECISIONS[precision].needs_ranges and not tensor.constant and (problem := range_problem(self.ranges, tensor.name)):
+        for index in operands + results:
+            problem = self._operand_problem(index, needs_range=PRECISIONS[precision].needs_ranges)
+            if problem:
                 return problem
         return row.kernels[precision].condition(self.graph, op)
+
+    def _operand_problem(self, index: int, *, needs_range: bool) -> str:
+        """Why a tensor cannot be an integer, '' if it can."""
+        tensor = self.graph.tensors[index]
+        if tensor.type != "FLOAT32":
+            return f"works on {tensor.type.lower()} data"
+        if tensor.constant:
+            return "" if np.isfinite(self.graph.value(index)).all() else f"its constant {tensor.name!r} holds values that are not finite"
+        return range_problem(self.ranges, tensor.name) if needs_range else ""
 
 
 def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:

@@ -251,6 +251,27 @@ def new_model(description: str) -> ModelT:
     return model
 
 
+def add_signature(model: ModelT, key: str, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    """Appends a signature of the main graph: names under which callers know its inputs and outputs -> tensor indices."""
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = key.encode(), 0
+    signature.inputs, signature.outputs = ([_entry(name, tensor) for name, tensor in side.items()] for side in (inputs, outputs))
+    model.signatureDefs = [*(model.signatureDefs or ()), signature]
+
+
+def _entry(name: str, tensor: int) -> object:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), tensor
+    return entry
+
+
+def add_metadata(model: ModelT, name: str, content: bytes) -> None:
+    """Appends a named block of bytes that the runtime ignores."""
+    metadata = schema.MetadataT()
+    metadata.name, metadata.buffer = name.encode(), add_buffer(model, np.frombuffer(content, np.uint8))
+    model.metadata = [*(model.metadata or ()), metadata]
+
+
 def main_graph(model: ModelT) -> SubGraphT:
     """The subgraph that runs."""
     return model.subgraphs[0]

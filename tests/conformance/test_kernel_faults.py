@@ -73,7 +73,7 @@ def test_kernel_refuses_any_but_its_own_output_scale(name: str, options: tuple[s
 def test_logistic_is_refused_with_another_output_scale_where_xnnpack_is_absent() -> None:
     op, forms = OneOp("LOGISTIC", {0: normal(3, 17)}, [(3, 17)]), {"in0": between(-3, 3), "out0": between(0, 0.9)}
     assert worst(op, forms, 2, "optimized") < 1
-    with pytest.raises(ToolError, match="output->params.scale"):
+    with pytest.raises(ToolError, match=r"output->params\.scale"):
         worst(op, forms, 2, "builtin")
 
 
