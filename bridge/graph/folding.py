@@ -21,6 +21,12 @@ def fold_constants(model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for node in model.graph:
+        if node.op_type == "Constant" and node.domain == "":  # a model output that is constant; onnx2tf reads only this spelling
+            tensor = ir.convenience.get_const_tensor(node.outputs[0])
+            if tensor is not None:
+                node.attributes.clear()
+                node.attributes["value"] = ir.AttrTensor("value", tensor)
 
 
 def _should_fold(node: ir.Node) -> bool:

@@ -11,15 +11,30 @@ from bridge.graph import provenance
 def remove_identities(model: ir.Model) -> None:
     """Removes Identity nodes, also those that folding left in place of Dropout, no-op Cast, Reshape, Expand and Concat.
 
-    The node that computes the value stands for them afterwards. An Identity between a model input and a model output stays.
+    The node that computes the value stands for them afterwards. An Identity stays where it gives a model output a name of its own: behind a
+    model input, a constant, or another model output.
     """
-    for node in model.graph:
+    for node in list(model.graph):
         if node.op_type == "Identity" and node.domain == "" and node.inputs[0] is not None:
-            source = node.inputs[0].producer()
-            if source is not None:
-                names = dict.fromkeys([*provenance.origins(source), *provenance.origins(node)])
-                source.metadata_props[provenance.ORIGINS] = json.dumps(list(names))
-    common.IdentityEliminationPass()(model)
+            _remove(model.graph, node, node.inputs[0])
+
+
+def _remove(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
+    copy = node.outputs[0]
+    source = value.producer()
+    if copy.is_graph_output():
+        if source is None or value.is_graph_output() or value.const_value is not None:
+            return
+        name = copy.name
+        copy.name = None
+        value.name = name
+    if source is not None:
+        names = dict.fromkeys([*provenance.origins(source), *provenance.origins(node)])
+        source.metadata_props[provenance.ORIGINS] = json.dumps(list(names))
+    if value.shape is None:
+        value.shape = copy.shape
+    ir.convenience.replace_all_uses_with(copy, value, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
 
 
 def remove_unused(model: ir.Model) -> None:

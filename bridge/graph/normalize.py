@@ -6,13 +6,17 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
+from bridge.graph.batch_norm import batch_norm_to_conv
 from bridge.graph.float_types import to_float32
 from bridge.graph.folding import fold_constants
+from bridge.graph.functions import expand_unknown, expand_without_shapes
 from bridge.graph.identities import remove_identities, remove_unused
 from bridge.graph.input_shapes import fix_input_shapes
 from bridge.graph.ledger import Ledger, Step, unused_name
 from bridge.graph.linear import matmul_to_gemm
+from bridge.graph.lowering import lower
 from bridge.graph.opset import lift_opset
+from bridge.graph.outputs_apart import separate_outputs
 from bridge.graph.patterns import recognise
 from bridge.graph.supported import check_supported
 from bridge.graph.values import static_shape
@@ -29,6 +33,7 @@ _PASSED_ON = "only passed a model input or a constant on"
 STEPS: tuple[Step, ...] = (
     Step("remove dead nodes", remove_unused),
     Step("opset", lift_opset),
+    Step("expand what has no shapes", expand_without_shapes),
     Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove identities", remove_identities, gone="folded", reason=_PASSED_ON),
     Step("remove what folding left unused", remove_unused, gone="folded", reason="only constants depended on it"),
@@ -36,10 +41,16 @@ STEPS: tuple[Step, ...] = (
     Step("float32", to_float32),
     Step("fold casts", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove casts", remove_identities, gone="folded", reason=_PASSED_ON),
+    Step("expand what onnx2tf does not know", expand_unknown),
+    Step("fold definitions", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("lower", lower),
+    Step("fold what lowering left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("patterns", recognise),
+    Step("BatchNormalization to Conv", batch_norm_to_conv),
     Step("MatMul to Gemm", matmul_to_gemm),
     Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),
+    Step("separate outputs", separate_outputs),
 )
 
 

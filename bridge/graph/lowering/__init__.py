@@ -1,0 +1,71 @@
+"""Rewrites what onnx2tf gets wrong or cannot do into equal standard operators; one construct per file, with the symptom that was measured."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from bridge.graph import provenance
+from bridge.graph.lowering import (
+    einsum,
+    elu_alpha,
+    gemm_operands,
+    lp_normalization,
+    negative_indices,
+    negative_step,
+    pad_axes,
+    plain_lstm,
+    prelu_slope,
+    recurrent,
+    resize,
+    same_lower,
+    single_operand,
+    uneven_split,
+    wrap_pad,
+)
+from bridge.graph.lowering.replacement import Replacement
+
+# None = this node is fine as it is.
+type Lowering = Callable[[ir.Graph, ir.Node], Replacement | None]
+
+# Operator -> lowerings, the first one that replaces the node wins.
+LOWERINGS: Mapping[str, tuple[Lowering, ...]] = MappingProxyType(
+    {
+        "Conv": (same_lower.lower,),
+        "Einsum": (einsum.lower,),
+        "Elu": (elu_alpha.lower,),
+        "GRU": (recurrent.lower,),
+        "GatherElements": (negative_indices.lower,),
+        "GatherND": (negative_indices.lower,),
+        "Gemm": (gemm_operands.lower,),
+        "LSTM": (recurrent.lower, plain_lstm.lower),
+        "LpNormalization": (lp_normalization.lower,),
+        "Max": (single_operand.lower,),
+        "Mean": (single_operand.lower,),
+        "Min": (single_operand.lower,),
+        "PRelu": (prelu_slope.lower,),
+        "Pad": (wrap_pad.lower, pad_axes.lower),
+        "RNN": (recurrent.lower,),
+        "Resize": (resize.lower,),
+        "ScatterND": (negative_indices.lower,),
+        "Slice": (negative_step.lower,),
+        "Split": (uneven_split.lower,),
+        "Sum": (single_operand.lower,),
+    }
+)
+
+
+def lower(model: ir.Model) -> None:
+    """Applies the table to every node of a model with static shapes and folded constants; shapes of new values are left open."""
+    for node in list(model.graph):
+        for lowering in LOWERINGS.get(node.op_type, ()) if node.domain == "" else ():
+            found = lowering(model.graph, node)
+            if found is not None:
+                _replace(model.graph, node, found)
+                break
+
+
+def _replace(graph: ir.Graph, node: ir.Node, found: Replacement) -> None:
+    provenance.inherit(found.nodes, [node], main=node)
+    pairs = [(old, new) for old, new in zip(node.outputs, found.outputs, strict=True) if new is not None and old.name]
+    ir.convenience.replace_nodes_and_values(graph, node, [node], found.nodes, [old for old, _ in pairs], [new for _, new in pairs])
