@@ -15,26 +15,33 @@ def remove_identities(model: ir.Model) -> None:
     model input, a constant, or another model output.
     """
     for node in list(model.graph):
-        if node.op_type == "Identity" and node.domain == "" and node.inputs[0] is not None:
-            _remove(model.graph, node, node.inputs[0])
+        if node.op_type == "Identity" and node.domain == "":
+            remove_copy(model.graph, node)
 
 
-def _remove(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
-    copy = node.outputs[0]
+def remove_copy(graph: ir.Graph, node: ir.Node) -> None:
+    """Removes a node whose output equals its first input, if the output needs no name of its own."""
+    value, copy = node.inputs[0], node.outputs[0]
+    if value is None:
+        return
     source = value.producer()
     if copy.is_graph_output():
         if source is None or value.is_graph_output() or value.const_value is not None:
             return
-        name = copy.name
-        copy.name = None
+        name, copy.name = copy.name, None
         value.name = name
     if source is not None:
-        names = dict.fromkeys([*provenance.origins(source), *provenance.origins(node)])
-        source.metadata_props[provenance.ORIGINS] = json.dumps(list(names))
+        stand_for(source, node)
     if value.shape is None:
         value.shape = copy.shape
     ir.convenience.replace_all_uses_with(copy, value, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+
+
+def stand_for(node: ir.Node, gone: ir.Node) -> None:
+    """Lets `node`, which keeps its own name, also stand for a node that is about to go."""
+    names = dict.fromkeys([*provenance.origins(node), *provenance.origins(gone)])
+    node.metadata_props[provenance.ORIGINS] = json.dumps(list(names))
 
 
 def remove_unused(model: ir.Model) -> None:

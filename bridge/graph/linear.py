@@ -13,10 +13,32 @@ from bridge.graph.values import constant_array, new_constant, new_node, new_resh
 
 
 def matmul_to_gemm(model: ir.Model) -> None:
-    """[..., K] @ constant [K, N] (+ constant [N]) -> Reshape [M, K], Gemm, Reshape [..., N]; no Reshape where the rank is 2 already."""
+    """[..., K] @ constant [K, N] (+ constant [N]) -> Reshape [M, K], Gemm, Reshape [..., N]; no Reshape where the rank is 2 already.
+
+    constant [M, K] @ [..., K, N] -> Transpose, the same, Transpose.
+    """
+    for node in list(model.graph):
+        if node.op_type == "MatMul" and node.domain == "":
+            _from_left(model.graph, node)
     for node in list(model.graph):
         if node.op_type == "MatMul" and node.domain == "":
             _rewrite(model.graph, node)
+
+
+def _from_left(graph: ir.Graph, matmul: ir.Node) -> None:
+    """A constant first operand changes places with the second: A @ B is the transpose of B' @ A'."""
+    weight, data = matmul.inputs
+    matrix, shape = constant_array(weight), static_shape(data)
+    if matrix is None or shape is None or matrix.ndim != 2 or len(shape) < 2 or constant_array(data) is not None or matrix.dtype != np.float32:
+        return
+    *leading, inner, columns = shape
+    swap = {"perm": [*range(len(leading)), len(shape) - 1, len(shape) - 2]}
+    before = new_node("Transpose", [data], [*leading, columns, inner], attributes=swap)
+    constant = new_constant(graph, f"{matmul.name}.transposed", matrix.T)
+    product = new_node("MatMul", [before.outputs[0], constant], [*leading, columns, matrix.shape[0]])
+    behind = new_node("Transpose", [product.outputs[0]], [*leading, matrix.shape[0], columns], attributes=swap)
+    provenance.inherit([before, product, behind], [matmul], main=matmul)
+    ir.convenience.replace_nodes_and_values(graph, matmul, [matmul], [before, product, behind], matmul.outputs, behind.outputs)
 
 
 def _rewrite(graph: ir.Graph, matmul: ir.Node) -> None:

@@ -18,6 +18,7 @@ from bridge.graph.lowering import lower
 from bridge.graph.opset import lift_opset
 from bridge.graph.outputs_apart import separate_outputs
 from bridge.graph.patterns import recognise
+from bridge.graph.reshapes import cancel_reshapes
 from bridge.graph.supported import check_supported
 from bridge.graph.values import static_shape
 from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
@@ -48,6 +49,7 @@ STEPS: tuple[Step, ...] = (
     Step("patterns", recognise),
     Step("BatchNormalization to Conv", batch_norm_to_conv),
     Step("MatMul to Gemm", matmul_to_gemm),
+    Step("cancel reshapes", cancel_reshapes),
     Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),
     Step("separate outputs", separate_outputs),

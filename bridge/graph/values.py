@@ -1,6 +1,6 @@
 """Reading and making values of an `ir.Graph`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -36,11 +36,11 @@ def new_node(
     inputs: Sequence[ir.Value | None],
     shape: Sequence[int],
     *,
-    attributes: dict[str, int | float | str | Sequence[int] | Sequence[float]] | None = None,
+    attributes: Mapping[str, int | float | str | Sequence[int] | Sequence[float]] | None = None,
     dtype: ir.DataType | None = None,
 ) -> ir.Node:
     """A standard operator with one output of known shape, not yet in the graph; the dtype is that of its first input unless given."""
-    node = ir.node(op_type, inputs, attributes=attributes or {})
+    node = ir.node(op_type, inputs, attributes=dict(attributes or {}))
     output = node.outputs[0]
     output.shape = ir.Shape(shape)
     first = inputs[0] if inputs else None
