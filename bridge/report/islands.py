@@ -1,4 +1,4 @@
-"""The `islands` block: connected nodes that run in another precision than the model."""
+"""The `islands` block: connected nodes that do not run in the model's precision."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from bridge.types import NodeFacts
 
 
 def islands(nodes: Sequence[NodeFacts], rows: Mapping[str, Node], precision: str) -> tuple[Island, ...]:
-    """Groups of neighbours with one precision that is not `precision`, ordered by their first node.
+    """Groups of neighbours that do not, or not wholly, run in `precision`, ordered by their first node.
 
     A node without an operator of its own joins no group and separates none: its neighbours count as neighbours of each other.
 
@@ -25,7 +25,7 @@ def islands(nodes: Sequence[NodeFacts], rows: Mapping[str, Node], precision: str
         return name
 
     for writer, reader in _edges(nodes, rows):
-        if rows[writer].precision == rows[reader].precision:
+        if precision not in (rows[writer].precision, rows[reader].precision):
             group[root(reader)] = root(writer)
     members: dict[str, list[Node]] = {}
     for node in nodes:
@@ -46,8 +46,9 @@ def _edges(nodes: Sequence[NodeFacts], rows: Mapping[str, Node]) -> Iterator[tup
 
 
 def _island(rows: Sequence[Node]) -> Island:
+    found = {row.precision for row in rows if row.precision}
     return Island(
-        precision=rows[0].precision or "",
+        precision=found.pop() if len(found) == 1 else "mixed",
         nodes=tuple(row.name for row in rows),
         rules=tuple(dict.fromkeys(row.rule for row in rows if row.rule)),
         reasons=tuple(dict.fromkeys(row.reason for row in rows if row.reason)),

@@ -38,9 +38,10 @@ def _figures(report: Report) -> Iterator[str]:
             ("latency", milliseconds(cost.float_ms), milliseconds(cost.quantized_ms), f"{times(summary.speedup)} as fast" if summary.speedup else ""),
         ),
     )
-    counts = ", ".join(f"{count} {code(name)}" for name, count in summary.precisions.items())
+    counts = ", ".join(f"{count} {'without an operator' if name == 'none' else code(name)}" for name, count in summary.precisions.items())
     yield f"{report.coverage.nodes} nodes: {counts}. {percent(cost.float_mac_share)} of the multiply-accumulates are float."
-    yield f"{report.coverage.mapped} nodes compared, {report.coverage.explained} explained, {report.evaluation.samples} samples."
+    compared = "nothing was compared in this run" if report.summary.worst_output is None else f"compared over {report.evaluation.samples} samples"
+    yield f"{report.coverage.mapped} nodes have a proved counterpart, {report.coverage.explained} a reason why not; {compared}."
     yield ""
 
 
@@ -55,6 +56,8 @@ def _place(gate: Gate) -> str:
 
 
 def _outputs(report: Report) -> Iterator[str]:
+    if report.summary.worst_output is None:
+        return
     rows = (
         (
             code(output.name),

@@ -7,6 +7,14 @@ from bridge.report.schema import Coverage, Layer, Node
 from bridge.types import Decision, Graph, OpOutcome, SourceNode, TensorMap
 
 EXPLAINED = frozenset({"fused", "folded", "constant", "dead"})
+# Operators whose outputs hold nothing but values of their inputs: they run in the type of what they carry, whatever their node computes in.
+MOVING = frozenset(
+    {
+        "BATCH_TO_SPACE_ND", "BROADCAST_TO", "CONCATENATION", "DEPTH_TO_SPACE", "EMBEDDING_LOOKUP", "EXPAND_DIMS", "GATHER", "GATHER_ND", "MIRROR_PAD",
+        "PACK", "PAD", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V", "SQUEEZE",
+        "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK",
+    }
+)  # fmt: skip
 NO_OP = "no operator of the TFLite file belongs to it"
 
 
@@ -42,7 +50,8 @@ def _ops_of(node: SourceNode, owned: Mapping[str, Sequence[OpOutcome]], tensor_m
 
 
 def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) -> Node:
-    precision = _precision(ops)
+    deciding = _deciding(ops)
+    precision = _precision(deciding)
     return Node(
         name=node.name,
         op_type=node.op_type,
@@ -52,7 +61,7 @@ def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) 
         requested=decision.precision if decision else None,
         rule=decision.rule if decision else None,
         overridden=decision.overridden if decision else (),
-        reason=_reason(decision, ops) if precision else node.reason or NO_OP,
+        reason=_reason(decision, deciding) if precision else node.reason or NO_OP,
         status=node.status,
         into=node.into if node.status != "kept" else None,
         status_reason=node.reason,
@@ -61,10 +70,14 @@ def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) 
     )
 
 
-def _precision(ops: Sequence[OpOutcome]) -> str | None:
-    """What the ops that are still in the quantized file run in; what they were meant to run in when none is left."""
+def _deciding(ops: Sequence[OpOutcome]) -> Sequence[OpOutcome]:
+    """The ops that stand for what the node computes: those still in the file, of those the ones that do not only move data, if there are any."""
     present = [op for op in ops if op.quantized_index is not None] or ops
-    found = {op.precision for op in present}
+    return [op for op in present if op.op not in MOVING] or present
+
+
+def _precision(ops: Sequence[OpOutcome]) -> str | None:
+    found = {op.precision for op in ops}
     return None if not found else found.pop() if len(found) == 1 else "mixed"
 
 

@@ -73,7 +73,7 @@ def rule_text(node: str, own_sqnr_db: float, samples: int) -> str:
         (
             "[[rules]]",
             f"id = {_toml('own-error-' + node.strip('/').replace('/', '-'))}",
-            f'reason = "Own SQNR {own_sqnr_db:.1f} dB over {samples} samples."',
+            f'reason = "Own SQNR {own_sqnr_db:.1f} dB{f" over {samples} samples" if samples else ""}."',
             f'match = [{{ kind = "name", glob = {_toml(node)} }}]',
             'precision = "float32"',
         )

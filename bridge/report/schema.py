@@ -109,7 +109,8 @@ class Node(_Part):
     """One node of the user's file.
 
     Attributes:
-        precision: what its TFLite ops run in, in the file that was written; `mixed` when they differ; None when it has no op there.
+        precision: what its TFLite ops run in, in the file that was written; `mixed` when they differ; None when it has no op there. Ops that only
+            move data (RESHAPE, ...) count where the node has no other.
         requested: what rules or the default asked for.
         rule: id of the rule that asked for it.
         reason: why it has this precision (the rule's reason, a missing kernel), or why it has none.
@@ -165,7 +166,10 @@ class Metric(_Part):
 
 
 class Island(_Part):
-    """A connected group of nodes that are not int8 inside a quantized model. `nodes` in topological order, `rules` and `reasons` of those nodes."""
+    """A connected group of nodes that do not run in the model's precision: `nodes` in topological order, `rules` and `reasons` of them.
+
+    `precision` is `mixed` when they differ.
+    """
 
     precision: str
     nodes: tuple[str, ...]

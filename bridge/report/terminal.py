@@ -33,7 +33,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _verdict(report)
     yield from (_gates(report) if report.verdict.gates else ())
     yield ""
-    yield _outputs(report)
+    yield _outputs(report) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
     yield ""
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
@@ -50,7 +50,7 @@ def _verdict(report: Report) -> Text:
     word, style = ("done", "bold") if not gates else ("passed", "bold green") if report.verdict.passed else ("failed", "bold red")
     line = Text.assemble((word, style), f"  {visible(report.model.path)} as {visible(report.precision)}")
     if gates:
-        line.append(f", {missed} of {len(gates)} gates not met" if missed else f", {len(gates)} gates met")
+        line.append(f", {missed} of {len(gates)} gates not met" if missed else f", gates met: {len(gates)}")
     if not report.summary.deployable:
         line.append("\nnot for deployment: the ranges come from random data", "bold red")
     return line
@@ -99,9 +99,8 @@ def _worst(report: Report) -> Iterator[RenderableType]:
 
 
 def _precisions(report: Report) -> Text:
-    counts = ", ".join(f"{count} {visible(name)}" for name, count in report.summary.precisions.items())
-    compared = f"{report.coverage.mapped} compared, {report.coverage.explained} explained"
-    return Text(f"{report.coverage.nodes} nodes: {counts}; {compared}")
+    counts = ", ".join(f"{count} {'without an op' if name == 'none' else visible(name)}" for name, count in report.summary.precisions.items())
+    return Text(f"{report.coverage.nodes} nodes: {counts}; {report.coverage.mapped} with a counterpart, {report.coverage.explained} explained")
 
 
 def _cost(report: Report) -> Iterator[RenderableType]:

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from bridge.errors import UsageError
+from bridge.quantize import OPS
 from bridge.report.build import build
+from bridge.report.node_rows import MOVING
 from bridge.report.schema import Node, Report
 
 
@@ -49,6 +51,23 @@ def test_an_op_that_the_quantizer_removed_does_not_make_a_node_mixed(stages: dic
     assert _node(report, "softmax").precision == "static_wi8_ai8"
 
 
+def test_an_op_that_only_moves_data_does_not_make_a_node_mixed(stages: dict[str, Any]) -> None:
+    quantized = stages["quantized"]
+    ops = tuple(replace(op, op="RESHAPE", reason="moves data") if op.op == "SUB" and op.reason else op for op in quantized.ops)
+    softmax = _node(build(**(stages | {"quantized": replace(quantized, ops=ops)})), "softmax")
+    assert (softmax.precision, softmax.reason, softmax.tflite_ops) == ("static_wi8_ai8", "the default precision", ("RESHAPE", "SOFTMAX"))
+
+
+def test_a_node_that_only_moves_data_has_the_precision_of_its_ops(stages: dict[str, Any]) -> None:
+    quantized = stages["quantized"]
+    ops = tuple(replace(op, op="RESHAPE") if op.op == "GELU" else op for op in quantized.ops)
+    assert _node(build(**(stages | {"quantized": replace(quantized, ops=ops)})), "gelu").precision == "float32"
+
+
+def test_the_ops_that_only_move_data_are_those_of_the_op_table() -> None:
+    assert {row.name for row in OPS.values() if row.moves_data} == MOVING
+
+
 def test_coverage_splits_nodes_into_mapped_explained_and_the_rest(report: Report) -> None:
     assert (report.coverage.nodes, report.coverage.mapped, report.coverage.explained) == (11, 7, 4)
 
@@ -82,11 +101,10 @@ def test_nan_is_the_worst_layer_and_infinity_is_none_of_them(stages: dict[str, A
     assert [layer.node for layer in build(**(stages | {"layers": layers})).summary.worst] == ["softmax", "fc", "relu"]
 
 
-def test_float_neighbours_are_one_island_and_int8_between_two_makes_two(report: Report) -> None:
+def test_neighbours_outside_the_precision_are_one_island_and_int8_between_two_makes_two(report: Report) -> None:
     assert [(island.precision, island.nodes, island.rules) for island in report.islands] == [
         ("float32", ("ln/div",), ("layer-norm",)),
-        ("float32", ("gelu",), ()),
-        ("mixed", ("softmax",), ()),
+        ("mixed", ("gelu", "softmax"), ()),
     ]
 
 
@@ -94,7 +112,7 @@ def test_a_node_without_an_op_does_not_split_an_island(stages: dict[str, Any]) -
     quantized = stages["quantized"]
     ops = tuple(replace(op, precision="float32") if op.op in ("CONV_2D", "FULLY_CONNECTED") else op for op in quantized.ops)
     report = build(**(stages | {"quantized": replace(quantized, ops=ops)}))
-    assert report.islands[0].nodes == ("conv", "relu", "ln/div", "fc", "gelu")
+    assert [island.nodes for island in report.islands] == [("conv", "relu", "ln/div", "fc", "gelu", "softmax")]
 
 
 def test_a_rule_keeps_what_it_matched_apart_from_what_it_decided(report: Report) -> None:
