@@ -1,6 +1,6 @@
 """Rule files: which nodes get which precision, and why. Rules see `NodeFacts` and nothing else of a model."""
 
-from bridge.rules.apply import Applied, apply
+from bridge.rules.apply import Applied, apply, waits_for_measurement
 from bridge.rules.check import check
 from bridge.rules.explain import Explanation, explain, render
 from bridge.rules.files import Pack, RuleFile, list_packs, load
@@ -19,4 +19,5 @@ __all__ = [
     "list_packs",
     "load",
     "render",
+    "waits_for_measurement",
 ]

@@ -51,13 +51,14 @@ class Findings:
     taken_back_by: str | None
 
 
-def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default_precision: str) -> Applied:
+def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default_precision: str, allow_idle: bool = False) -> Applied:
     """Decides the precision of every node.
 
     Args:
         rule_files: from `load`; a file with `reset` takes back the rules of those before it.
         nodes: in topological order, names unique.
         default_precision: for nodes that no rule matches.
+        allow_idle: let any rule match nothing, as if all were optional; for looking at a model, not for converting it.
 
     Raises:
         RuleError: rules that match nothing and are not optional, all of them in one message.
@@ -69,9 +70,17 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
         )
     context = Context(nodes)
     findings = examine(rule_files, context)
-    _refuse_idle_rules(findings, context)
+    if not allow_idle:
+        _refuse_idle_rules(findings, context)
     decisions = {node.name: decide(node, findings, default_precision) for node in nodes}
     return Applied(MappingProxyType(decisions), tuple(_outcome(found, context) for found in findings))
+
+
+def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> bool:
+    """Whether a rule that counts asks for what was not measured yet of these nodes."""
+    context = Context(nodes)
+    standing = (found.rule for found in examine(rule_files, context) if found.taken_back_by is None)
+    return any(matcher.waits(context) for rule in standing for matcher in rule.match)
 
 
 def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings, ...]:
@@ -136,16 +145,17 @@ def _outcome(found: Findings, context: Context) -> RuleOutcome:
 
 
 def _refuse_idle_rules(findings: Sequence[Findings], context: Context) -> None:
-    idle = [
-        found
-        for found in findings
-        if not found.matched and not found.rule.optional and not any(matcher.waits(context) for matcher in found.rule.match)
-    ]
+    idle = [found for found in findings if not found.matched and not may_be_idle(found.rule, context)]
     if idle:
         raise RuleError(
             "\n".join(idle_message(found, context) for found in idle),
             hint="Correct the match, or write optional = true where a rule may match nothing. `bridge inspect MODEL` lists the nodes.",
         )
+
+
+def may_be_idle(rule: Rule, context: Context) -> bool:
+    """Whether the rule may match nothing: it is optional, or asks for a measurement that has not been made yet."""
+    return rule.optional or any(matcher.waits(context) for matcher in rule.match)
 
 
 def idle_message(found: Findings, context: Context) -> str:

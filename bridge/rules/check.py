@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.errors import RuleError
-from bridge.rules.apply import examine, idle_message
+from bridge.rules.apply import examine, idle_message, may_be_idle
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile, load
 from bridge.rules.schema import Rule, standard_operators, unknown_operators
@@ -67,7 +67,7 @@ def _unreachable(files: Sequence[RuleFile]) -> list[Diagnostic]:
 def _idle(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
     context = Context(nodes)
     return [
-        Diagnostic("rule-matches-nothing", "info" if found.rule.optional else "error", idle_message(found, context))
+        Diagnostic("rule-matches-nothing", "info" if may_be_idle(found.rule, context) else "error", idle_message(found, context))
         for found in examine(files, context)
         if not found.matched
     ]

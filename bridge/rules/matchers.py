@@ -15,7 +15,7 @@ from bridge.rules.wording import listed, printable, shortened
 from bridge.types import NodeFacts
 
 PatternName = Literal[
-    "layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm",
+    "layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm", "l2_norm",
     "gelu", "silu", "mish", "hard_swish",
     "softmax", "masked_softmax", "residual_add", "cnn_residual_add",
 ]  # fmt: skip

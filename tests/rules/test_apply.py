@@ -156,3 +156,8 @@ def test_what_was_decided_cannot_be_changed(node: Node) -> None:
     applied = run([], [node("a")])
     with pytest.raises(TypeError):
         applied.decisions["a"] = applied.decisions["a"]  # type: ignore[index]  # that it fails is the test
+
+
+def test_idle_rules_are_allowed_where_a_model_is_only_looked_at(node: Node, rule_file: Make) -> None:
+    applied = apply([rule_file(CONV)], [node("a")], default_precision="float32", allow_idle=True)
+    assert applied.outcomes[0].matched == ()

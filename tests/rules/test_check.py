@@ -61,3 +61,8 @@ def test_rules_that_match_nothing_in_a_model_are_found(rule_file: Make, node: No
     needed, allowed = rule_file(CONV, name="a.toml"), rule_file(HEAD, extra="optional = true", name="b.toml")
     assert codes([needed, allowed], [node("a", "Relu")]) == [("rule-matches-nothing", "error"), ("rule-matches-nothing", "info")]
     assert codes([needed, allowed], [node("a", "Conv", scope="head")]) == []
+
+
+def test_a_rule_that_waits_for_a_measurement_is_no_error(rule_file: Make, node: Node) -> None:
+    file = rule_file('{ kind = "own_error", below_db = 20.0 }')
+    assert codes([file], [node("a")]) == [("rule-matches-nothing", "info")]

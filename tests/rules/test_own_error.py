@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.errors import RuleError
-from bridge.rules import RuleFile, apply
+from bridge.rules import RuleFile, apply, load, waits_for_measurement
 from bridge.types import NodeFacts
 
 Node = Callable[..., NodeFacts]
@@ -40,3 +40,11 @@ def test_before_the_measurement_matching_nothing_is_no_error(node: Node, rule_fi
 def test_after_the_measurement_matching_nothing_is_an_error(node: Node, rule_file: Rules) -> None:
     with pytest.raises(RuleError, match=r"own errors run from 30\.0 dB"):
         apply([rule_file(OWN)], [measured(node("a", "Conv"), 30.0)], default_precision="static_wi8_ai8")
+
+
+def test_a_rule_that_counts_waits_until_own_errors_are_known(node: Node, rule_file: Rules) -> None:
+    fresh, known = [node("a", "Conv")], [measured(node("a", "Conv"), 30.0)]
+    assert waits_for_measurement([rule_file(OWN)], fresh)
+    assert not waits_for_measurement([rule_file(OWN)], known)
+    assert not waits_for_measurement([rule_file(OWN), *load(["all-int8"])], fresh)
+    assert not waits_for_measurement([rule_file('{ kind = "op_type", op_types = ["Conv"] }')], fresh)

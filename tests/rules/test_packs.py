@@ -75,7 +75,9 @@ def test_the_examples_of_the_readme_use_every_kind_and_every_key() -> None:
 def test_patterns_that_the_graph_marks_are_known_to_rules() -> None:
     folder = Path(__file__).parents[2] / "bridge" / "graph" / "patterns"
     marked = {
-        name for path in folder.glob("*.py") for name in re.findall(r'^[A-Z]+ = "([a-z_]+)"$', path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r'^[A-Z]+ = "([a-z0-9_]+)"$', path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     }
     assert "layer_norm" in marked
     assert marked <= set(PATTERNS), "add it to PatternName in bridge/rules/matchers.py"
@@ -94,6 +96,7 @@ DEFAULT = {
     "residual_add": "residual-add",
     "softmax": None,
     "batch_norm": None,
+    "l2_norm": None,
     "cnn_residual_add": None,
     None: None,
 }
