@@ -45,7 +45,7 @@ def _check(name: str, value: ir.Value, shape: tuple[int, ...]) -> None:
     if value.shape is None:
         return
     fits = len(shape) == len(value.shape) and all(
-        not isinstance(own, int) or own == given for own, given in zip(value.shape, shape, strict=True)
+        not _is_fixed(own) or own == given for own, given in zip(value.shape, shape, strict=True)
     )  # fmt: skip
     if not fits:
         raise InputError(
@@ -55,18 +55,23 @@ def _check(name: str, value: ir.Value, shape: tuple[int, ...]) -> None:
 
 
 def _fill(name: str, value: ir.Value) -> Diagnostic | None:
-    """Sizes of 1 where the model and the user leave them open."""
+    """Sizes of 1 where the model and the user leave them open; some exporters write 0 or -1 for an open size."""
     if value.shape is None:
         raise InputError(
             f"Input {name!r} has no shape in the model, not even a rank.", hint="Give one: --input-shape 'NAME:1,3,224,224' or input_shapes={...}."
         )
-    if value.shape.is_static():
-        return None
     before = _shown(value)
-    value.shape = ir.Shape([size if isinstance(size, int) else 1 for size in value.shape])
+    free = [axis for axis, size in enumerate(value.shape) if not _is_fixed(size)]
+    if not free:
+        return None
+    value.shape = ir.Shape([1 if axis in free else size for axis, size in enumerate(value.shape)])
     return Diagnostic(
         code="free-dimension",
-        severity="info" if value.shape[0] == 1 and before.count(",") == 0 else "warning",
+        severity="info" if free == [0] else "warning",  # a batch of one is what everybody expects, an image of 1 x 1 is not
         message=f"Input {name!r} is {before} in the model; it was fixed to {_shown(value)}.",
         hint="--input-shape chooses other sizes.",
     )
+
+
+def _is_fixed(size: int | ir.SymbolicDim) -> bool:
+    return isinstance(size, int) and size > 0

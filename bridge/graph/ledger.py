@@ -158,7 +158,7 @@ def _adopt(graph: ir.Graph, before: _Snapshot) -> None:
     2. It writes a tensor that another node wrote.
     3. It is a helper: what it feeds, else what feeds it, knows.
     """
-    orphans = [node for node in graph if not provenance.origins(node)]
+    orphans = [node for node in graph.all_nodes() if not provenance.origins(node)]
     for node in orphans:
         written = (before.metadata_of_tensor[output.name] for output in node.outputs if output.name in before.metadata_of_tensor)
         node.metadata_props.update(before.metadata_of_node.get(node.name or "") or next(written, {}))

@@ -15,10 +15,16 @@ def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
         names: distinct names, most important first.
         fallback: what a name without any letter or digit becomes.
     """
-    wanted = list(names)
-    taken: set[str] = set()
     result: dict[str, str] = {}
-    for name in sorted(wanted, key=lambda name: _cleaned(name, fallback) != name):  # stable: those that can stay go first
+    rest: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        if _cleaned(name, fallback) == name and name.lower() not in taken:
+            taken.add(name.lower())
+            result[name] = name
+        else:
+            rest.append(name)
+    for name in rest:
         base = _cleaned(name, fallback)
         candidate, count = base, 1
         while candidate.lower() in taken:
