@@ -345,13 +345,16 @@ class LayerResult:
 
 @dataclass(frozen=True, slots=True)
 class OutputResult:
-    """Errors of one model output over the evaluation samples. top-1 fields are None where the output is not class scores or no labels are known."""
+    """Errors of one model output over the evaluation samples.
+
+    top-1 fields are None where the output is not class scores or no labels are known, `conversion_sqnr_db` where no float file was compared.
+    """
 
     name: str
     sqnr_db: float
     cosine: float
     max_abs: float
-    conversion_sqnr_db: float
+    conversion_sqnr_db: float | None = None
     top1_agreement: float | None = None
     top1_float: float | None = None
     top1_quantized: float | None = None

@@ -14,15 +14,16 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bridge.calibrate import checks, workers
+from bridge.calibrate import checks
 from bridge.calibrate.dataset import Dataset
 from bridge.calibrate.observers import OBSERVERS, Observer
-from bridge.calibrate.workers import Sample, Stream
 from bridge.errors import InputError, ToolError, UsageError
 from bridge.files import digest
 from bridge.tflite import model as tflite
+from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter, Kernels
+from bridge.tflite.parallel import Sample, Stream
 from bridge.types import Diagnostic, InputBinding, Ranges
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,9 @@ def calibrate(
     runners, diagnostics = _runners(watched, feed(bindings, dataset[0]), copies=min(threads, len(dataset)), threads=threads)
     observers: list[Observer] = [OBSERVERS[observer](len(watched.seen), len(dataset)) for _ in runners]
     stream = Stream(dataset, progress)
-    workers.run([functools.partial(_watch_samples, runner, watched, bindings, seen) for runner, seen in zip(runners, observers, strict=True)], stream)
+    parallel.run(
+        [functools.partial(_watch_samples, runner, watched, bindings, seen) for runner, seen in zip(runners, observers, strict=True)], stream
+    )
     total = observers[0]
     for other in observers[1:]:
         total.merge(other)

@@ -8,10 +8,10 @@ import pytest
 
 from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
 from bridge.calibrate.calibrate import watch
-from bridge.calibrate.workers import Stream, run
 from bridge.errors import InputError, ToolError, UsageError
 from bridge.files import digest
 from bridge.tflite import model as tflite
+from bridge.tflite.parallel import Stream, run
 from bridge.types import InputBinding, TensorRange, TensorSpec
 
 X = TensorSpec("x", (1, 2, 3), "float32")  # the user feeds [1, 2, 3], the file takes [1, 3, 2]

@@ -1,0 +1,10 @@
+"""onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
+
+from bridge.compare.comparison import Comparison, compare_layers
+from bridge.compare.cost import Cost, measure_cost
+from bridge.compare.divergence import Divergence, first_divergence
+from bridge.compare.files import compare_files
+from bridge.compare.metrics import METRICS
+from bridge.compare.runners import OnnxRunner
+
+__all__ = ["METRICS", "Comparison", "Cost", "Divergence", "OnnxRunner", "compare_files", "compare_layers", "first_divergence", "measure_cost"]

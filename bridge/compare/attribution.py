@@ -1,0 +1,200 @@
+"""What each node adds to the error by itself, on the real kernels: float file and quantized file joined in one graph, cut between the nodes.
+
+In the joined graph the float operators run as they are. Every quantized operator reads, instead of what another node's quantized operators
+wrote, the float file's value of that tensor, quantized as the quantized file does it. So each node's operators run alone on reference inputs,
+all nodes in one run, and nothing crosses into Python.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.tflite import model as tflite
+from bridge.types import OpOutcome
+
+QUANTIZE_VERSION = 1
+
+# The values come out as they went in: what there is of an error was made, and is counted, where they were computed.
+MOVEMENT_OPS = frozenset(
+    {
+        "BATCH_TO_SPACE_ND", "BROADCAST_TO", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "GATHER_ND", "MIRROR_PAD", "PAD", "PADV2", "RESHAPE",
+        "REVERSE_V2", "SLICE", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counterparts:
+    """Which operators and tensors of both files are the same.
+
+    Attributes:
+        tensors: float tensor -> the quantized file's tensor that the same operator writes, or the same model input.
+        ops: position in the quantized file -> position in the float file; a QUANTIZE or DEQUANTIZE at a border has none.
+    """
+
+    tensors: Mapping[int, int]
+    ops: Mapping[int, int]
+
+
+def counterparts(float_model: tflite.ModelT, quantized_model: tflite.ModelT, outcomes: Sequence[OpOutcome]) -> Counterparts:
+    """Pairs the two files by what the quantizer did with each operator; names play no part."""
+    before, after = tflite.main_graph(float_model), tflite.main_graph(quantized_model)
+    ops = {outcome.quantized_index: outcome.index for outcome in outcomes if outcome.quantized_index is not None}
+    tensors = {int(index): int(other) for index, other in zip(before.inputs, after.inputs, strict=True)}
+    for position, index in ops.items():
+        written = zip(before.operators[index].outputs, after.operators[position].outputs, strict=True)
+        tensors |= {int(tensor): int(other) for tensor, other in written if tensor >= 0 and other >= 0}
+    return Counterparts(tensors, ops)
+
+
+def movers(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str]) -> frozenset[str]:
+    """Nodes whose operators all only move data."""
+    main = tflite.main_graph(quantized_model)
+    moving: dict[str, bool] = {}
+    for position, index in pairs.ops.items():
+        moves = tflite.op_name(quantized_model, main.operators[position]) in MOVEMENT_OPS
+        moving[owners[index]] = moving.get(owners[index], True) and moves
+    return frozenset(owner for owner, moves in moving.items() if moves)
+
+
+@dataclass(slots=True)
+class Cut:
+    """Joins the files; one use. `uncut` names the nodes that still read a quantized value of another node, since it has no float counterpart.
+
+    Args:
+        float_model: becomes the joined model.
+        quantized_model: left as it is.
+        pairs: what is the same in both.
+        owners: node of every float operator.
+    """
+
+    float_model: tflite.ModelT
+    quantized_model: tflite.ModelT
+    pairs: Counterparts
+    owners: Sequence[str]
+    uncut: set[str] = field(default_factory=set)
+    _shift: int = 0
+    _operators: list[tflite.OperatorT] = field(default_factory=list)
+    _codes: dict[int, int] = field(default_factory=dict)
+    _producers: dict[int, int] = field(default_factory=dict)
+    _originals: dict[int, int] = field(default_factory=dict)
+    _fed: dict[int, int] = field(default_factory=dict)
+    _clones: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+
+    def join(self, shown: Sequence[int], own: Sequence[int]) -> bytes:
+        """The joined file.
+
+        Args:
+            shown: float tensors that become its first outputs.
+            own: tensors of the quantized file that become its other outputs, each computed by its node alone.
+        """
+        main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
+        self._append_tensors()
+        self._originals = {other: tensor for tensor, other in self.pairs.tensors.items()}
+        self._producers = {int(tensor): position for position, op in enumerate(quantized.operators) for tensor in op.outputs if tensor >= 0}
+        self._operators = list(main.operators)
+        for position, op in enumerate(quantized.operators):
+            owner = self._owner(position)
+            inputs = [int(tensor) for tensor in op.inputs]
+            read = [self._moved(tensor) for tensor in inputs] if owner is None else [self._read(tensor, owner) for tensor in inputs]
+            self._operators.append(self._copy(op, read, [self._moved(int(tensor)) for tensor in op.outputs]))
+        outputs = [*shown, *(self._moved(tensor) for tensor in own)]
+        main.operators = _needed(self._operators, outputs)
+        return tflite.expose(self.float_model, outputs)
+
+    def _append_tensors(self) -> None:
+        """Buffers and tensors of the quantized file behind those of the float file."""
+        main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
+        self._shift, first_buffer = len(main.tensors), len(self.float_model.buffers) - 1
+        self.float_model.buffers += self.quantized_model.buffers[1:]  # buffer 0 is the empty one in both
+        main.tensors += [_tensor_copy(tensor, tensor.buffer + first_buffer if tensor.buffer else 0) for tensor in quantized.tensors]
+
+    def _owner(self, position: int) -> str | None:
+        """Node of an operator of the quantized file; None at a border, where it belongs to whoever reads its result."""
+        index = self.pairs.ops.get(position)
+        return None if index is None else self.owners[index]
+
+    def _moved(self, tensor: int) -> int:
+        """Index in the joined file."""
+        return tensor + self._shift if tensor >= 0 else tensor
+
+    def _read(self, tensor: int, owner: str) -> int:
+        """What an operator of `owner` reads in place of a tensor: the tensor itself only if `owner` wrote it."""
+        if tensor < 0 or tflite.is_constant(self.quantized_model, tflite.main_graph(self.quantized_model).tensors[tensor]):
+            return self._moved(tensor)
+        position = self._producers.get(tensor)
+        if position is None:
+            return self._reference(tensor, owner) if tensor in self._originals else self._moved(tensor)  # a variable has no original
+        writer = self._owner(position)
+        if writer is None:
+            return self._read_through_border(tensor, position, owner)
+        return self._moved(tensor) if writer == owner else self._reference(tensor, owner)
+
+    def _read_through_border(self, tensor: int, position: int, owner: str) -> int:
+        """The result of a border operator; a copy of the operator where its input is replaced."""
+        op = tflite.main_graph(self.quantized_model).operators[position]
+        inputs = tuple(self._read(int(source), owner) for source in op.inputs)
+        if inputs == tuple(self._moved(int(source)) for source in op.inputs):
+            return self._moved(tensor)
+        if (tensor, inputs) not in self._clones:
+            made = self._clone(tensor)
+            self._operators.append(self._copy(op, inputs, [made]))
+            self._clones[tensor, inputs] = made
+        return self._clones[tensor, inputs]
+
+    def _reference(self, tensor: int, owner: str) -> int:
+        """The float file's value of a tensor, in the type that the quantized file has it in."""
+        if tensor not in self._originals:
+            self.uncut.add(owner)
+            return self._moved(tensor)
+        original = self._originals[tensor]
+        main = tflite.main_graph(self.float_model)
+        if main.tensors[original].type == main.tensors[self._moved(tensor)].type:
+            return original
+        if tensor not in self._fed:
+            made = self._fed[tensor] = self._clone(tensor)
+            self._operators.append(tflite.add_op(self.float_model, "QUANTIZE", QUANTIZE_VERSION, [original], [made]))
+        return self._fed[tensor]
+
+    def _clone(self, tensor: int) -> int:
+        """A further tensor like one of the quantized file, without a value."""
+        main = tflite.main_graph(self.float_model)
+        main.tensors.append(_tensor_copy(main.tensors[self._moved(tensor)], 0))
+        return len(main.tensors) - 1
+
+    def _copy(self, op: tflite.OperatorT, inputs: Sequence[int], outputs: Sequence[int]) -> tflite.OperatorT:
+        """An operator of the quantized file, placed in the joined one."""
+        if op.opcodeIndex not in self._codes:
+            self.float_model.operatorCodes.append(self.quantized_model.operatorCodes[op.opcodeIndex])
+            self._codes[op.opcodeIndex] = len(self.float_model.operatorCodes) - 1
+        copy = _attributes_copy(op)
+        copy.opcodeIndex = self._codes[op.opcodeIndex]
+        copy.inputs, copy.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
+        if op.intermediates is not None:
+            copy.intermediates = np.asarray([self._moved(int(tensor)) for tensor in op.intermediates], np.int32)
+        return copy
+
+
+def _attributes_copy[T](flat: T) -> T:
+    """A new object with the same attributes: options and arrays are shared, none of them is changed."""
+    copy: T = type(flat)()
+    vars(copy).update(vars(flat))
+    return copy
+
+
+def _tensor_copy(tensor: tflite.TensorT, buffer: int) -> tflite.TensorT:
+    copy = _attributes_copy(tensor)
+    copy.buffer = buffer
+    return copy
+
+
+def _needed(operators: Sequence[tflite.OperatorT], outputs: Sequence[int]) -> list[tflite.OperatorT]:
+    """The operators that the outputs depend on, and those that write none but keep state."""
+    wanted, kept = set(outputs), []
+    for op in reversed(operators):
+        written = [int(tensor) for tensor in op.outputs]
+        if not written or not wanted.isdisjoint(written):
+            wanted.update(int(tensor) for tensor in op.inputs)
+            kept.append(op)
+    return kept[::-1]

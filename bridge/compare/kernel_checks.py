@@ -1,0 +1,86 @@
+"""Whether the runtime agrees with itself: optimised and reference kernels, with and without tensors shown."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bridge.compare import metrics
+from bridge.compare.forms import Form, form_of
+from bridge.compare.metrics import ErrorSums
+from bridge.errors import ToolError
+from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
+from bridge.types import Diagnostic
+
+STEPS = 1.01  # kernels may round a value to either neighbour
+FLOAT_SQNR_DB = 60.0  # what float kernels agree to
+
+
+def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, threads: int) -> tuple[Diagnostic, ...]:
+    """Runs the file as it is on the optimised and on the reference kernels.
+
+    Raises:
+        ToolError: the optimised kernels cannot run it.
+    """
+    model = tflite.read(path)
+    optimized = Interpreter(path, threads=threads).run(feeds)
+    try:
+        reference = Interpreter(path, kernels="reference").run(feeds)
+    except ToolError as error:
+        return (Diagnostic("no-reference-kernels", "info", f"The reference kernels cannot check the file: {error.message}"),)
+    return _disagreements(
+        model,
+        reference,
+        optimized,
+        code="kernels-disagree",
+        what="the reference kernels and the optimised ones",
+        hint="Other devices may give other results: check the layers behind the first one with a low own error.",
+    )
+
+
+def check_shown(path: Path, feeds: Mapping[str, np.ndarray], shown: Sequence[np.ndarray], *, threads: int) -> tuple[Diagnostic, ...]:
+    """Compares the outputs of the file as it is with those it has when its tensors are shown, as for the errors of layers.
+
+    Args:
+        path: the file.
+        feeds: its inputs.
+        shown: its outputs with the same inputs and all tensors shown.
+        threads: of the run.
+    """
+    plain = Interpreter(path, threads=threads).run(feeds)
+    return _disagreements(
+        tflite.read(path),
+        plain,
+        shown,
+        code="shown-tensors-change-outputs",
+        what="the file as it is and with its tensors shown",
+        hint="The errors of layers may be others than in the file as it is; those of the outputs are measured on that.",
+    )
+
+
+def _disagreements(
+    model: tflite.ModelT, first: Sequence[np.ndarray], second: Sequence[np.ndarray], *, code: str, what: str, hint: str
+) -> tuple[Diagnostic, ...]:
+    found = []
+    for index, one, other in zip(tflite.main_graph(model).outputs, first, second, strict=True):
+        form = _step_of(model, int(index))
+        stored = form_of(tflite.main_graph(model).tensors[index])
+        sums = ErrorSums()
+        sums.add(one if stored is None else stored.real(one), other, stored)
+        agreement = metrics.sqnr_db(sums)
+        steps = metrics.max_abs(sums) / form.scale if form is not None else 0.0
+        if steps > STEPS or (form is None and agreement < FLOAT_SQNR_DB):
+            name = tflite.text(tflite.main_graph(model).tensors[index].name)
+            size = f"{steps:.0f} steps of {form.scale:.3g}" if form is not None else f"{metrics.max_abs(sums):.3g}"
+            found.append(Diagnostic(code, "warning", f"Output {name!r} differs between {what}: by up to {size}, {agreement:.1f} dB.", hint))
+    return tuple(found)
+
+
+def _step_of(model: tflite.ModelT, output: int) -> Form | None:
+    """The form in which an output is computed: its own, or that before the DEQUANTIZE at the door; None for a float computation."""
+    main = tflite.main_graph(model)
+    for op in main.operators:
+        if output in op.outputs and tflite.op_name(model, op) == "DEQUANTIZE":
+            return form_of(main.tensors[op.inputs[0]])
+    return form_of(main.tensors[output])

@@ -1,0 +1,158 @@
+"""Error measures over any number of samples: sums that stream, and what is computed from them.
+
+Undefined cases are settled here once: equal tensors have `inf` dB, a reference without signal has `-inf` dB unless the candidate is equal,
+elements whose reference is NaN or infinite are left out, a candidate that is not finite where the reference is has an infinite error, and
+a tensor without elements counts as equal.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from bridge.compare.forms import Form
+
+PIECE = 1 << 16  # elements worked on at a time: they stay in the processor's cache, and float32 sums of so few are exact to 1e-6
+SMALLEST_FLOAT32_SUM = 1e-20  # squares below may have vanished; such pieces are summed in float64
+FLOAT32_KINDS = frozenset({"float32", "float16", "int8", "uint8", "int16", "uint16", "bool"})  # float32 holds their values exactly
+
+
+@dataclass(slots=True)
+class ErrorSums:
+    """Sums over elements of reference r and candidate c.
+
+    Attributes:
+        count: elements.
+        signal: sum of r^2.
+        energy: sum of c^2.
+        cross: sum of r c.
+        noise: sum of (r - c)^2.
+        absolute: sum of |r - c|.
+        largest: greatest |r - c|.
+    """
+
+    count: int = 0
+    signal: float = 0.0
+    energy: float = 0.0
+    cross: float = 0.0
+    noise: float = 0.0
+    absolute: float = 0.0
+    largest: float = 0.0
+
+    def add(self, reference: np.ndarray, candidate: np.ndarray, form: Form | None = None) -> None:
+        """Takes in one value.
+
+        Args:
+            reference: any numeric type and shape.
+            candidate: as many elements in the same order.
+            form: what the candidate's integers stand for, None when they are the values themselves.
+        """
+        flat, other = reference.reshape(-1), candidate.reshape(-1)
+        if flat.size != other.size:
+            raise ValueError(f"{flat.size} elements cannot be compared with {other.size}")
+        exact = flat.dtype.name in FLOAT32_KINDS and (form is not None or other.dtype.name in FLOAT32_KINDS)
+        dtype = np.dtype(np.float32 if exact else np.float64)
+        for start in range(0, flat.size, PIECE):
+            piece = other[start : start + PIECE]
+            self._add_piece(
+                flat[start : start + PIECE].astype(dtype, copy=False), piece.astype(dtype, copy=False) if form is None else form.real(piece)
+            )
+
+    def merge(self, other: "ErrorSums") -> None:
+        """Takes in the sums of other samples."""
+        for name in (field.name for field in fields(self) if field.name != "largest"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.largest = max(self.largest, other.largest)
+
+    def _add_piece(self, r: np.ndarray, c: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = r - c
+            noise, signal, energy = float(np.dot(error, error)), float(np.dot(r, r)), float(np.dot(c, c))
+            if not (signal > SMALLEST_FLOAT32_SUM and signal + energy + noise < math.inf):
+                self._add_carefully(r, c)
+                return
+            np.abs(error, out=error)
+            self.count += r.size
+            self.signal += signal
+            self.energy += energy
+            self.cross += float(np.dot(r, c))
+            self.noise += noise
+            self.absolute += float(error.sum())
+            self.largest = max(self.largest, float(error.max()))
+
+    def _add_carefully(self, r: np.ndarray, c: np.ndarray) -> None:
+        """In float64, with the elements that are not finite set aside."""
+        usable = np.isfinite(r)
+        r, c = r[usable].astype(np.float64), c[usable].astype(np.float64)
+        finite = np.isfinite(c)
+        if not finite.all():
+            self.noise = self.absolute = self.largest = math.inf
+            c = np.where(finite, c, 0.0)
+        error = np.abs(r - c)
+        self.count += r.size
+        self.signal += float(np.dot(r, r))
+        self.energy += float(np.dot(c, c))
+        self.cross += float(np.dot(r, c))
+        self.noise += float(np.dot(error, error))
+        self.absolute += float(error.sum())
+        self.largest = max(self.largest, float(error.max(initial=0.0)))
+
+
+def sqnr_db(sums: ErrorSums) -> float:
+    """Signal to quantization noise ratio, 10 log10(sum r^2 / sum (r - c)^2)."""
+    if sums.noise == 0.0:
+        return math.inf
+    if sums.signal == 0.0 or math.isinf(sums.noise):
+        return -math.inf
+    return 10.0 * (math.log10(sums.signal) - math.log10(sums.noise))
+
+
+def cosine(sums: ErrorSums) -> float:
+    """Cosine of the angle between reference and candidate, -1..1; 1 when both are all zero, 0 when one is."""
+    if sums.signal == 0.0 or sums.energy == 0.0:
+        return 1.0 if sums.signal == sums.energy else 0.0
+    if sums.noise == 0.0:
+        return 1.0
+    return max(-1.0, min(1.0, sums.cross / math.sqrt(sums.signal) / math.sqrt(sums.energy)))
+
+
+def max_abs(sums: ErrorSums) -> float:
+    """Greatest absolute error, in real units."""
+    return sums.largest
+
+
+def mean_abs(sums: ErrorSums) -> float:
+    """Mean absolute error, in real units."""
+    return sums.absolute / sums.count if sums.count else 0.0
+
+
+def rmse(sums: ErrorSums) -> float:
+    """Root of the mean squared error, in real units; over a tensor's scale, 1/sqrt(12) = 0.29 is what ideal rounding leaves."""
+    return math.sqrt(sums.noise / sums.count) if sums.count else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measure: its name in reports, its unit, which direction is better, and how it follows from the sums."""
+
+    name: str
+    unit: Literal["dB", "", "real"]
+    better: Literal["higher", "lower"]
+    compute: Callable[[ErrorSums], float]
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("sqnr_db", "dB", "higher", sqnr_db),
+            Metric("cosine", "", "higher", cosine),
+            Metric("max_abs", "real", "lower", max_abs),
+            Metric("mean_abs", "real", "lower", mean_abs),
+            Metric("rmse", "real", "lower", rmse),
+        )
+    }
+)
