@@ -170,8 +170,13 @@ def present(quantity: str, wanted: Iterable[str], found: Set[str]) -> str:
 
 def nearly_fits(glob: str, names: Iterable[str]) -> bool:
     """Whether the glob would fit one of the names if case did not count and every `*` crossed `/`."""
-    loose = glob.lower().replace("*", "**")
+    loose = _loosened(glob)
     return any(glob_fits(loose, name.lower()) for name in names)
+
+
+@lru_cache(maxsize=4096)
+def _loosened(glob: str) -> str:
+    return glob.lower().replace("*", "**")
 
 
 def glob_suggestion(quantity: str, glob: str, names: Iterable[str]) -> str:

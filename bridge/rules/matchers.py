@@ -111,7 +111,7 @@ class NameMatcher(BaseMatcher):
 
     @override
     def matches(self, node: NodeFacts, context: Context) -> bool:
-        return any(map(self._fits, node_names(node)))
+        return self._fits(node.name) or any(map(self._fits, node.origins))
 
     @override
     def describe(self) -> str:
@@ -123,7 +123,7 @@ class NameMatcher(BaseMatcher):
 
     @override
     def nearly(self, node: NodeFacts, context: Context) -> bool:
-        return self.glob is not None and nearly_fits(self.glob, node_names(node))
+        return self.glob is not None and nearly_fits(self.glob, (node.name, *node.origins))
 
     @override
     def suggestion(self, context: Context) -> str:

@@ -111,12 +111,18 @@ def compile_glob(text: str) -> NamePattern:
 
 def glob_fits(glob: str, name: str) -> bool:
     """Whether the glob is the name itself, letter by letter, or matches it; a leading `/` of the name may be left out."""
-    if glob == name or (name.startswith("/") and glob == name[1:]):
+    if glob == name:
         return True
-    if not any(wildcard in glob for wildcard in "*?["):
-        return False
-    pattern = compile_glob(glob)
-    return pattern.matches(name) or (name.startswith("/") and pattern.matches(name[1:]))
+    pattern = _with_wildcards(glob)
+    if pattern is None:
+        return name.startswith("/") and name[1:] == glob
+    # A glob that starts with `/` wants it, one that starts with `**` has taken it already.
+    return pattern.matches(name) or (name.startswith("/") and not glob.startswith(("/", "**")) and pattern.matches(name[1:]))
+
+
+@lru_cache(maxsize=4096)
+def _with_wildcards(glob: str) -> NamePattern | None:
+    return compile_glob(glob) if any(wildcard in glob for wildcard in "*?[") else None
 
 
 _WITHIN_SEGMENT = _Atom(r"[^/]")
