@@ -35,6 +35,13 @@ def constant_weight(graph: FloatGraph, op: Op) -> str:
     return ""
 
 
+def constant_weight_and_bias(graph: FloatGraph, op: Op) -> str:
+    """Without a bias the int8 kernel does not load, or ends the process (docs/kernels.md)."""
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        return "it has no bias, and its int8 kernel needs one"
+    return constant_weight(graph, op)
+
+
 def conv_version(graph: FloatGraph, op: Op) -> int:
     """Grouped convolution came with version 6."""
     channels = graph.tensors[op.inputs[0]].shape[-1]

@@ -4,7 +4,8 @@ Source: TFLite 8-bit quantization specification, https://ai.google.dev/edge/lite
 the kernels really do.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -29,6 +30,9 @@ class Scales(Enum):
     OWN = "own"  # each operand has its own
     INHERIT = "inherit"  # outputs have the scale of the only data input
     JOIN = "join"  # all inputs have the scale of the output
+
+
+type FinestStep = Callable[[Sequence[float]], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class OpRow:
         scales: how scales depend on each other.
         moves_data: outputs hold nothing but values of the inputs (and zeros), so the operator takes the type of what it carries.
         weight_axis: channel axis of the weight.
+        finest: the smallest output scale that the kernel can rescale its sums to, from the scales of its data inputs and its weight; None
+            where the output is copied or looked up.
         kernels: precision name -> kernel.
     """
 
@@ -69,6 +75,7 @@ class OpRow:
     scales: Scales = Scales.OWN
     moves_data: bool = False
     weight_axis: int = field(default=0, kw_only=True)
+    finest: FinestStep | None = field(default=None, kw_only=True)
 
     def input_role(self, position: int) -> Role:
         """Role of the input at a position."""
@@ -77,6 +84,32 @@ class OpRow:
     def output_role(self, position: int) -> Role:
         """Role of the output at a position."""
         return self.outputs[min(position, len(self.outputs) - 1)]
+
+
+# How many output steps one unit of a kernel's sum may be worth: XNNPACK refuses to load a convolution at 256, HARD_SWISH fails at 128, ADD ends
+# the process at 2**19. So fine a step holds no information, the sum has none either.
+STEPS_PER_UNIT = 64.0
+
+
+def _twice_the_product(scales: Sequence[float]) -> float:
+    """MUL without XNNPACK adds the zero point in int16: products up to 255 * 255 units may become 2**15 output steps at most."""
+    return 2 * math.prod(scales)
+
+
+def _product(scales: Sequence[float]) -> float:
+    return math.prod(scales) / STEPS_PER_UNIT
+
+
+def _largest(scales: Sequence[float]) -> float:
+    return max(scales) / STEPS_PER_UNIT
+
+
+def _largest_squared(scales: Sequence[float]) -> float:
+    return max(scales) ** 2 / STEPS_PER_UNIT
+
+
+def _first(scales: Sequence[float]) -> float:
+    return scales[0] / STEPS_PER_UNIT
 
 
 D, W, B, P = Role.DATA, Role.WEIGHT, Role.BIAS, Role.PLAIN
@@ -101,32 +134,32 @@ OPS = MappingProxyType(
     {
         row.name: row
         for row in (
-            OpRow("CONV_2D", _int8(conditions.conv_version, conditions.constant_weight), (D, W, B)),
-            OpRow("DEPTHWISE_CONV_2D", _int8(3, conditions.constant_weight), (D, W, B), weight_axis=3),
-            OpRow("FULLY_CONNECTED", _int8(conditions.fully_connected_version, conditions.constant_weight), (D, W, B)),
-            OpRow("TRANSPOSE_CONV", _int8(conditions.transpose_conv_version, conditions.constant_weight), (P, W, D, B)),
-            OpRow("BATCH_MATMUL", _int8(2, symmetric=(1,)), (D, D)),
-            OpRow("ADD", _int8(2), (D, D)),
-            OpRow("SUB", _int8(2), (D, D)),
-            OpRow("MUL", _int8(2), (D, D)),
-            OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D)),
-            OpRow("ABS", _int8(2)),
+            OpRow("CONV_2D", _int8(conditions.conv_version, conditions.constant_weight_and_bias), (D, W, B), finest=_product),
+            OpRow("DEPTHWISE_CONV_2D", _int8(3, conditions.constant_weight_and_bias), (D, W, B), weight_axis=3, finest=_product),
+            OpRow("FULLY_CONNECTED", _int8(conditions.fully_connected_version, conditions.constant_weight), (D, W, B), finest=_product),
+            OpRow("TRANSPOSE_CONV", _int8(conditions.transpose_conv_version, conditions.constant_weight), (P, W, D, B), finest=_product),
+            OpRow("BATCH_MATMUL", _int8(2, symmetric=(1,)), (D, D), finest=_product),
+            OpRow("ADD", _int8(2), (D, D), finest=_largest),
+            OpRow("SUB", _int8(2), (D, D), finest=_largest),
+            OpRow("MUL", _int8(2), (D, D), finest=_twice_the_product),
+            OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D), finest=_largest_squared),
+            OpRow("ABS", _int8(2), finest=_first),
             OpRow("EXP", _int8(2)),
-            OpRow("RELU", _int8(2)),
-            OpRow("RELU6", _int8(2)),
-            OpRow("RELU_N1_TO_1", _int8(1)),
-            OpRow("RELU_0_TO_1", _int8(1)),
-            OpRow("LEAKY_RELU", _int8(1)),
-            OpRow("PRELU", _int8(1), (D, D)),
+            OpRow("RELU", _int8(2), finest=_first),
+            OpRow("RELU6", _int8(2), finest=_first),
+            OpRow("RELU_N1_TO_1", _int8(1), finest=_first),
+            OpRow("RELU_0_TO_1", _int8(1), finest=_first),
+            OpRow("LEAKY_RELU", _int8(1), finest=_first),
+            OpRow("PRELU", _int8(1), (D, D), finest=_first),
             OpRow("ELU", _int8(1)),
             OpRow("GELU", _int8(2)),
-            OpRow("HARD_SWISH", _int8(1)),
+            OpRow("HARD_SWISH", _int8(1), finest=_first),
             OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128))),
             OpRow("TANH", _int8(2, fixed=(1 / 128, 0))),
             OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
             OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
             OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
-            OpRow("MEAN", _int8(2), (D, P)),
+            OpRow("MEAN", _int8(2), (D, P), finest=_first),
             OpRow("REDUCE_MAX", _int8(2), (D, P), scales=Scales.INHERIT),
             OpRow("REDUCE_MIN", _int8(2), (D, P), scales=Scales.INHERIT),
             OpRow("AVERAGE_POOL_2D", _int8(2), scales=Scales.INHERIT),

@@ -56,7 +56,7 @@ def make_plan(graph: FloatGraph, wanted: Sequence[str], ranges: Mapping[str, Ten
     for row in PRECISIONS.values():
         if row.activation != "FLOAT32":
             steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name}
-            scaling[row.name] = Scaling(graph, steps, ranges, row.activation)
+            scaling[row.name] = Scaling(graph, steps, ranges, row.activation, row.weight)
             scaling[row.name].solve()
     ops = tuple(_plan_op(graph, op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
     edge = scaling["static_wi8_ai8"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import Form, asymmetric, holds, symmetric, with_zero
 from bridge.quantize.op_table import Kernel, OpRow, Role, Scales
+from bridge.quantize.weights import largest_step
 from bridge.types import TensorRange
 
 # How much wider a range may become for the sake of a shared scale before a QUANTIZE of its own is the smaller loss: 1.25 costs 2 dB.
@@ -43,15 +44,18 @@ class Scaling:
         steps: the operators on integers by index.
         ranges: calibrated ranges by tensor name; there is one for every activation of `steps`.
         type: TFLite type of the activations.
+        weight_type: TFLite type of the weights.
     """
 
     graph: FloatGraph
     steps: Mapping[int, Step]
     ranges: Mapping[str, TensorRange]
     type: str
+    weight_type: str
     parents: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, Form] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
+    widened: dict[int, float] = field(default_factory=dict)
 
     def solve(self) -> None:
         """Ties tensors together; afterwards `form` answers."""
@@ -64,13 +68,17 @@ class Scaling:
         for step in self.steps.values():
             for position in step.kernel.symmetric:
                 self._mirror(step, position)
+        while any([self._widen(step) for step in self.steps.values()]):
+            pass  # a wider output is a wider input of others; every round only widens, by what the rounds before widened
 
     def form(self, tensor: int) -> Form:
         """The integer form that a tensor is computed in, or gets when a float value enters the integer part."""
         root = self._root(tensor)
         if root in self.fixed:
             return self.fixed[root]
-        return symmetric(self._span(root), self.type) if root in self.mirrored else asymmetric(self._span(root), self.type)
+        span, factor = with_zero(self._span(root)), self.widened.get(root, 1.0)
+        span = TensorRange(span.minimum * factor, span.maximum * factor)
+        return symmetric(span, self.type) if root in self.mirrored else asymmetric(span, self.type)
 
     def input_form(self, step: Step, position: int) -> Form:
         """The integer form in which an operator reads its data input at a position."""
@@ -119,6 +127,28 @@ class Scaling:
         alone = self._readers(root) <= {step.op.index} and step.op.inputs.count(tensor) == 1
         if alone or 2 * max(-span.minimum, span.maximum) <= WIDEST * (span.maximum - span.minimum):
             self.mirrored.add(root)
+
+    def _widen(self, step: Step) -> bool:
+        """Gives the output a scale that the kernel can rescale its sums to; says whether that changed anything."""
+        if step.row.finest is None:
+            return False
+        (output,) = step.data_outputs()
+        factor = step.row.finest(self._scales(step)) / self.form(output).scale
+        if factor <= 1.0:
+            return False
+        root = self._root(output)
+        self.widened[root] = self.widened.get(root, 1.0) * factor * (1 + 1e-6)  # scales are rounded to float32
+        return True
+
+    def _scales(self, step: Step) -> list[float]:
+        """Scales of the data inputs, then of the weight."""
+        positions = [at for at, tensor in enumerate(step.op.inputs) if tensor >= 0 and step.row.input_role(at) is Role.DATA]
+        scales = [self.input_form(step, position).scale for position in positions]
+        if Role.WEIGHT in step.row.inputs:
+            weight, bias = (step.op.inputs[at : at + 1] for at in (step.row.inputs.index(Role.WEIGHT), step.row.inputs.index(Role.BIAS)))
+            bias_value = self.graph.value(bias[0]) if bias and bias[0] >= 0 else None
+            scales.append(largest_step(self.graph.value(weight[0]), bias_value, type_name=self.weight_type, input_scale=scales[0]))
+        return scales
 
     def _readers(self, root: int) -> set[int]:
         """Operators that read the group, without those that only pass its values on in the same scale; -1 stands for a float reader."""

@@ -30,3 +30,10 @@ def bias_form(weight: Form, *, type_name: str, input_scale: float) -> Form:
     """The scales of the accumulator."""
     scales = np.asarray(weight.scales, np.float32) * np.float32(input_scale)
     return Form(type_name, tuple(float(scale) for scale in scales), weight.zero_points)
+
+
+def largest_step(weight: np.ndarray, bias: np.ndarray | None, *, type_name: str, input_scale: float) -> float:
+    """The largest weight scale of all channels, as `weight_form` would choose it."""
+    largest = float(np.abs(weight).max(initial=0.0)) or 1.0
+    least = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0)) / (input_scale * LARGEST_BIAS)
+    return max(largest / LIMITS[type_name][1], least)

@@ -113,6 +113,48 @@ def test_div_ends_the_run_when_a_divisor_rounds_to_zero() -> None:
             worst(op, forms, 1, kernels)
 
 
+CONV = OneOp(
+    "CONV_2D",
+    {0: normal(1, 5, 5, 3)},
+    [(1, 5, 5, 2)],
+    {1: weight(2, 3, 3, 3), 2: np.zeros(2, np.float32)},
+    ("Conv2DOptions", {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}),
+)
+
+
+def test_xnnpack_does_not_load_a_convolution_whose_output_is_256_times_finer_than_its_sums() -> None:
+    product = 6 / 255 / 127
+    for finer, refused in ((200, False), (300, True)):
+        filters = {"in1": Form("INT8", (1 / 127,), (0,)), "in2": Form("INT32", (product,), (0,))}
+        forms = {"in0": between(-3, 3), **filters, "out0": between(-128 * product / finer, 127 * product / finer)}
+        if refused:
+            with pytest.raises(ToolError, match="failed to create XNNPACK runtime"):
+                worst(CONV, forms, 3, "optimized")
+        else:
+            assert worst(CONV, forms, 3, "optimized") <= 1
+
+
+def test_a_convolution_without_bias_does_not_load() -> None:
+    without = OneOp("CONV_2D", CONV.feeds, CONV.outputs, {1: CONV.constants[1]}, CONV.options)
+    with pytest.raises(ToolError, match="has_bias"):
+        worst(without, {"in0": between(-3, 3), "in1": Form("INT8", (1 / 127,), (0,)), "out0": between(-5, 5)}, 3, "builtin")
+
+
+def test_hard_swish_does_not_load_when_its_output_is_128_times_finer_than_its_input() -> None:
+    op = OneOp("HARD_SWISH", {0: normal(3, 17)}, [(3, 17)])
+    with pytest.raises(ToolError, match="output_multiplier_exponent"):
+        worst(op, {"in0": between(-3, 3), "out0": between(-0.01, 0.01)}, 1, "builtin")
+
+
+@pytest.mark.parametrize(("finer", "right"), [(0.5, True), (1.0, False), (8.0, False)])
+def test_mul_without_xnnpack_returns_the_wrong_end_when_a_product_exceeds_int16(finer: float, right: bool) -> None:
+    data = {0: np.full((1, 64), 3, np.float32), 1: np.full((1, 64), -3, np.float32)}  # 64: the vector instructions take 16 at a time
+    op, product = OneOp("MUL", data, [(64,)], options=("MulOptions", {})), (3 / 255) ** 2
+    forms = {"in0": between(0, 3), "in1": between(-3, 0), "out0": between(-28 * product / finer, 227 * product / finer)}
+    assert worst(op, forms, 3, "optimized") <= 1
+    assert (worst(op, forms, 3, "builtin") <= 1) == right
+
+
 def test_scatter_nd_leaves_stored_zeros_between_the_updates() -> None:
     op = OneOp("SCATTER_ND", {1: normal(2, 5)}, [(4, 5)], {0: np.int32([[3], [1]]), 2: ints(4, 5)})
     for kernels in ALL:
