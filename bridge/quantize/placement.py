@@ -11,7 +11,7 @@ from bridge.quantize.op_table import OPS, Role, Scales
 from bridge.quantize.precisions import PRECISIONS
 from bridge.types import TensorRange
 
-INTEGER_INPUTS = "static_wi8_ai8"  # what an int8 or uint8 model input is read in
+INTEGER_EDGES = "static_wi8_ai8"  # the precision whose type int8 and uint8 model inputs and outputs have
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Placement:
         if tensor in self.graph.producers:
             precision = self.placed[self.graph.producers[tensor]].precision
             return "float32" if PRECISIONS[precision].activation == "FLOAT32" else precision
-        return None if self.input_type == "FLOAT32" else INTEGER_INPUTS
+        return None if self.input_type == "FLOAT32" else INTEGER_EDGES
 
     def _common_reader(self, op: Op) -> str:
         """The integer precision that every reader of the operator's outputs takes, `float32` if they differ."""

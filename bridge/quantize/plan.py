@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, Form
 from bridge.quantize.op_table import OPS, Role
-from bridge.quantize.placement import Placed, Placement
+from bridge.quantize.placement import INTEGER_EDGES, Placed, Placement
 from bridge.quantize.precisions import PRECISIONS, Precision
 from bridge.quantize.scales import Scaling, Step
 from bridge.quantize.weights import bias_form, weight_form
@@ -59,7 +59,7 @@ def make_plan(graph: FloatGraph, wanted: Sequence[str], ranges: Mapping[str, Ten
             scaling[row.name] = Scaling(graph, steps, ranges, row.activation, row.weight)
             scaling[row.name].solve()
     ops = tuple(_plan_op(graph, op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
-    edge = scaling["static_wi8_ai8"]
+    edge = scaling[INTEGER_EDGES]
     return Plan(
         ops,
         inputs={tensor: _shifted(edge.form(tensor), input_type) for tensor in _floats(graph, graph.inputs) if input_type != "FLOAT32"},
@@ -94,15 +94,16 @@ def _input_forms(graph: FloatGraph, step: Step, precision: Precision, solved: Sc
     if Role.WEIGHT in step.row.inputs:
         weight, bias = step.row.inputs.index(Role.WEIGHT), step.row.inputs.index(Role.BIAS)
         input_scale = forms[step.row.inputs.index(Role.DATA)].scale
+        bias_value = graph.value(step.op.inputs[bias]) if bias in present else None
         forms[weight] = weight_form(
             graph.value(step.op.inputs[weight]),
             step.row.weight_axis,
             type_name=precision.weight,
             input_scale=input_scale,
-            bias=graph.value(step.op.inputs[bias]).reshape(-1) if bias in present else None,
+            bias=None if bias_value is None else bias_value.reshape(-1),
         )
-        if bias in present:
-            forms[bias] = bias_form(forms[weight], type_name=precision.bias, input_scale=input_scale)
+        if bias_value is not None:
+            forms[bias] = bias_form(forms[weight], max(bias_value.ndim - 1, 0), type_name=precision.bias, input_scale=input_scale)
     return tuple(forms.get(position) for position in range(len(step.op.inputs)))
 
 

@@ -8,14 +8,20 @@ that; any other input is requantized on its way in.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import Form, asymmetric, holds, symmetric, with_zero
 from bridge.quantize.op_table import Kernel, OpRow, Role, Scales
-from bridge.quantize.weights import largest_step
+from bridge.quantize.weights import largest_weight_scale
 from bridge.types import TensorRange
 
 # How much wider a range may become for the sake of a shared scale before a QUANTIZE of its own is the smaller loss: 1.25 costs 2 dB.
 WIDEST = 1.25
+
+# A wider output is a wider input of others. One round in execution order settles that, except where a shared scale leads back: then the next
+# one does, or none (an operator between two tensors of one scale).
+ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Scaling:
     fixed: dict[int, Form] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
     widened: dict[int, float] = field(default_factory=dict)
+    peaks: dict[int, float] = field(default_factory=dict)
 
     def solve(self) -> None:
         """Ties tensors together; afterwards `form` answers."""
@@ -68,8 +75,9 @@ class Scaling:
         for step in self.steps.values():
             for position in step.kernel.symmetric:
                 self._mirror(step, position)
-        while any([self._widen(step) for step in self.steps.values()]):
-            pass  # a wider output is a wider input of others; every round only widens, by what the rounds before widened
+        for _ in range(ROUNDS):
+            if not any([self._widen(step) for step in self.steps.values()]):
+                break
 
     def form(self, tensor: int) -> Form:
         """The integer form that a tensor is computed in, or gets when a float value enters the integer part."""
@@ -133,10 +141,12 @@ class Scaling:
         if step.row.finest is None:
             return False
         (output,) = step.data_outputs()
+        root = self._root(output)
+        if root in [self._root(tensor) for tensor in step.data_inputs()]:
+            return False
         factor = step.row.finest(self._scales(step)) / self.form(output).scale
         if factor <= 1.0:
             return False
-        root = self._root(output)
         self.widened[root] = self.widened.get(root, 1.0) * factor * (1 + 1e-6)  # scales are rounded to float32
         return True
 
@@ -145,10 +155,17 @@ class Scaling:
         positions = [at for at, tensor in enumerate(step.op.inputs) if tensor >= 0 and step.row.input_role(at) is Role.DATA]
         scales = [self.input_form(step, position).scale for position in positions]
         if Role.WEIGHT in step.row.inputs:
-            weight, bias = (step.op.inputs[at : at + 1] for at in (step.row.inputs.index(Role.WEIGHT), step.row.inputs.index(Role.BIAS)))
-            bias_value = self.graph.value(bias[0]) if bias and bias[0] >= 0 else None
-            scales.append(largest_step(self.graph.value(weight[0]), bias_value, type_name=self.weight_type, input_scale=scales[0]))
+            weight, bias = (self._peak(step, role) for role in (Role.WEIGHT, Role.BIAS))
+            scales.append(largest_weight_scale(weight, bias, type_name=self.weight_type, input_scale=scales[0]))
         return scales
+
+    def _peak(self, step: Step, role: Role) -> float:
+        """Largest magnitude in a constant operand, 0 where it is absent."""
+        position = step.row.inputs.index(role)
+        tensor = step.op.inputs[position] if position < len(step.op.inputs) else -1
+        if tensor not in self.peaks:
+            self.peaks[tensor] = float(np.abs(self.graph.value(tensor)).max(initial=0.0)) if tensor >= 0 else 0.0
+        return self.peaks[tensor]
 
     def _readers(self, root: int) -> set[int]:
         """Operators that read the group, without those that only pass its values on in the same scale; -1 stands for a float reader."""

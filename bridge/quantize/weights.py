@@ -26,14 +26,12 @@ def weight_form(weight: np.ndarray, axis: int, *, type_name: str, input_scale: f
     return Form(type_name, tuple(float(scale) for scale in scales.astype(np.float32)), (0,) * len(scales), axis)
 
 
-def bias_form(weight: Form, *, type_name: str, input_scale: float) -> Form:
-    """The scales of the accumulator."""
+def bias_form(weight: Form, axis: int, *, type_name: str, input_scale: float) -> Form:
+    """The scales of the accumulator, along `axis` of the bias."""
     scales = np.asarray(weight.scales, np.float32) * np.float32(input_scale)
-    return Form(type_name, tuple(float(scale) for scale in scales), weight.zero_points)
+    return Form(type_name, tuple(float(scale) for scale in scales), weight.zero_points, axis)
 
 
-def largest_step(weight: np.ndarray, bias: np.ndarray | None, *, type_name: str, input_scale: float) -> float:
-    """The largest weight scale of all channels, as `weight_form` would choose it."""
-    largest = float(np.abs(weight).max(initial=0.0)) or 1.0
-    least = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0)) / (input_scale * LARGEST_BIAS)
-    return max(largest / LIMITS[type_name][1], least)
+def largest_weight_scale(weight: float, bias: float, *, type_name: str, input_scale: float) -> float:
+    """The largest scale that `weight_form` chooses for any channel, from the largest magnitudes of weight and bias."""
+    return max((weight or 1.0) / LIMITS[type_name][1], bias / (input_scale * LARGEST_BIAS))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import INT8, Net, form, ops, precisions, quantized, ranges, sqnr_db
+from nets import INT8, Net, form, ops, precisions, quantized, ranges, sqnr_db, tensors
 
 from bridge.types import Ranges, TensorRange
 
@@ -194,3 +194,32 @@ def test_a_float_value_enters_two_joins_in_two_scales(tmp_path: Path) -> None:
 
 def test_every_operator_asked_for_is_int8(tmp_path: Path) -> None:
     assert {outcome.precision for outcome in quantized(joined(tmp_path)).ops} == {INT8}
+
+
+def test_an_output_is_never_finer_than_the_kernel_can_rescale_to(tmp_path: Path) -> None:
+    path = joined(tmp_path)
+    known = {**ranges(path).tensors, "left": TensorRange(0, 1e-7), "right": TensorRange(0, 1e-7), "both": TensorRange(0, 1e-7)}
+    made = quantized(path, known=Ranges(known, 1, "test", ""))
+    weight = tensors(made.path)["right_weight"].quantization.scale.max()
+    assert form(made.path, "both_int8")[1] >= 0.99 * form(made.path, "x_int8")[1] * weight / 64
+    assert np.isfinite(sqnr_db(path, made.path))  # it loads and runs
+
+
+def test_a_coarser_output_makes_what_follows_coarser(tmp_path: Path) -> None:
+    net = Net()
+    squared = net.op("MUL", [net.input("x", 1, 64), net.input("y", 1, 64)], "first", 1, 64, options=("MulOptions", {}))
+    path = net.save(tmp_path / "net.tflite", net.op("MUL", [squared, "x"], "second", 1, 64, options=("MulOptions", {})))
+    known = {"x": TensorRange(-2.55, 0), "y": TensorRange(-2.55, 0), "first": TensorRange(0, 1e-9), "second": TensorRange(-1e-9, 0)}
+    made = quantized(path, known=Ranges(known, 1, "test", ""), output_dtype="int8")
+    assert form(made.path, "first")[1] == pytest.approx(2 * 0.01 * 0.01, rel=1e-5)
+    assert form(made.path, "second")[1] == pytest.approx(2 * 2e-4 * 0.01, rel=1e-5)
+
+
+def test_an_operator_between_two_tensors_of_one_scale_does_not_widen_it_for_ever(tmp_path: Path) -> None:
+    net = Net()
+    x = net.op("ABS", [net.input("x", 1, 4)], "size", 1, 4)
+    large = net.op("MUL", [x, net.constant("factor", np.float32([1e4]))], "large", 1, 4, options=("MulOptions", {}))
+    path = net.save(tmp_path / "net.tflite", net.op("CONCATENATION", [x, large], "both", 1, 8, options=("ConcatenationOptions", {"axis": 1})))
+    known = {name: TensorRange(0, 1) for name in ("x", "size", "large", "both")}
+    made = quantized(path, known=Ranges(known, 1, "test", ""), output_dtype="int8")
+    assert form(made.path, "size") == form(made.path, "both") == ("INT8", pytest.approx(1 / 255), -128)

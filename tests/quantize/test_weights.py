@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bridge.quantize.forms import quantize_values
-from bridge.quantize.weights import LARGEST_BIAS, bias_form, weight_form
+from bridge.quantize.weights import LARGEST_BIAS, bias_form, largest_weight_scale, weight_form
 
 WEIGHT = np.float32([[127, -3], [0.5, -1.27], [0, 0]])
 
@@ -36,7 +36,7 @@ def test_weights_of_zeros_only_have_a_usable_scale() -> None:
 
 def test_a_bias_has_the_scale_of_the_accumulator() -> None:
     weight = weight_form(WEIGHT, 0, type_name="INT8", input_scale=0.1, bias=None)
-    form = bias_form(weight, type_name="INT32", input_scale=0.1)
+    form = bias_form(weight, 0, type_name="INT32", input_scale=0.1)
     assert form.type == "INT32"
     assert form.scales == pytest.approx((0.1, 0.001, 0.1), rel=1e-6)
 
@@ -45,7 +45,7 @@ def test_a_bias_has_the_scale_of_the_accumulator() -> None:
 def test_a_bias_that_would_not_fit_into_int32_gets_a_larger_scale(bias: float) -> None:
     values = np.float32([bias])
     form = weight_form(np.float32([[1e-20, 1e-20]]), 0, type_name="INT8", input_scale=0.1, bias=values)
-    stored = quantize_values(values, bias_form(form, type_name="INT32", input_scale=0.1))
+    stored = quantize_values(values, bias_form(form, 0, type_name="INT32", input_scale=0.1))
     assert abs(abs(int(stored[0])) - LARGEST_BIAS) < 1000  # float32 scales have 24 bits
     assert int(stored[0]) * form.scale * 0.1 == pytest.approx(bias, rel=1e-6)
 
@@ -53,3 +53,10 @@ def test_a_bias_that_would_not_fit_into_int32_gets_a_larger_scale(bias: float) -
 def test_an_ordinary_bias_changes_nothing() -> None:
     without = weight_form(WEIGHT[:2], 0, type_name="INT8", input_scale=0.1, bias=None)
     assert weight_form(WEIGHT[:2], 0, type_name="INT8", input_scale=0.1, bias=np.float32([5, -5])) == without
+
+
+@pytest.mark.parametrize("bias", [0.0, 5.0, 5e12])
+@pytest.mark.parametrize("weight", [0.0, 1e-20, 3.0])
+def test_the_largest_weight_scale_is_what_the_channels_get(weight: float, bias: float) -> None:
+    form = weight_form(np.float32([[weight, 0], [weight / 2, 0]]), 0, type_name="INT8", input_scale=0.1, bias=np.float32([0, bias]))
+    assert largest_weight_scale(weight, bias, type_name="INT8", input_scale=0.1) == pytest.approx(max(form.scales), rel=1e-6)

@@ -82,6 +82,17 @@ def test_weights_are_per_channel_and_biases_have_the_scale_of_the_accumulator(tm
     assert not weight.quantization.zeroPoint.any()
 
 
+def test_a_bias_may_have_axes_of_size_1(tmp_path: Path) -> None:
+    net = Net()
+    operands = [
+        net.input("x", 2, 6),
+        net.constant("w", np.float32([[1], [20], [3]]) * np.ones((3, 6), np.float32)),
+        net.constant("b", np.float32([[1, 2, 3]])),
+    ]
+    path = net.save(tmp_path / "net.tflite", net.op("FULLY_CONNECTED", operands, "y", 2, 3, options=("FullyConnectedOptions", {})))
+    assert sqnr_db(path, quantized(path).path) > 30
+
+
 def versions(path: Path) -> dict[str, int]:
     model = tflite.read(path)
     return {tflite.op_name(model, op): model.operatorCodes[op.opcodeIndex].version for op in tflite.main_graph(model).operators}
