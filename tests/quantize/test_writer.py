@@ -90,7 +90,7 @@ def test_a_bias_may_have_axes_of_size_1(tmp_path: Path) -> None:
         net.constant("b", np.float32([[1, 2, 3]])),
     ]
     path = net.save(tmp_path / "net.tflite", net.op("FULLY_CONNECTED", operands, "y", 2, 3, options=("FullyConnectedOptions", {})))
-    assert sqnr_db(path, quantized(path).path) > 30
+    assert sqnr_db(path, quantized(path).path) > 25
 
 
 def versions(path: Path) -> dict[str, int]:
