@@ -122,7 +122,12 @@ def compare(
         result = pipeline.compare(
             reference, candidate, data=data, tensor_map=tensor_map, input_shapes=_shapes(inputs), threads=threads, progress=progress
         )
-    _print(result.to_json() if json else result.to_text())
+    if json:
+        _print(result.to_json())
+    else:
+        from rich.console import Console
+
+        result.show(Console())
 
 
 @app.command()

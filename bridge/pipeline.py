@@ -2,12 +2,12 @@
 
 import contextlib
 import importlib.metadata
-import json
 import platform
 import resource
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,20 +15,23 @@ from bridge import calibrate as calibrate_stage
 from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
-from bridge.compare import Comparison, OnnxRunner, compare_layers, measure_cost
+from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, measure_cost
+from bridge.compare.own_errors import own_errors
 from bridge.convert import InputLayout, to_float_tflite
+from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.errors import UsageError
 from bridge.files import results_folder, write_bytes
 from bridge.progress import Progress, Silent
-from bridge.report.schema import Report
-from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, Ranges, TensorMap
+from bridge.report.file_comparison import FileComparison, build_file_comparison
+from bridge.report.schema import Evaluation, Report
+from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, NodeFacts, Ranges, TensorMap
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 FLOAT = "float32"
 HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
 SYNTHETIC_SAMPLES = 16
 PROBES = 2  # input sets that prove the tensor map
-TENSOR_MAP_VERSION = 1
+OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
 
@@ -140,7 +143,8 @@ def convert(
         with stages("normalize"):
             model = frontends.load(source, input_shapes=input_shapes)
             normal = graph.normalize(model, input_shapes=input_shapes)
-            applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision)
+            rule_files = rules_stage.load(rules)
+            applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
             data = _data(normal, calibration, evaluation, seed=seed)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
@@ -157,6 +161,10 @@ def convert(
             )
         with stages("calibrate", len(data.calibration)):
             found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
+        if rules_stage.waits_for_measurement(rule_files, normal.nodes):
+            with stages("measure own errors"):
+                nodes = _measured(normal, converted, found, applied, data.calibration, precision=precision, threads=threads)
+                applied = rules_stage.apply(rule_files, nodes, default_precision=precision)
         with stages("quantize"):
             quantized = quantize.quantize(
                 converted.path,
@@ -178,7 +186,7 @@ def convert(
         with stages("report"):
             ranges_file, map_file = folder / "ranges.json", folder / "tensor_map.json"
             calibrate_stage.write_ranges(ranges_file, found)
-            write_bytes(map_file, tensor_map_json(converted).encode())
+            write_bytes(map_file, tensor_map_json(converted.tensor_map, model_sha256=converted.sha256).encode())
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(
                 path=source,
@@ -194,8 +202,16 @@ def convert(
                 ranges=found,
                 layers=compared.layers,
                 outputs=compared.outputs,
+                evaluation=Evaluation(
+                    samples=len(data.evaluation),
+                    source=data.evaluation.source,
+                    held_out=evaluation is None,
+                    labels=data.evaluation.labels is not None,
+                )
+                if compare
+                else None,
                 cost=cost,
-                diagnostics=(*data.diagnostics, *compared.diagnostics),
+                diagnostics=(*data.diagnostics, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -203,6 +219,46 @@ def convert(
             )
             report.write(result, folder)
     return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
+
+
+def compare(
+    reference: Path | str,
+    candidate: Path | str,
+    *,
+    data: Path | str | Calibration,
+    tensor_map: Path | str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    layer_samples: int = 16,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> FileComparison:
+    """Errors of any TFLite file against the ONNX model it came from, on given samples.
+
+    Args:
+        reference: an `.onnx` file.
+        candidate: a `.tflite` file, float or quantized, whoever made it.
+        data: samples in the layout of the ONNX model.
+        tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
+        input_shapes: sizes for inputs with dynamic dimensions, by name.
+        layer_samples: samples for the errors of layers; outputs use all.
+        threads: of each run of a model.
+        progress: told about the work; silent if None.
+
+    Raises:
+        UsageError: a file or the data cannot be used.
+        ToolError: a model does not run.
+    """
+    progress = progress or Silent()
+    model = frontends.load(reference, input_shapes=input_shapes)
+    normal = graph.normalize(model, input_shapes=input_shapes)
+    samples = _dataset(data, normal)
+    pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
+    runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
+    progress.stage("compare", len(samples))
+    found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
+    return build_file_comparison(
+        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=found.diagnostics
+    )
 
 
 def explain(
@@ -229,6 +285,19 @@ def check_rules(
     if source is None:
         return rules_stage.check(files)
     return rules_stage.check(files, nodes=graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes).nodes)
+
+
+def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
+    """Says so when the quantized file does not run faster than the float file on this machine."""
+    if cost.quantized_ms <= cost.float_ms:
+        return ()
+    message = (
+        f"The quantized file takes {cost.quantized_ms:.2f} ms, the float file {cost.float_ms:.2f} ms (one thread, optimised kernels of this machine): "
+        f"{cost.quantize_ops} QUANTIZE, {cost.dequantize_ops} DEQUANTIZE and {cost.transpose_ops} TRANSPOSE operators."
+    )
+    return (
+        Diagnostic("quantized-not-faster", "warning", message, "Fewer float islands, or operators that the delegate has in int8, make it faster."),
+    )
 
 
 def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], default: str) -> list[str]:
@@ -274,16 +343,21 @@ def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
     return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
 
 
+def _measured(
+    normal: Graph, converted: ConvertedModel, ranges: Ranges, applied: rules_stage.Applied, samples: Dataset, *, precision: str, threads: int
+) -> tuple[NodeFacts, ...]:
+    """The nodes with what each loses by itself, in a file quantized by the rules that need no measurement."""
+    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
+        asked = op_precisions(converted.tensor_map, applied.decisions, precision)
+        trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
+        errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in normal.nodes)
+
+
 def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:
     if ranges is not None:
         return calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
     return calibrate_stage.calibrate(converted.path, samples, converted.tensor_map.inputs, threads=threads, progress=progress.advance)
-
-
-def tensor_map_json(converted: ConvertedModel) -> str:
-    """`tensor_map.json`: which ONNX tensor is which TFLite tensor, and the owner of every TFLite operator."""
-    content = {"schema_version": TENSOR_MAP_VERSION, "model_sha256": converted.sha256} | asdict(converted.tensor_map)
-    return json.dumps(content, indent=1, default=dict) + "\n"
 
 
 def versions(converted: ConvertedModel) -> dict[str, str]:

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"errors", "types", "files", "progress"},
+    {"errors", "progress"},
+    {"files", "types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
     {"pipeline"},

@@ -16,6 +16,8 @@ from bridge.types import Graph, InputBinding, SourceNode, TensorMap, TensorPair
 # Runs the user's own model: input name -> array in, tensor name -> array out for every tensor it could show, model outputs included.
 type Reference = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
+NO_VALUES = ("missing", "no TFLite tensor has its values")
+
 
 def build(
     graph: Graph, float_model: Path, *, channels_last: Sequence[str], reference: Reference, probes: Sequence[Mapping[str, np.ndarray]], threads: int
@@ -59,18 +61,20 @@ def build(
         for tensor in node.outputs
         if tensor
     )
+    ends = [int(tensor) for tensor in main.outputs]
+    final = ValueIndex({end: names[end] for end in ends if end in names}, {end: received[end] for end in ends if end in received})
     outputs = tuple(
         _pair(
             producers.get(spec.name),
             spec.name,
-            matches.get(spec.name),
-            expected.get(spec.name),
+            final.find(safe_names.get(spec.name), expected[spec.name], moves=True),
+            expected[spec.name],
             names,
-            ("missing", "no TFLite tensor has its values"),
+            NO_VALUES,
         )
         for spec in graph.outputs
     )
-    _check_outputs(float_model, outputs, pairs, received, [int(tensor) for tensor in main.outputs])
+    _check_outputs(float_model, outputs, pairs, received, ends)
     return TensorMap(pairs=pairs, inputs=bindings, outputs=outputs, owners=owners, absorbed=absorbed)
 
 
@@ -167,7 +171,7 @@ def _why_missing(
         return "missing", "all its elements are equal for the probe inputs, so values prove nothing"
     behind = absorbed.get(node.name, ())
     if not behind:
-        return "missing", "no TFLite tensor has its values"
+        return NO_VALUES
     inside = sum(interiors.get(owner, 0) for owner in behind)
     if inside:
         return "missing", f"computed in another way inside {', '.join(behind)}: {inside} inner values, none equals it"

@@ -62,7 +62,15 @@ def _shorten(graph: ir.Graph, node: ir.Node) -> None:
         if source is not None and not before.outputs[0].uses() and not before.outputs[0].is_graph_output():
             _drop(graph, before, source, node)
     if static_shape(node.inputs[0]) == static_shape(node.outputs[0]):
+        _release(node)
         remove_copy(graph, node)
+
+
+def _release(reshape: ir.Node) -> None:
+    """A Reshape that only helps the node behind it stands for nothing once it goes: what it stood for stays there, and not with its source."""
+    name = provenance.name(reshape)
+    if any(provenance.name(user) == name for user in reshape.outputs[0].consumers()):
+        reshape.metadata_props.pop(provenance.ORIGINS, None)
 
 
 def _drop(graph: ir.Graph, reshape: ir.Node, source: ir.Value, successor: ir.Node) -> None:

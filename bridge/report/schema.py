@@ -36,11 +36,13 @@ Real = Annotated[
 type Scalar = bool | int | Real | str | None
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A frozen piece of a report; keys that a reader does not know are ignored."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Model(_Part):
+class Model(Part):
     """The user's model. `path` as given, `sha256` over the file and its external data, `nodes` in the file the user gave."""
 
     path: str
@@ -49,7 +51,7 @@ class Model(_Part):
     nodes: int
 
 
-class Input(_Part):
+class Input(Part):
     """How to feed the TFLite file: `value.reshape(shape).transpose(permutation)`, cast to `tflite_dtype`.
 
     `layout` says in words what `permutation` means (`NHWC`, `as in the source model`).
@@ -65,7 +67,7 @@ class Input(_Part):
     permutation: tuple[int, ...]
 
 
-class Output(_Part):
+class Output(Part):
     """Errors of one model output over the evaluation samples; None where nothing was measured.
 
     `tflite_value.transpose(permutation).reshape(shape)` has the source model's layout.
@@ -84,14 +86,14 @@ class Output(_Part):
     permutation: tuple[int, ...] = ()
 
 
-class NearMiss(_Part):
+class NearMiss(Part):
     """A node for which one condition of the rule did not hold."""
 
     node: str
     condition: str
 
 
-class Rule(_Part):
+class Rule(Part):
     """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it, `near_misses` the nearest few of all."""
 
     id: str
@@ -105,7 +107,7 @@ class Rule(_Part):
     near_miss_count: int = 0
 
 
-class Node(_Part):
+class Node(Part):
     """One node of the user's file.
 
     Attributes:
@@ -134,7 +136,7 @@ class Node(_Part):
     tflite_precisions: tuple[str, ...] = ()
 
 
-class Layer(_Part):
+class Layer(Part):
     """Errors of one tensor over the evaluation samples; None = not measured, `reason` says why.
 
     `conversion` is onnxruntime against float TFLite, `inherited` onnxruntime against the quantized TFLite end to end, `own` the node's quantized
@@ -157,7 +159,7 @@ class Layer(_Part):
     metrics: Mapping[str, Real] = Field(default_factory=dict)
 
 
-class Metric(_Part):
+class Metric(Part):
     """A further measurement per layer: its key in `layers[].metrics`, unit (`""` for none) and which direction is good."""
 
     name: str
@@ -165,7 +167,7 @@ class Metric(_Part):
     better: Literal["higher", "lower"] = "higher"
 
 
-class Island(_Part):
+class Island(Part):
     """A connected group of nodes that do not run in the model's precision: `nodes` in topological order, `rules` and `reasons` of them.
 
     `precision` is `mixed` when they differ.
@@ -177,7 +179,7 @@ class Island(_Part):
     reasons: tuple[str, ...] = ()
 
 
-class WorstLayer(_Part):
+class WorstLayer(Part):
     """One of the layers that lose most by themselves; `hint` says where the error comes from, `rule` is a rule file entry that leaves it float."""
 
     node: str
@@ -192,7 +194,7 @@ class WorstLayer(_Part):
     rule: str = ""
 
 
-class Divergence(_Part):
+class Divergence(Part):
     """The earliest layer whose conversion or own error passes the threshold."""
 
     node: str
@@ -202,7 +204,7 @@ class Divergence(_Part):
     threshold_db: Real
 
 
-class Histogram(_Part):
+class Histogram(Part):
     """Values of one tensor: counts per bin of equal width between `minimum` and `maximum`, reference beside candidate."""
 
     tensor: str
@@ -212,7 +214,7 @@ class Histogram(_Part):
     candidate: tuple[int, ...]
 
 
-class Coverage(_Part):
+class Coverage(Part):
     """Nodes of the user's file, split without overlap.
 
     `mapped` have an output proved equal in both runtimes, `explained` have none but a reason (fused, folded, constant, dead), the rest is unexplained.
@@ -223,7 +225,7 @@ class Coverage(_Part):
     explained: int
 
 
-class Cost(_Part):
+class Cost(Part):
     """What runs and how long, float beside quantized: ops in the quantized file, milliseconds per run, bytes of the files; None = not measured.
 
     `float_mac_share` is 0 .. 1.
@@ -239,7 +241,7 @@ class Cost(_Part):
     quantized_bytes: int | None = None
 
 
-class Diagnostic(_Part):
+class Diagnostic(Part):
     """One finding; `code` is stable, `node` the user's name of the node it is about."""
 
     code: str
@@ -249,7 +251,7 @@ class Diagnostic(_Part):
     hint: str = ""
 
 
-class Calibration(_Part):
+class Calibration(Part):
     """Where the ranges come from; `source` is `none` when the precision needs no data."""
 
     samples: int = 0
@@ -257,7 +259,7 @@ class Calibration(_Part):
     warnings: tuple[Diagnostic, ...] = ()
 
 
-class Evaluation(_Part):
+class Evaluation(Part):
     """The data of the comparison; `held_out` when they are a part of the calibration data, `source` is `none` when nothing was compared."""
 
     samples: int = 0
@@ -266,7 +268,7 @@ class Evaluation(_Part):
     labels: bool = False
 
 
-class Gate(_Part):
+class Gate(Part):
     """One gate: the worst value measured and where it stands; `reason` says why nothing was measured, and then it is not passed."""
 
     expression: str
@@ -276,14 +278,14 @@ class Gate(_Part):
     reason: str = ""
 
 
-class Verdict(_Part):
+class Verdict(Part):
     """`passed` when every gate is; true without gates."""
 
     passed: bool = True
     gates: tuple[Gate, ...] = ()
 
 
-class Summary(_Part):
+class Summary(Part):
     """Counts and rankings that every format shows.
 
     Attributes:
@@ -305,7 +307,7 @@ class Summary(_Part):
     deployable: bool = True
 
 
-class Report(_Part):
+class Report(Part):
     """One run: what was converted, how, what it lost and what it costs."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

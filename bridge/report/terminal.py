@@ -1,7 +1,7 @@
 """The report on a terminal: verdict, outputs, what runs in which precision, the worst layers, cost, warnings, files."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -33,7 +33,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _verdict(report)
     yield from (_gates(report) if report.verdict.gates else ())
     yield ""
-    yield _outputs(report) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
+    yield outputs_table(report.outputs) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
     yield ""
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
@@ -57,7 +57,7 @@ def _verdict(report: Report) -> Text:
 
 
 def _gates(report: Report) -> Iterator[RenderableType]:
-    table = _table("gate", "", "measured", "worst")
+    table = plain_table("gate", "", "measured", "worst")
     for gate in report.verdict.gates:
         mark = Text("met", "green") if gate.passed else Text("not met", "red")
         table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate.worst or gate.reason)))
@@ -65,9 +65,10 @@ def _gates(report: Report) -> Iterator[RenderableType]:
     yield table
 
 
-def _outputs(report: Report) -> Table:
-    table = _table("output", "SQNR", "cosine", "max abs", "conversion", "top-1 agreement", "top-1")
-    for output in report.outputs:
+def outputs_table(outputs: Iterable[Output]) -> Table:
+    """One row per model output."""
+    table = plain_table("output", "SQNR", "cosine", "max abs", "conversion", "top-1 agreement", "top-1")
+    for output in outputs:
         table.add_row(
             Text(visible(output.name)),
             decibel(output.sqnr_db),
@@ -85,7 +86,7 @@ def _top1(output: Output) -> str:
 
 
 def _worst(report: Report) -> Iterator[RenderableType]:
-    table = _table("largest own error", "op", "own", "inherited", "RMSE/scale")
+    table = plain_table("largest own error", "op", "own", "inherited", "RMSE/scale")
     for layer in report.summary.worst:
         table.add_row(
             Text(visible(layer.node, 80)),
@@ -124,7 +125,8 @@ def _warnings(report: Report) -> Iterator[RenderableType]:
         yield Text(f"and {len(findings) - MAX_WARNINGS} more warnings in report.html", "dim")
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without frame; names to the left, figures to the right."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 or column in ("op", "", "worst") else "right", overflow="fold")

@@ -25,6 +25,14 @@ def test_a_feed_forward_block_is_gemm_activation_gemm(normalized, activation: st
     assert result.worst_sqnr_db() > 110
 
 
+def test_an_activation_does_not_stand_for_the_product_behind_it(normalized) -> None:
+    text = "(float[1, 3, 4] x) => (float[1, 3, 4] y) { m = MatMul(x, w) h = Add(m, b) a = Relu(h) y = MatMul(a, v) }"
+    result = normalized(text, constants=FFN)
+    (activation,) = (node for node in result.graph.nodes if node.op_type == "Relu")
+    assert len(activation.origins) == 1
+    assert [node.op_type for node in result.graph.nodes] == ["Gemm", "Relu", "Gemm"]
+
+
 def test_an_activation_that_others_read_keeps_its_shape(normalized) -> None:
     text = "(float[1, 3, 4] x) => (float[1, 3, 4] y, float[1, 3, 6] a) { h = MatMul(x, w) a = Relu(h) y = MatMul(a, v) }"
     result = normalized(text, constants=FFN)

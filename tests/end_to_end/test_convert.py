@@ -1,0 +1,152 @@
+"""The main job on the models that the repository ships; oracles are onnxruntime, the LiteRT interpreter and the flatbuffer itself."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import bridge
+from bridge.pipeline import ConversionResult
+from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
+
+MODELS = Path(__file__).parents[2] / "models"
+NAMES = ("digits_cnn_bn_silu", "digits_vit", "digits_vit_handwritten", "digits_keras_cnn_bn_swish")
+VITS = NAMES[1:3]
+FOLDER = tempfile.TemporaryDirectory(prefix="bridge-test-")
+
+
+@functools.cache
+def converted(name: str, rules: tuple[str, ...] = ("default",)) -> ConversionResult:
+    model = MODELS / name
+    target = Path(FOLDER.name) / f"{name}-{'-'.join(rules)}"
+    return bridge.convert(
+        model / "model.onnx", calibration=model / "calibration.npz", evaluation=model / "evaluation.npz", rules=rules, output_dir=target
+    )
+
+
+def float_ops(path: Path) -> list[str]:
+    """Operators of the file that write float32, without the borders."""
+    model = tflite.read(path)
+    main = tflite.main_graph(model)
+    found = []
+    for op in main.operators:
+        if tflite.dtype(main.tensors[op.outputs[0]]) == np.float32 and tflite.op_name(model, op) != "DEQUANTIZE":
+            found.append(tflite.op_name(model, op))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_float_file_agrees_with_onnxruntime_and_the_int8_file_keeps_the_accuracy(name: str) -> None:
+    (output,) = converted(name).report.outputs
+    assert output.conversion_sqnr_db is not None
+    assert output.conversion_sqnr_db >= 80.0
+    assert output.top1_float is not None
+    assert output.top1_quantized is not None
+    assert output.top1_quantized >= output.top1_float - 0.01
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_report_states_what_the_files_give_when_run_by_hand(name: str) -> None:
+    result = converted(name)
+    (output,) = result.report.outputs
+    (binding,) = result.report.inputs
+    data = np.load(MODELS / name / "evaluation.npz")
+    session = onnxruntime.InferenceSession(MODELS / name / "model.onnx", providers=["CPUExecutionProvider"])
+    interpreter = Interpreter(result.artifacts["static_wi8_ai8"])
+    signal = noise = 0.0
+    hits = []
+    for sample, label in zip(data[binding.name], data["labels"], strict=True):
+        value = sample.reshape(binding.shape)
+        (expected,) = session.run(None, {binding.name: value})
+        (received,) = interpreter.run({binding.tflite_name: value.transpose(binding.permutation)})
+        signal += float(np.square(expected.astype(np.float64)).sum())
+        noise += float(np.square(expected.astype(np.float64) - received.reshape(expected.shape)).sum())
+        hits.append(received.argmax() == label)
+    assert output.sqnr_db == pytest.approx(10 * np.log10(signal / noise), abs=0.01)
+    assert output.top1_quantized == pytest.approx(np.mean(hits), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_node_has_a_row_and_nearly_all_that_count_are_mapped(name: str) -> None:
+    report = converted(name).report
+    assert {layer.node for layer in report.layers} == {node.name for node in report.nodes}
+    counting = [layer for layer in report.layers if layer.status in ("mapped", "missing")]
+    assert sum(layer.status == "mapped" for layer in counting) >= 0.95 * len(counting)
+    assert all(layer.reason for layer in report.layers if layer.status != "mapped")
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_every_norm_and_gelu_of_a_transformer_is_float_in_the_file(name: str) -> None:
+    result = converted(name)
+    ops = float_ops(result.artifacts["static_wi8_ai8"])
+    model = tflite.read(result.artifacts["float32"])
+    every = [tflite.op_name(model, op) for op in tflite.main_graph(model).operators]
+    assert every.count("GELU") == ops.count("GELU") > 0
+    assert every.count("SQRT") + every.count("RSQRT") == ops.count("SQRT") + ops.count("RSQRT") > 0
+    assert "FULLY_CONNECTED" not in ops
+    named = [node for node in result.report.nodes if node.precision == "float32"]
+    assert all(node.rule or node.reason for node in named)
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_with_all_int8_only_what_has_no_kernel_is_float_and_the_report_says_so(name: str) -> None:
+    result = converted(name, ("default", "all-int8"))
+    reasons = [node.reason for node in result.report.nodes if node.precision in ("float32", "mixed")]
+    assert reasons
+    assert all("kernel" in reason or "data" in reason for reason in reasons), reasons
+
+
+def test_the_handwritten_spelling_gets_the_same_decisions_as_the_modules() -> None:
+    module, handwritten = (sorted(float_ops(converted(name).artifacts["static_wi8_ai8"])).count("GELU") for name in VITS)
+    assert module == handwritten
+
+
+def test_results_of_two_processes_with_different_hash_seeds_are_identical(tmp_path: Path) -> None:
+    files = []
+    for seed in ("1", "2"):
+        target = tmp_path / seed
+        model = MODELS / "digits_vit"
+        command = [
+            sys.executable,
+            "-m",
+            "bridge",
+            "convert",
+            str(model / "model.onnx"),
+            "--calibration",
+            str(model / "calibration.npz"),
+            "-o",
+            str(target),
+        ]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        files.append([(target / f"model.{kind}.tflite").read_bytes() for kind in ("float32", "static_wi8_ai8")])
+    assert files[0] == files[1]
+
+
+def test_the_folder_holds_everything_and_the_source_is_untouched(tmp_path: Path) -> None:
+    source = MODELS / "digits_cnn_bn_silu" / "model.onnx"
+    before = source.read_bytes()
+    result = converted("digits_cnn_bn_silu")
+    names = {path.name for path in result.output_dir.iterdir()}
+    assert names == {
+        "model.float32.tflite", "model.static_wi8_ai8.tflite", "report.json", "report.html", "report.md", "junit.xml", "tensor_map.json",
+        "ranges.json", "onnx2tf.log",
+    }  # fmt: skip
+    assert source.read_bytes() == before
+    assert json.loads((result.output_dir / "report.json").read_text())["schema_version"] == 1
+
+
+def test_ranges_are_taken_back(tmp_path: Path) -> None:
+    first = converted("digits_cnn_bn_silu")
+    model = MODELS / "digits_cnn_bn_silu"
+    again = bridge.convert(
+        model / "model.onnx", evaluation=model / "evaluation.npz", ranges=first.output_dir / "ranges.json", output_dir=tmp_path / "out"
+    )
+    assert again.artifacts["static_wi8_ai8"].read_bytes() == first.artifacts["static_wi8_ai8"].read_bytes()

@@ -1,0 +1,134 @@
+"""The user's own door: `main(argv)`, what it prints, how it ends, what it leaves behind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from bridge.cli import main
+
+MODEL = Path(__file__).parents[1] / "models" / "digits_cnn_bn_silu"
+(INPUT,) = onnx.load(MODEL / "model.onnx").graph.input
+NAME = INPUT.name
+SHAPE = tuple(size.dim_value for size in INPUT.type.tensor_type.shape.dim)[1:]
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def save(path: Path, value: np.ndarray, *, name: str = NAME) -> Path:
+    np.savez(path, **{name: value})  # type: ignore[arg-type]  # savez takes arrays by name
+    return path
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def idle_rule(folder: Path) -> Path:
+    match = '[{ kind = "name", glob = "no/such/node" }]'
+    text = f'schema_version = 1\n[[rules]]\nid = "none"\nreason = "r"\nmatch = {match}\nprecision = "float32"\n'
+    return written(folder / "idle.toml", text.encode())
+
+
+# Options of a `convert` that cannot work, in place of the good ones, and what the message has to name.
+CASES: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
+    "missing model": (lambda folder: {"model": folder / "nothing.onnx"}, "there is no such file"),
+    "truncated model": (lambda folder: {"model": written(folder / "half.onnx", (MODEL / "model.onnx").read_bytes()[:70_000])}, "half.onnx"),
+    "text file": (lambda folder: {"model": written(folder / "text.onnx", b"This is no model.\n" * 10)}, "text.onnx"),
+    "missing data": (lambda folder: {"--calibration": folder / "nothing.npz"}, "nothing.npz"),
+    "wrong shape": (lambda folder: {"--calibration": save(folder / "shape.npz", np.zeros((4, *SHAPE, 2), np.float32))}, "shape.npz"),
+    "wrong dtype": (lambda folder: {"--calibration": save(folder / "dtype.npz", np.zeros((4, *SHAPE), np.float64))}, "float64"),
+    "wrong name": (lambda folder: {"--calibration": save(folder / "name.npz", np.zeros((4, *SHAPE), np.float32), name="nobody")}, "nobody"),
+    "unwritable folder": (lambda folder: {"--output": written(folder / "file", b"") / "out"}, "cannot write there"),
+    "other files in the folder": (lambda folder: {"--output": written(folder / "full" / "mine.txt", b"keep").parent}, "holds other files"),
+    "idle rule": (lambda folder: {"--rules": idle_rule(folder)}, "none"),
+    "unknown pack": (lambda _: {"--rules": "defualt"}, "'defualt' is neither a rule pack nor a file"),
+    "bad gate": (lambda _: {"--gate": "snr>=3"}, "snr"),
+    "bad input shape": (lambda _: {"--input": f"{NAME}=1xax3"}, "not a name and a shape"),
+    "unknown precision": (lambda _: {"--precision": "int7"}, "int7"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_work_ends_with_2_a_sentence_and_nothing_written(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, named = CASES[case]
+    arguments = {"model": MODEL / "model.onnx", "--calibration": MODEL / "calibration.npz", "--output": tmp_path / "out"} | options(tmp_path)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    assert run("convert", arguments.pop("model"), *(part for option in arguments.items() for part in option)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert named in captured.err
+    assert "hint: " in captured.err
+    assert "Traceback" not in captured.err
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_an_operator_that_tflite_does_not_have_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17, "mine" : 1]> g (float[1,4] x) => (float[1,4] y) { a = mine.Magic(x) y = mine.Other(a) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    assert run("convert", tmp_path / "m.onnx", "-o", tmp_path / "out") == 3
+    message = capsys.readouterr().err
+    assert "Magic" in message
+    assert "Other" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_converter_ends_with_4_and_leaves_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BRIDGE_ONNX2TF", "sh -c 'echo broken; exit 9'")
+    assert run("convert", MODEL / "model.onnx", "--calibration", MODEL / "calibration.npz", "-o", tmp_path / "out") == 4
+    message = capsys.readouterr().err
+    assert "exit code 9" in message
+    assert "broken" in message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["onnx2tf.log"]
+
+
+def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--calibration", MODEL / "calibration.npz", "--evaluation", MODEL / "evaluation.npz", "--layer-samples", 2]
+    assert run("convert", MODEL / "model.onnx", *data, "-o", tmp_path / "out", "--gate", "sqnr>=200", "--json") == 5
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"]["passed"] is False
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_without_data_the_summary_says_not_for_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", MODEL / "model.onnx", "-o", tmp_path / "out") == 0
+    assert "not for deployment" in capsys.readouterr().out.lower()
+
+
+def test_inspect_names_patterns_rules_and_operators(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", MODEL / "model.onnx") == 0
+    text = capsys.readouterr().out
+    assert "silu" in text
+    assert "Conv" in text
+    assert run("inspect", MODEL / "model.onnx", "--json") == 0
+    json.loads(capsys.readouterr().out)
+
+
+def test_rules_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("rules", "list") == 0
+    assert "all-int8" in capsys.readouterr().out
+    assert run("rules", "check", "default") == 0
+    assert run("rules", "explain", MODEL / "model.onnx", "**") == 0
+    assert "swish-family" in capsys.readouterr().out
+    (tmp_path / "bad.toml").write_text('schema_version = 1\n[[rules]]\nidd = "x"\n')
+    assert run("rules", "check", tmp_path / "bad.toml") == 2
+    assert "idd" in capsys.readouterr().err
+    assert run("rules", "schema") == 0
+    assert json.loads(capsys.readouterr().out)["title"]
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", "--nope") == 2
+    assert "No such option" in capsys.readouterr().err
