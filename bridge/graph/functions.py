@@ -64,7 +64,17 @@ def _definition(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
         return None
     for entry in function.opset_import:
         entry.version = opset if entry.domain == "" else entry.version
+    _match_outputs(function, len(node.outputs))
     return function
+
+
+def _match_outputs(function: onnx.FunctionProto, count: int) -> None:
+    """A definition leaves optional outputs out that this node does not have, but still declares them."""
+    del function.output[count:]
+    written = {name for node in function.node for name in node.output}
+    for name in function.output:
+        if name not in written:  # an optional output between others; nobody reads it
+            function.node.append(onnx.NodeProto(op_type="Identity", input=[function.output[0]], output=[name]))
 
 
 def _type(value: ir.Value) -> onnx.TypeProto:

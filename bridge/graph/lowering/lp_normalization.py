@@ -8,6 +8,8 @@ import onnx_ir as ir
 from bridge.graph.lowering.replacement import Builder, Replacement
 from bridge.graph.values import static_shape
 
+_SMALLEST = 1e-30  # its reciprocal is still a float32
+
 
 def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     """Source: ONNX LpNormalization-1."""
@@ -17,4 +19,5 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
         return None
     build = Builder(graph, str(node.name))
     norm = build.op(f"ReduceL{order}", node.inputs[0], build.integers([axis]), attributes={"keepdims": 1})
-    return build.done(build.op("Div", node.inputs[0], norm))
+    # A norm of 0 divides as if it were positive: 0 stays 0, as in onnxruntime. (onnx2tf makes Relu of a Clip at so small a value.)
+    return build.done(build.op("Div", node.inputs[0], build.op("Add", norm, build.scalar(_SMALLEST))))

@@ -57,7 +57,13 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     kind = KINDS[node.op_type]
     shape = static_shape(node.inputs[0])
     layers = _layers(node, kind)
-    if shape is None or layers is None or shape[0] > MAX_STEPS or (node.op_type == "LSTM" and _is_plain(node)):
+    if (
+        shape is None
+        or layers is None
+        or shape[0] > MAX_STEPS
+        or not _runs_to_the_end(node, shape[0])
+        or (node.op_type == "LSTM" and _is_plain(node))
+    ):
         return None
     build = Builder(graph, str(node.name))
     steps, batch, inputs = shape
@@ -68,6 +74,12 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
         directions.append(_run(build, kind, layer, flat, states, _order(node, index, steps)))
     outputs = _collect(build, directions, batch, layers[0].size)
     return build.done(*(value for value, _ in zip(outputs, node.outputs, strict=False)))
+
+
+def _runs_to_the_end(node: ir.Node, steps: int) -> bool:
+    lengths = node.inputs[4] if len(node.inputs) > 4 else None
+    given = constant_array(lengths)
+    return lengths is None or (given is not None and bool((given == steps).all()))
 
 
 def _order(node: ir.Node, direction: int, steps: int) -> Sequence[int]:
@@ -85,10 +97,10 @@ def _is_plain(node: ir.Node) -> bool:
 
 
 def _layers(node: ir.Node, kind: _Kind) -> list[_Layer] | None:
-    """One per direction; None for what is not covered: weights that are computed, a clip, sequence lengths, another layout or activation."""
+    """One per direction; None for what is not covered: weights that are computed, a clip, another layout or activation."""
     inputs = [*node.inputs, *[None] * (8 - len(node.inputs))]
     weight, recurrence, bias, peephole = (constant_array(inputs[index]) for index in (1, 2, 3, 7))
-    if weight is None or recurrence is None or inputs[4] is not None or (inputs[3] is not None and bias is None):
+    if weight is None or recurrence is None or (inputs[3] is not None and bias is None):
         return None
     if any(name in node.attributes for name in ("clip", "activation_alpha", "activation_beta")):
         return None

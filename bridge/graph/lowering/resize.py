@@ -29,13 +29,22 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     matrices = {
         axis: _matrix(node, shape[axis], out_shape[axis], scales[axis]) for axis in range(len(shape)) if _resized(shape, out_shape, scales, axis)
     }
-    if _tflite_does_it(mode, coordinates, shape, out_shape, matrices):
-        return None
     build = Builder(graph, str(node.name))
+    if _tflite_does_it(mode, coordinates, shape, out_shape, matrices):
+        return _canonical(build, node, out_shape)
     value = node.inputs[0]
     for axis, matrix in matrices.items():
         value = _gathered(build, value, matrix, axis) if mode == "nearest" else _multiplied(build, value, matrix, axis, len(shape))
     return build.done(value)
+
+
+def _canonical(build: Builder, node: ir.Node, out_shape: tuple[int, ...]) -> Replacement | None:
+    """The same Resize by the sizes of all axes: onnx2tf takes those of chosen axes, and of a kept aspect ratio, for height and width as they stand."""
+    if not {"axes", "keep_aspect_ratio_policy"} & set(node.attributes):
+        return None
+    kept = {name: node.attributes.get_string(name) for name in ("mode", "coordinate_transformation_mode", "nearest_mode")}
+    attributes = {name: value for name, value in kept.items() if value is not None}
+    return build.done(build.op("Resize", node.inputs[0], None, None, build.integers(out_shape), attributes=attributes))
 
 
 def _resized(shape: tuple[int, ...], out_shape: tuple[int, ...], scales: tuple[float, ...], axis: int) -> bool:
@@ -66,9 +75,9 @@ def _matrix(node: ir.Node, size: int, out: int, scale: float) -> np.ndarray:
         return _one_hot(_ROUNDINGS[node.attributes.get_string("nearest_mode", "round_prefer_floor")](where), size)
     stretch = min(1.0, scale) if node.attributes.get_int("antialias", 0) else 1.0
     if mode == "linear":
-        return _interpolation(where, size, stretch, 1.0, lambda x: np.maximum(0.0, 1 - np.abs(x)), drop_outside=bool(stretch < 1))
+        return _interpolation(where, size, stretch, 1.0, lambda x: np.maximum(0.0, 1 - np.abs(x)), drop_outside=False)
     slope = node.attributes.get_float("cubic_coeff_a", -0.75)
-    outside = bool(node.attributes.get_int("exclude_outside", 0)) or stretch < 1
+    outside = bool(node.attributes.get_int("exclude_outside", 0))
     return _interpolation(where, size, stretch, 2.0, lambda x: _cubic(np.abs(x), slope), drop_outside=outside)
 
 
