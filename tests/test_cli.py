@@ -124,7 +124,7 @@ def test_rules_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "swish-family" in capsys.readouterr().out
     (tmp_path / "bad.toml").write_text('schema_version = 1\n[[rules]]\nidd = "x"\n')
     assert run("rules", "check", tmp_path / "bad.toml") == 2
-    assert "idd" in capsys.readouterr().err
+    assert "unknown key 'idd', did you mean 'id'?" in capsys.readouterr().out
     assert run("rules", "schema") == 0
     assert json.loads(capsys.readouterr().out)["title"]
 

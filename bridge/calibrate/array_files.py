@@ -50,7 +50,7 @@ def open_arrays(path: Path) -> Mapping[str, StoredArray]:
     try:
         return reader(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the data.") from error
     except DAMAGE as error:
         raise InputError(f"{path}: not a readable {path.suffix.lower()} file: {error}.", hint="Write it again with numpy.savez.") from error
 

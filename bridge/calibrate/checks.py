@@ -10,7 +10,7 @@ from bridge.types import Diagnostic, TensorRange
 
 FEW_SAMPLES = 16
 GROWN = 0.1  # a range counts as growing when the last quarter of the samples added more than this share of its width
-GROWING_SHARE = 0.1  # of the tensors; among hundreds, a few always meet their extreme value late
+GROWING_SHARE = 0.2  # of the tensors; a few always meet their extreme value late, 4 of 39 in a ResNet-20 with 100 good samples
 NAMED = 5  # examples in one message
 RAW_PIXEL_MAXIMUM = 255.0
 OVERLAP_ELEMENTS = 4096  # of each input that tell two samples apart

@@ -64,7 +64,7 @@ def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
             raise InputError(f"{path}: a ranges file has at most {MAX_BYTES >> 20} MB. Received: {path.stat().st_size} bytes.")
         file = _File.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Give the ranges.json that `bridge convert` wrote.") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -38,7 +38,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the model.") from error
 
 
 def _parse(path: Path, content: bytes) -> onnx.ModelProto:

@@ -23,7 +23,17 @@ def node_rows(graph: Graph, decisions: Mapping[str, Decision], tensor_map: Tenso
     owned: dict[str, list[OpOutcome]] = defaultdict(list)
     for op in ops:
         owned[tensor_map.owners[op.index]].append(op)
-    return tuple(_row(node, decisions.get(node.into or node.name), _ops_of(node, owned, tensor_map)) for node in graph.source_nodes)
+    asked: dict[str, list[Decision]] = defaultdict(list)  # by owner: what the rules asked of the nodes whose values its operators compute
+    for name, decision in decisions.items():
+        for owner in (name, *tensor_map.absorbed.get(name, ())):
+            if decision.rule is not None:
+                asked[owner].append(decision)
+    rows = []
+    for node in graph.source_nodes:
+        found = _ops_of(node, owned, tensor_map)
+        sharing = [decision for owner in {tensor_map.owners[op.index]: None for op in found} for decision in asked[owner]]
+        rows.append(_row(node, decisions.get(node.into or node.name), found, sharing))
+    return tuple(rows)
 
 
 def coverage(source_nodes: Sequence[SourceNode], layers: Sequence[Layer]) -> Coverage:
@@ -49,7 +59,7 @@ def _ops_of(node: SourceNode, owned: Mapping[str, Sequence[OpOutcome]], tensor_m
     return own or [op for owner in tensor_map.absorbed.get(stands_for, ()) for op in owned.get(owner, ())]
 
 
-def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) -> Node:
+def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome], sharing: Sequence[Decision]) -> Node:
     deciding = _deciding(ops)
     precision = _precision(deciding)
     return Node(
@@ -61,7 +71,7 @@ def _row(node: SourceNode, decision: Decision | None, ops: Sequence[OpOutcome]) 
         requested=decision.precision if decision else None,
         rule=decision.rule if decision else None,
         overridden=decision.overridden if decision else (),
-        reason=_reason(decision, deciding) if precision else node.reason or NO_OP,
+        reason=_reason(decision, deciding, sharing) if precision else node.reason or NO_OP,
         status=node.status,
         into=node.into if node.status != "kept" else None,
         status_reason=node.reason,
@@ -81,7 +91,12 @@ def _precision(ops: Sequence[OpOutcome]) -> str | None:
     return None if not found else found.pop() if len(found) == 1 else "mixed"
 
 
-def _reason(decision: Decision | None, ops: Sequence[OpOutcome]) -> str:
-    """The quantizer's reasons where it could not do as asked, else the rule's."""
+def _reason(decision: Decision | None, ops: Sequence[OpOutcome], sharing: Sequence[Decision]) -> str:
+    """The quantizer's reasons where it could not do as asked, else the rule's, else that of a node in the same operator."""
     refusals = dict.fromkeys(op.reason for op in ops if op.reason)
-    return "; ".join(refusals) or (decision.reason if decision else "")
+    if refusals or decision is None:
+        return "; ".join(refusals)
+    other = next((one for one in sharing if one.node != decision.node and one.precision != decision.precision), None)
+    if decision.rule is None and other is not None and _precision(ops) == other.precision:
+        return f"in one operator with {other.node!r}, which rule {other.rule!r} decided: {other.reason}"
+    return decision.reason

@@ -113,7 +113,7 @@ def _text(path: Path, label: str) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RuleError(f"{label}: cannot be read: {error.strerror}") from error
+        raise RuleError(f"{label}: cannot be read: {error.strerror}", hint="Check the path of the rule file.") from error
     if len(content) > MAX_BYTES:
         raise RuleError(f"{label}: a rule file may have {MAX_BYTES >> 10} KiB", hint="Split it; --rules takes several files.")
     try:

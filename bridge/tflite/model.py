@@ -57,7 +57,7 @@ def read(path: Path) -> ModelT:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the .tflite file.") from error
     return parse(content, where=str(path))
 
 
