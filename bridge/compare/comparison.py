@@ -70,7 +70,6 @@ def compare_layers(
         first=samples[chosen[0]],
         threads=threads,
     )
-    checks = _check_runtime(measured, quantized.path, samples[chosen[0]], threads=threads)
     measured.measure((samples[position] for position in chosen), progress)
     layers = measured.results(converted.tensor_map)
     files = [candidate(path, converted.tensor_map.inputs) for path in (converted.path, quantized.path)]
@@ -85,6 +84,8 @@ def compare_layers(
 
     pairs = _output_pairs(reference, converted, samples[0])
     outputs, findings = compare_outputs(reference.outputs_only(threads=1), files, pairs, samples, threads=threads, progress=tell)
+    errors = {pair.position: output.sqnr_db for pair, output in zip(pairs, outputs, strict=True)}
+    checks = _check_runtime(measured, quantized.path, samples[chosen[0]], errors, threads=threads)
     found = first_divergence(layers)
     logger.info("compared %d layers on %d samples, %d outputs on %d", len(layers), len(chosen), len(outputs), len(samples))
     return Comparison(layers, outputs, (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ())))
@@ -106,9 +107,11 @@ def _output_pairs(reference: OnnxRunner, converted: ConvertedModel, sample: Mapp
     return pair_outputs(expected, received, users, where=converted.path.name)
 
 
-def _check_runtime(measured: LayerPass, path: Path, sample: Mapping[str, np.ndarray], *, threads: int) -> tuple[Diagnostic, ...]:
+def _check_runtime(
+    measured: LayerPass, path: Path, sample: Mapping[str, np.ndarray], errors: Mapping[int, float], *, threads: int
+) -> tuple[Diagnostic, ...]:
     """One sample through the quantized file in all ways it can be run."""
     feeds = measured.quantized.feeder(sample)
     values = measured.quantized.values(sample)
     outputs = [values[int(index)].copy() for index in tflite.main_graph(tflite.read(path)).outputs]
-    return (*check_kernels(path, feeds, threads=threads), *check_shown(path, feeds, outputs, threads=threads))
+    return (*check_kernels(path, feeds, outputs_sqnr_db=errors, threads=threads), *check_shown(path, feeds, outputs, threads=threads))

@@ -33,10 +33,12 @@ def first_divergence(
     return None
 
 
-HINTS = {
-    "conversion": "The converted float file computes something else from here on; rules cannot help.",
-    "own": "Keep this node float by a rule, or look at its range.",
-}
+def _hint(found: Divergence) -> str:
+    if found.error == "conversion":
+        return "The converted float file computes something else from here on; rules cannot help."
+    if found.layer.rmse_over_scale is None:
+        return "It is computed in float, from an integer tensor: keep the nodes before it float by a rule."
+    return "Keep this node float by a rule, or look at its range."
 
 
 def describe(found: Divergence) -> Diagnostic:
@@ -47,6 +49,6 @@ def describe(found: Divergence) -> Diagnostic:
         "warning",
         f"The first layer that goes wrong is {layer.node!r} ({layer.tensor!r}): {found.error} error {found.sqnr_db:.1f} dB, "
         f"expected at least {found.threshold_db:.0f} dB.",
-        HINTS[found.error],
+        _hint(found),
         layer.node,
     )

@@ -49,9 +49,10 @@ def compare_files(
     bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(first, model, where=str(path))
     opened = candidate(path, bindings)
     pairs = _output_pairs(reference, opened, model, first)
-    checks = check_kernels(path, opened.feeder(first), threads=threads)
     layers, notes = _layers(reference, model, tensor_map, samples, layer_samples, threads) if tensor_map is not None else ((), ())
     outputs, findings = compare_outputs(reference.outputs_only(threads=1), [opened], pairs, samples, threads=threads, progress=progress)
+    errors = {pair.position: output.sqnr_db for pair, output in zip(pairs, outputs, strict=True)}
+    checks = check_kernels(path, opened.feeder(first), outputs_sqnr_db=errors, threads=threads)
     return Comparison(layers, outputs, (*checks, *notes, *findings))
 
 

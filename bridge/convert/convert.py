@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from bridge.convert import build_map, onnx2tf_process
 from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
 from bridge.errors import UnsupportedModelError
+from bridge.files import write_bytes
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Graph
 
@@ -59,9 +59,8 @@ def to_float_tflite(
             written.write_bytes(tflite.serialize(model))
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
         content = written.read_bytes()
-    tflite.write_bytes(output, content)
     return ConvertedModel(
-        path=output, sha256=sha256(content).hexdigest(), tensor_map=tensor_map, log_path=log, onnx2tf_version=onnx2tf_process.version()
+        path=output, sha256=write_bytes(output, content), tensor_map=tensor_map, log_path=log, onnx2tf_version=onnx2tf_process.version()
     )
 
 

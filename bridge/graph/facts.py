@@ -14,6 +14,12 @@ _HELPERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Identity", "Pad", 
 _NO_VALUE = frozenset(
     {ir.AttributeType.TENSOR, ir.AttributeType.TENSORS, ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS, ir.AttributeType.SPARSE_TENSOR}
 )
+_WRITTEN_AS = "bridge.op_type"  # operator of the user's file that the node is a part of, where the converter needs it spelled out
+
+
+def written_as(node: ir.Node, op_type: str) -> None:
+    """Notes that `node` belongs to the spelling of one operator, so that rules still see that operator; a later fusion into another one ends it."""
+    node.metadata_props[_WRITTEN_AS] = op_type
 
 
 def main_node(nodes: Sequence[ir.Node]) -> ir.Node:
@@ -43,9 +49,11 @@ def node_facts(model: ir.Model, tensor_names: Mapping[str, str]) -> tuple[NodeFa
 def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str]) -> NodeFacts:
     main = main_node(nodes)
     inputs = _operands(main, nodes)
+    spelled = main.metadata_props.get(_WRITTEN_AS)
+    attributes = {} if spelled else main.attributes  # those of a part say nothing about the whole
     return NodeFacts(
         name=name,
-        op_type=main.op_type,
+        op_type=spelled or main.op_type,
         domain=main.domain,
         pattern=next((found for node in nodes if (found := provenance.pattern(node)) is not None), None),
         scope=scope(main),
@@ -53,7 +61,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         inputs=tuple(tensor_spec(value, tensor_names) for value in inputs),
         outputs=tuple(tensor_spec(value, tensor_names) for value in _results(main, nodes)),
         constant_inputs=tuple(index for index, value in enumerate(inputs) if value.const_value is not None),
-        attributes=MappingProxyType({key: _plain(attribute) for key, attribute in main.attributes.items() if attribute.type not in _NO_VALUE}),
+        attributes=MappingProxyType({key: _plain(attribute) for key, attribute in attributes.items() if attribute.type not in _NO_VALUE}),
     )
 
 

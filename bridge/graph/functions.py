@@ -6,6 +6,8 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bridge.graph.facts import written_as
+
 _DOMAIN = "bridge.definition"
 
 # onnx infers no shape for these, so nothing behind them would have one.
@@ -38,6 +40,7 @@ def _expand(model: ir.Model, op_types: frozenset[str]) -> None:
                 function.domain, function.name = _DOMAIN, f"{node.op_type}_{len(model.functions)}"
                 body = ir.serde.deserialize_function(function)
                 model.functions[body.identifier()] = body
+                written_as(node, node.op_type)  # inlining hands the metadata of a call on to the body
                 node.domain, node.op_type = body.domain, body.name
     if model.functions:
         model.opset_imports[_DOMAIN] = 1

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from bridge.errors import InputError, UsageError
+from bridge.files import write_bytes
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
@@ -56,7 +57,7 @@ def quantize(
     _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     plan = make_plan(graph, op_precisions, ranges.tensors, input_type=input_dtype.upper(), output_type=output_dtype.upper())
     positions = Writer(graph, plan).write()
-    digest = tflite.write_bytes(output, tflite.serialize(graph.model))
+    digest = write_bytes(output, tflite.serialize(graph.model))
     outcomes = tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)

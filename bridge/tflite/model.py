@@ -3,10 +3,7 @@
 Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (schema version 3).
 """
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,14 +77,6 @@ def parse(content: bytes, *, where: str) -> ModelT:
     return model
 
 
-def empty() -> ModelT:
-    """A file of schema version 3 with one empty subgraph and the empty buffer 0."""
-    model, graph = schema.ModelT(), schema.SubGraphT()
-    model.version, model.operatorCodes, model.buffers, model.subgraphs = 3, [], [schema.BufferT()], [graph]
-    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], np.zeros(0, np.int32), np.zeros(0, np.int32)
-    return model
-
-
 class _Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carries no types
     """Aligns constant data for the runtime, and stores equal parameter vectors (zero points, scales, shapes) once.
 
@@ -114,24 +103,6 @@ def serialize(model: ModelT) -> bytes:
     builder = _Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
-
-
-def write_bytes(path: Path, content: bytes) -> str:
-    """Writes a file whole or not at all, returns its sha256.
-
-    Raises:
-        OSError: the folder is not writable.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return sha256(content).hexdigest()
 
 
 def text(name: bytes | str | None) -> str:

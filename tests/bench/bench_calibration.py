@@ -18,6 +18,7 @@ import numpy as np
 
 from bridge import calibrate
 from bridge.calibrate.dataset import Dataset
+from bridge.files import write_bytes
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
@@ -31,7 +32,7 @@ def generated(path: Path) -> Path:
     from ai_edge_litert import schema_py_generated as schema
 
     rng = np.random.default_rng(0)
-    model = tflite.empty()
+    model = tflite.new_model("bench")
     graph = tflite.main_graph(model)
     shape = (1, SIDE, SIDE, CHANNELS)
     last = tflite.add_tensor(model, graph, "x", "FLOAT32", shape)
@@ -49,7 +50,7 @@ def generated(path: Path) -> Path:
         graph.operators.append(op)
         last = output
     graph.outputs = np.array([last], np.int32)
-    tflite.write_bytes(path, tflite.serialize(model))
+    write_bytes(path, tflite.serialize(model))
     return path
 
 

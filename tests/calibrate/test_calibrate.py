@@ -9,7 +9,7 @@ import pytest
 from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
 from bridge.calibrate.calibrate import watch
 from bridge.errors import InputError, ToolError, UsageError
-from bridge.files import digest
+from bridge.files import digest, write_bytes
 from bridge.tflite import model as tflite
 from bridge.tflite.parallel import Stream, run
 from bridge.types import InputBinding, TensorRange, TensorSpec
@@ -21,7 +21,7 @@ VALUES = np.random.default_rng(1).standard_normal((20, 2, 3)).astype(np.float32)
 
 def square_reshape_negate(folder: Path) -> Path:
     """`y = -reshape(x * x)`."""
-    model = tflite.empty()
+    model = tflite.new_model("hand made")
     graph = tflite.main_graph(model)
     x, squared = (tflite.add_tensor(model, graph, name, "FLOAT32", (1, 3, 2)) for name in ("serving_x", "squared"))
     flat, y = (tflite.add_tensor(model, graph, name, "FLOAT32", (6,)) for name in ("flat", "y"))
@@ -32,7 +32,7 @@ def square_reshape_negate(folder: Path) -> Path:
         tflite.add_op(model, "NEG", 1, (flat,), (y,)),
     ]
     graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
-    tflite.write_bytes(folder / "model.tflite", tflite.serialize(model))
+    write_bytes(folder / "model.tflite", tflite.serialize(model))
     return folder / "model.tflite"
 
 
@@ -68,13 +68,13 @@ def test_a_reshaped_tensor_is_not_computed_again(tmp_path: Path) -> None:
 
 
 def test_integer_activations_have_no_range(tmp_path: Path) -> None:
-    model = tflite.empty()
+    model = tflite.new_model("hand made")
     graph = tflite.main_graph(model)
     x = tflite.add_tensor(model, graph, "ids", "INT32", (1, 4))
     y = tflite.add_tensor(model, graph, "y", "INT32", (1, 4))
     graph.operators = [tflite.add_op(model, "MUL", 1, (x, x), (y,))]
     graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
-    tflite.write_bytes(tmp_path / "model.tflite", tflite.serialize(model))
+    write_bytes(tmp_path / "model.tflite", tflite.serialize(model))
     data = synthetic([TensorSpec("ids", (1, 4), "int64")], seed=0, samples=2)
     ranges = calibrate(tmp_path / "model.tflite", data, [InputBinding("ids", "ids", (1, 4), (0, 1), "int32")], threads=1, progress=silent)
     assert dict(ranges.tensors) == {}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from bridge.graph import provenance
+from bridge.graph.facts import written_as
 from bridge.graph.lowering import (
     einsum,
     elu_alpha,
@@ -67,5 +68,7 @@ def lower(model: ir.Model) -> None:
 
 def _replace(graph: ir.Graph, node: ir.Node, found: Replacement) -> None:
     provenance.inherit(found.nodes, [node], main=node)
+    for new in found.nodes:
+        written_as(new, node.op_type)
     pairs = [(old, new) for old, new in zip(node.outputs, found.outputs, strict=True) if new is not None and old.name]
     ir.convenience.replace_nodes_and_values(graph, node, [node], found.nodes, [old for old, _ in pairs], [new for _, new in pairs])
