@@ -71,3 +71,11 @@ def test_an_optional_operand_that_is_absent_leaves_no_gap(normalized) -> None:
     (facts,) = normalized(text, constants={"high": np.float32(1)}).graph.nodes
     assert [spec.name for spec in facts.inputs] == ["x", "high"]
     assert facts.constant_inputs == (1,)
+
+
+def test_an_operator_that_is_spelled_out_keeps_its_type(normalized) -> None:
+    result = normalized("(float[1, 3] x) => (float[1, 3] y) { [act] y = Elu<alpha = 0.5>(x) }")
+    (facts,) = result.graph.nodes
+    assert len(result.ops) > 1
+    assert (facts.name, facts.op_type, dict(facts.attributes)) == ("act", "Elu", {})
+    assert [(spec.name, spec.shape) for spec in (*facts.inputs, *facts.outputs)] == [("x", (1, 3)), ("y", (1, 3))]
