@@ -100,6 +100,8 @@ def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequ
     known = known | {""}
     for position, node in enumerate(nodes):
         about = f"{where}: node {node.name or f'{node.op_type}_{position}'!r}"
+        if not all(isinstance(text, str) for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
+            raise InputError(f"{about} has a name that is no text.", hint=_HINT)  # bytes that are no UTF-8
         missing = next((name for name in node.input if name not in known), None)
         if missing is not None:
             raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT)

@@ -1,6 +1,7 @@
 """Accounts for every node and tensor name of the user's file while passes replace nodes and values."""
 
-from collections.abc import Callable, Container, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -12,7 +13,35 @@ from bridge.types import Diagnostic, SourceNode, SourceStatus
 type Pass = Callable[[ir.Model], Sequence[Diagnostic] | None]
 
 # What passes of onnx, onnx_ir and onnxscript raise on models they cannot work with.
-_FOREIGN_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, ir.passes.PassError)
+_FOREIGN_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    ir.passes.PassError,
+)
+
+
+@contextlib.contextmanager
+def translated(step: str) -> Iterator[None]:
+    """Turns what libraries raise into an error that names the step.
+
+    Raises:
+        UnsupportedModelError: the step cannot work with this model.
+    """
+    try:
+        yield
+    except BridgeError:
+        raise
+    except _FOREIGN_ERRORS as error:
+        raise UnsupportedModelError(
+            f"Graph pass {step!r} cannot handle this model: {_innermost(error)}",
+            hint="Check the file with onnx.checker.check_model(path, full_check=True).",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +90,8 @@ class Ledger:
             UnsupportedModelError: the pass cannot work with this model.
         """
         before = _snapshot(self._model)
-        try:
+        with translated(step.name):
             diagnostics = step.run(self._model)
-        except BridgeError:
-            raise
-        except _FOREIGN_ERRORS as error:
-            raise UnsupportedModelError(
-                f"Graph pass {step.name!r} cannot handle this model: {_innermost(error)}",
-                hint="Check the file with onnx.checker.check_model(path, full_check=True).",
-            ) from error
         self._rename_impostors(before)
         _adopt(self._model.graph, before)
         for name in before.alive - _alive(self._model.graph):

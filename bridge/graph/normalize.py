@@ -12,7 +12,7 @@ from bridge.graph.folding import fold_constants
 from bridge.graph.functions import expand_unknown, expand_without_shapes
 from bridge.graph.identities import remove_identities, remove_unused
 from bridge.graph.input_shapes import fix_input_shapes
-from bridge.graph.ledger import Ledger, Step, unused_name
+from bridge.graph.ledger import Ledger, Step, translated, unused_name
 from bridge.graph.linear import matmul_to_gemm
 from bridge.graph.lowering import lower
 from bridge.graph.opset import lift_opset
@@ -67,15 +67,17 @@ def normalize(source: SourceModel, *, input_shapes: Mapping[str, tuple[int, ...]
         InputError: `input_shapes` does not fit the model.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    model = source_nodes.read_only_copy(source.proto)
-    interface = _Interface.of(model)
-    source_nodes.name_nodes(model.graph)
-    source_nodes.inline_functions(model, own_domain=REPAIR_DOMAIN)
-    diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
+    with translated("read"):
+        model = source_nodes.read_only_copy(source.proto)
+        interface = _Interface.of(model)
+        source_nodes.name_nodes(model.graph)
+        source_nodes.inline_functions(model, own_domain=REPAIR_DOMAIN)
+        diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
     ledger = Ledger(model, source_nodes.list_nodes(model))
     for step in STEPS:
         diagnostics += ledger.run(step)
-    return _graph(source, model, ledger, interface, diagnostics)
+    with translated("names"):
+        return _graph(source, model, ledger, interface, diagnostics)
 
 
 class _Interface:

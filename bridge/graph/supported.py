@@ -1,5 +1,6 @@
 """Refuses models that cannot become TFLite, with every cause at once."""
 
+import math
 from collections.abc import Iterator
 
 import onnx
@@ -7,9 +8,11 @@ import onnx_ir as ir
 
 from bridge.errors import UnsupportedModelError
 from bridge.graph import provenance
+from bridge.graph.values import static_shape
 
 _STANDARD = ("", "ai.onnx")
 _NAMED_PER_CAUSE = 5
+_MAX_BYTES = (1 << 31) - 1  # a flatbuffer counts with 32 bits, and so do the kernels
 
 
 def check_supported(model: ir.Model) -> None:
@@ -41,6 +44,8 @@ def _causes(node: ir.Node, opset: int) -> Iterator[str]:
         yield f"sequence or optional values ({node.op_type})"
     elif any(output.dtype == ir.DataType.STRING for output in node.outputs):
         yield f"strings ({node.op_type})"
+    elif any(_bytes(output) > _MAX_BYTES for output in node.outputs):
+        yield f"a tensor of more than 2 GB ({node.op_type})"
     elif _first_unknown(node):
         yield f"a shape that is not known before the model runs ({node.op_type})"
 
@@ -49,6 +54,11 @@ def _first_unknown(node: ir.Node) -> bool:
     """Whether the node has outputs of unknown shape while all its inputs are known; what comes behind is only a consequence."""
     known = all(value.shape is not None and value.shape.is_static() for value in node.inputs if value is not None)
     return known and any(output.shape is None or not output.shape.is_static() for output in node.outputs if output.name)
+
+
+def _bytes(value: ir.Value) -> int:
+    shape = static_shape(value)
+    return 0 if shape is None or value.dtype is None or value.dtype == ir.DataType.STRING else int(math.prod(shape) * value.dtype.itemsize)
 
 
 def _listed(nodes: list[str]) -> str:

@@ -248,3 +248,10 @@ Erfc (x) => (y) {
     source = onnx_file.load(write(tmp_path, text))
     assert source.diagnostics == ()
     assert [function.domain for function in source.proto.functions] == ["mine"]
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, MODEL.replace("y = Relu(x)", "[somename] y = Relu(x)"))
+    path.write_bytes(path.read_bytes().replace(b"somename", b"some\xff\xfe\xfdx"))
+    with pytest.raises(InputError, match="has a name that is no text"):
+        onnx_file.load(path)

@@ -55,3 +55,10 @@ def test_sequences_that_stay_are_refused(normalized) -> None:
     text = "(float[2] x, int64 i) => (float[2] y) { s = SequenceConstruct(x, x) [pick] y = SequenceAt(s, i) }"
     with pytest.raises(UnsupportedModelError, match=r"sequence or optional values \(SequenceConstruct\)"):
         normalized(text)
+
+
+def test_a_tensor_that_no_flatbuffer_holds_is_refused(normalized) -> None:
+    text = '(float["N", 4096] x) => (float["N", 4096] y) { [big] y = Relu(x) }'
+    with pytest.raises(UnsupportedModelError, match=r"a tensor of more than 2 GB \(Relu\) at 'big'"):
+        normalized(text, input_shapes={"x": (131072, 4096)})
+    assert normalized(text, input_shapes={"x": (131071, 4096)}).ops == ["Relu"]
