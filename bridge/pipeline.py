@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import math
 import platform
 import resource
 import tempfile
@@ -163,8 +164,8 @@ def convert(
             found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
         if rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
-                nodes = _measured(normal, converted, found, applied, data.calibration, precision=precision, threads=threads)
-                applied = rules_stage.apply(rule_files, nodes, default_precision=precision)
+                found = _with_own_errors(converted, found, applied, data.calibration, precision=precision, threads=threads)
+                applied = rules_stage.apply(rule_files, _measured(normal.nodes, found), default_precision=precision)
         with stages("quantize"):
             quantized = quantize.quantize(
                 converted.path,
@@ -343,15 +344,23 @@ def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
     return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
 
 
-def _measured(
-    normal: Graph, converted: ConvertedModel, ranges: Ranges, applied: rules_stage.Applied, samples: Dataset, *, precision: str, threads: int
-) -> tuple[NodeFacts, ...]:
-    """The nodes with what each loses by itself, in a file quantized by the rules that need no measurement."""
+def _with_own_errors(
+    converted: ConvertedModel, ranges: Ranges, applied: rules_stage.Applied, samples: Dataset, *, precision: str, threads: int
+) -> Ranges:
+    """The ranges with what each node loses by itself, in a file quantized by the rules that need no measurement; as they are if they say so already."""
+    if ranges.own_sqnr_db is not None:
+        return ranges
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
         trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
         errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
-    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in normal.nodes)
+    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in errors.items() if math.isfinite(error)}))
+
+
+def _measured(nodes: Sequence[NodeFacts], ranges: Ranges) -> tuple[NodeFacts, ...]:
+    """The nodes with their own errors."""
+    errors = ranges.own_sqnr_db or {}
+    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in nodes)
 
 
 def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:

@@ -272,6 +272,7 @@ class Ranges:
         source: file or description of the data; `synthetic` for random data.
         model_sha256: digest of the float TFLite file the ranges belong to.
         warnings: advice about the data.
+        own_sqnr_db: `NodeFacts.name` -> what the node loses by itself, in dB, where that is finite; None when no rule asked for it.
     """
 
     tensors: Mapping[str, TensorRange]
@@ -279,6 +280,7 @@ class Ranges:
     source: str
     model_sha256: str
     warnings: tuple[Diagnostic, ...] = ()
+    own_sqnr_db: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class _File(_Model):
     source: str
     warnings: tuple[_Warning, ...] = ()
     tensors: dict[str, tuple[FiniteFloat, FiniteFloat]]
+    own_sqnr_db: dict[str, FiniteFloat] | None = None
 
 
 def write_ranges(path: Path, ranges: Ranges) -> str:
@@ -49,6 +50,7 @@ def write_ranges(path: Path, ranges: Ranges) -> str:
         source=ranges.source,
         warnings=tuple(_Warning(code=w.code, severity=w.severity, message=w.message, hint=w.hint, node=w.node) for w in ranges.warnings),
         tensors={name: (extent.minimum, extent.maximum) for name, extent in ranges.tensors.items()},
+        own_sqnr_db=None if ranges.own_sqnr_db is None else dict(ranges.own_sqnr_db),
     )
     return write_bytes(path, (json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -85,4 +87,5 @@ def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
         source=file.source,
         model_sha256=file.model_sha256,
         warnings=tuple(Diagnostic(w.code, w.severity, w.message, w.hint, w.node) for w in file.warnings),
+        own_sqnr_db=None if file.own_sqnr_db is None else MappingProxyType(file.own_sqnr_db),
     )

@@ -15,6 +15,7 @@ RANGES = Ranges(
     source="calib.npz",
     model_sha256=DIGEST,
     warnings=(Diagnostic("few-calibration-samples", "warning", "3 are few", "Add samples."),),
+    own_sqnr_db={"b": 12.5},
 )
 
 
@@ -36,6 +37,7 @@ def test_the_format_is_this(tmp_path: Path) -> None:
         "source": "calib.npz",
         "warnings": [{"code": "few-calibration-samples", "severity": "warning", "message": "3 are few", "hint": "Add samples.", "node": None}],
         "tensors": {"b/conv": [-0.1, 3.0000001], "a": [0.0, 0.0]},
+        "own_sqnr_db": {"b": 12.5},
     }
 
 
