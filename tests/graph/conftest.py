@@ -84,6 +84,15 @@ class Normalized:
             for spec in self.graph.inputs
         }
 
+    def reference(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs of the user's model in onnxruntime."""
+        return run(self.source, feeds, [])
+
+    @staticmethod
+    def sqnr_db(reference: np.ndarray, candidate: np.ndarray) -> float:
+        """Agreement of two tensors that hold the same elements, whatever their shape."""
+        return sqnr_db(reference, candidate)
+
     def worst_sqnr_db(self, feeds: Mapping[str, np.ndarray] | None = None) -> float:
         """Agreement of the worst of all tensors that `tensor_names` says are the same."""
         given = self.feeds() if feeds is None else feeds
