@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -15,7 +15,13 @@ PIECE = 1 << 16  # elements whose minimum and maximum are taken in turn: the sec
 
 
 class Observer(Protocol):
-    """Watches all tensors of one worker; the workers' observers are merged, and the result must not depend on who saw which sample."""
+    """Watches all tensors of one worker; the workers' observers are merged, and the result must not depend on who saw which sample.
+
+    Attributes:
+        extents_suffice: whether the minimum and maximum of a tensor may stand for its values.
+    """
+
+    extents_suffice: ClassVar[bool]
 
     def observe(self, position: int, values: Sequence[np.ndarray]) -> None:
         """Takes in one sample.
@@ -45,6 +51,8 @@ class MinMax:
         tensors: number of tensors.
         samples: number of samples there will be.
     """
+
+    extents_suffice: ClassVar[bool] = True
 
     def __init__(self, tensors: int, samples: int) -> None:
         self._samples = samples

@@ -1,5 +1,6 @@
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ def test_a_compressed_array_gives_its_first_rows(tmp_path: Path, count: int) -> 
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_fortran_order_is_understood(tmp_path: Path, save: object) -> None:
+def test_fortran_order_is_understood(tmp_path: Path, save: Callable[..., None]) -> None:
     path = tmp_path / "data.npz"
-    save(path, x=np.asfortranarray(VALUES))  # type: ignore[operator]
+    save(path, x=np.asfortranarray(VALUES))
     np.testing.assert_array_equal(open_arrays(path)["x"].read(2), VALUES[:2])
 
 
@@ -87,9 +88,9 @@ def test_an_npy_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path, save: object) -> None:
+def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path, save: Callable[..., None]) -> None:
     path = tmp_path / "data.npz"
-    save(path, x=np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))  # type: ignore[operator]
+    save(path, x=np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
-from bridge.calibrate.calibrate import watch
+from bridge.calibrate.watch import LARGE, watch
 from bridge.errors import InputError, ToolError, UsageError
 from bridge.files import digest, write_bytes
 from bridge.tflite import model as tflite
@@ -42,7 +42,8 @@ def silent(steps: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_ranges_are_those_of_the_formulas(tmp_path: Path, threads: int) -> None:
-    path, told = square_reshape_negate(tmp_path), []
+    path = square_reshape_negate(tmp_path)
+    told: list[int] = []
     ranges = calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, threads=threads, progress=told.append)
     squares = VALUES * VALUES
     low, high = float(squares.min()), float(squares.max())
@@ -57,7 +58,7 @@ def test_ranges_are_those_of_the_formulas(tmp_path: Path, threads: int) -> None:
 
 
 def test_a_reshaped_tensor_is_not_computed_again(tmp_path: Path) -> None:
-    watched = watch(tflite.read(square_reshape_negate(tmp_path)))
+    watched = watch(tflite.read(square_reshape_negate(tmp_path)), extents=True)
     assert watched.names == ("serving_x", "squared", "flat", "y")
     assert watched.source == (0, 1, 1, 2)
     assert [tflite.text(tflite.main_graph(tflite.parse(watched.exposed, where="exposed")).tensors[index].name) for index in watched.seen] == [
@@ -65,6 +66,50 @@ def test_a_reshaped_tensor_is_not_computed_again(tmp_path: Path) -> None:
         "squared",
         "y",
     ]
+
+
+def large_file(folder: Path, *ops: str) -> Path:
+    """A chain of unary operators on [1, 4, LARGE / 2]: x -> y0 -> y1 ..."""
+    model = tflite.new_model("large")
+    graph = tflite.main_graph(model)
+    tensors = [tflite.add_tensor(model, graph, name, "FLOAT32", (1, 4, LARGE // 2)) for name in ("x", *(f"y{index}" for index in range(len(ops))))]
+    graph.operators = [tflite.add_op(model, op, 1, (source,), (target,)) for op, source, target in zip(ops, tensors[:-1], tensors[1:], strict=True)]
+    graph.inputs, graph.outputs = np.array(tensors[:1], np.int32), np.array(tensors[-1:], np.int32)
+    write_bytes(folder / "large.tflite", tflite.serialize(model))
+    return folder / "large.tflite"
+
+
+LARGE_X = TensorSpec("x", (1, 4, LARGE // 2), "float32")
+LARGE_BINDINGS = [InputBinding("x", "x", (1, 4, LARGE // 2), (0, 1, 2), "float32")]
+
+
+def test_extents_of_large_tensors_are_taken_in_the_file_and_are_the_same(tmp_path: Path) -> None:
+    path = large_file(tmp_path, "NEG", "ABS")
+    assert watch(tflite.read(path), extents=True).reduced == (True, True)
+    assert watch(tflite.read(path), extents=False).reduced == (False, False)
+    data = synthetic([LARGE_X], seed=1, samples=5)
+    values = np.stack([sample["x"] for sample in data])
+    ranges = calibrate(path, data, LARGE_BINDINGS, threads=2, progress=silent)
+    assert ranges.tensors["y0"] == TensorRange(float(-values.max()), float(-values.min()))
+    assert ranges.tensors["y1"] == TensorRange(float(np.abs(values).min()), float(np.abs(values).max()))
+
+
+def test_what_a_nan_may_reach_shows_its_values(tmp_path: Path) -> None:
+    assert watch(tflite.read(large_file(tmp_path, "NEG", "LOG", "ABS")), extents=True).reduced == (True, False, False)
+
+
+def test_an_infinite_extent_is_looked_at_again(tmp_path: Path) -> None:
+    path = large_file(tmp_path, "NEG", "ABS")
+    model = tflite.read(path)
+    tflite.main_graph(model).operators[0] = tflite.add_op(model, "ADD", 1, (0, 0), (1,))
+    write_bytes(path, tflite.serialize(model))
+    assert watch(model, extents=True).reduced == (True, True)
+    values = np.full((2, 1, 4, LARGE // 2), 2.0, np.float32)
+    values[1, 0, 0, 5] = 3e38  # twice that is infinite
+    data = from_arrays({"x": values}, [LARGE_X])
+    ranges = calibrate(path, data, LARGE_BINDINGS, threads=1, progress=silent)
+    assert ranges.tensors["y0"] == ranges.tensors["y1"] == TensorRange(4.0, 4.0)
+    assert [warning.code for warning in ranges.warnings if warning.code == "non-finite-activations"] == ["non-finite-activations"]
 
 
 def test_integer_activations_have_no_range(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ IMAGES = RNG.standard_normal((10, 3, 4, 5)).astype(np.float32)
 
 def save(folder: Path, **arrays: np.ndarray) -> Path:
     path = folder / "calib.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # savez takes arrays by name
     return path
 
 
