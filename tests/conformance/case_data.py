@@ -1,5 +1,6 @@
 """Operands for conformance cases: random, edge and one-sided values, the same in every run."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,13 @@ def weight(*shape: int, scale: float = 0.3, key: object = 1) -> np.ndarray:
     return (scale * rng(shape, key).standard_normal(shape)).astype(np.float32)
 
 
-def ints(*values: int) -> np.ndarray:
-    """A constant int32 vector."""
+def ints(*values: int | Sequence[int]) -> np.ndarray:
+    """A constant int32 vector, or a matrix of its rows."""
     return np.asarray(values, np.int32)
 
 
 # Values an activation can have: ordinary, all negative (stays negative: the range is widened to zero), all zero, tiny, huge, one-sided with outliers.
-DATA = {
+DATA: Mapping[str, Callable[..., np.ndarray]] = {
     "normal": lambda *shape: normal(*shape),
     "negative": lambda *shape: -np.abs(normal(*shape, key=2)) - 3,
     "zero": lambda *shape: np.zeros((SAMPLES, *shape), np.float32),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from case_data import DATA, EXACT, ONE_ROUNDING, SAMPLES, Case, ints, normal, rng, weight
-from one_op import OneOp
+from one_op import OneOp, Options
 
 
 def _concatenation() -> Iterator[Case]:
@@ -29,7 +29,7 @@ def _moved(
     shape: tuple[int, ...],
     output: tuple[int, ...],
     constants: Mapping[int, np.ndarray],
-    options: tuple[str, Mapping[str, object]] | None = None,
+    options: Options | None = None,
     *,
     data: int = 0,
     outputs: int = 1,
@@ -42,16 +42,16 @@ def _movement() -> Iterator[Case]:
     yield from _moved("TRANSPOSE", "rank-4", (1, 3, 4, 5), (1, 5, 3, 4), {1: ints(0, 3, 1, 2)})
     yield from _moved("TRANSPOSE", "rank-5", (1, 3, 4, 5, 2), (2, 1, 5, 3, 4), {1: ints(4, 0, 3, 1, 2)})
     yield from _moved("TRANSPOSE", "rank-6", (1, 3, 4, 5, 2, 2), (2, 2, 1, 5, 3, 4), {1: ints(5, 4, 0, 3, 1, 2)})
-    yield from _moved("PAD", "rank-4", (1, 3, 4, 5), (1, 5, 6, 5), {1: np.int32([[0, 0], [1, 1], [2, 0], [0, 0]])})
-    yield from _moved("PAD", "rank-2", (3, 4), (5, 4), {1: np.int32([[1, 1], [0, 0]])})
-    yield from _moved("PAD", "rank-5", (1, 3, 4, 5, 2), (1, 5, 4, 5, 2), {1: np.int32([[0, 0], [1, 1], [0, 0], [0, 0], [0, 0]])})
+    yield from _moved("PAD", "rank-4", (1, 3, 4, 5), (1, 5, 6, 5), {1: ints([0, 0], [1, 1], [2, 0], [0, 0])})
+    yield from _moved("PAD", "rank-2", (3, 4), (5, 4), {1: ints([1, 1], [0, 0])})
+    yield from _moved("PAD", "rank-5", (1, 3, 4, 5, 2), (1, 5, 4, 5, 2), {1: ints([0, 0], [1, 1], [0, 0], [0, 0], [0, 0])})
     positive = np.abs(normal(1, 3, 4, 5)) + np.float32(2)
-    yield Case("positive", OneOp("PAD", {0: positive}, [(1, 5, 4, 5)], {1: np.int32([[0, 0], [1, 1], [0, 0], [0, 0]])}), **EXACT)
+    yield Case("positive", OneOp("PAD", {0: positive}, [(1, 5, 4, 5)], {1: ints([0, 0], [1, 1], [0, 0], [0, 0])}), **EXACT)
     yield from _moved(
-        "MIRROR_PAD", "reflect", (1, 3, 4, 5), (1, 5, 6, 5), {1: np.int32([[0, 0], [1, 1], [2, 0], [0, 0]])}, ("MirrorPadOptions", {"mode": 0})
+        "MIRROR_PAD", "reflect", (1, 3, 4, 5), (1, 5, 6, 5), {1: ints([0, 0], [1, 1], [2, 0], [0, 0])}, ("MirrorPadOptions", {"mode": 0})
     )
     yield from _moved(
-        "MIRROR_PAD", "symmetric", (1, 3, 4, 5), (1, 5, 6, 5), {1: np.int32([[0, 0], [1, 1], [2, 0], [0, 0]])}, ("MirrorPadOptions", {"mode": 1})
+        "MIRROR_PAD", "symmetric", (1, 3, 4, 5), (1, 5, 6, 5), {1: ints([0, 0], [1, 1], [2, 0], [0, 0])}, ("MirrorPadOptions", {"mode": 1})
     )
     yield from _moved("SLICE", "rank-3", (2, 5, 4), (1, 3, 4), {1: ints(1, 1, 0), 2: ints(1, 3, -1)})
     yield from _moved("SLICE", "rank-5", (2, 5, 4, 2, 2), (1, 3, 4, 2, 2), {1: ints(1, 1, 0, 0, 0), 2: ints(1, 3, -1, 2, 2)})
@@ -64,24 +64,26 @@ def _movement() -> Iterator[Case]:
     yield from _moved("GATHER", "axis-1", (2, 5, 4), (2, 3, 4), {1: ints(4, 0, 2)}, ("GatherOptions", {"axis": 1}))
     yield Case(
         "table",
-        OneOp("GATHER", {1: np.int32([[0, 3], [4, 2], [1, 1], [4, 4]])}, [(2, 6)], {0: weight(5, 6)}, ("GatherOptions", {"axis": 0})),
+        OneOp("GATHER", {1: ints([0, 3], [4, 2], [1, 1], [4, 4])}, [(2, 6)], {0: weight(5, 6)}, ("GatherOptions", {"axis": 0})),
         **EXACT,
     )
-    yield from _moved("GATHER_ND", "rows", (4, 5), (2, 5), {1: np.int32([[3], [1]])})
-    yield from _moved("SPLIT", "two", (2, 6, 4), (2, 3, 4), {0: np.int32(1)}, ("SplitOptions", {"numSplits": 2}), data=1, outputs=2)
-    sizes = OneOp("SPLIT_V", {0: normal(2, 6, 4)}, [(2, 4, 4), (2, 2, 4)], {1: ints(4, 2), 2: np.int32(1)}, ("SplitVOptions", {"numSplits": 2}))
+    yield from _moved("GATHER_ND", "rows", (4, 5), (2, 5), {1: ints([3], [1])})
+    yield from _moved("SPLIT", "two", (2, 6, 4), (2, 3, 4), {0: np.array(1, np.int32)}, ("SplitOptions", {"numSplits": 2}), data=1, outputs=2)
+    sizes = OneOp(
+        "SPLIT_V", {0: normal(2, 6, 4)}, [(2, 4, 4), (2, 2, 4)], {1: ints(4, 2), 2: np.array(1, np.int32)}, ("SplitVOptions", {"numSplits": 2})
+    )
     yield Case("uneven", sizes, **EXACT)
     yield from _moved("SQUEEZE", "one", (1, 3, 1, 4), (1, 3, 4), {}, ("SqueezeOptions", {"squeezeDims": ints(2)}))
-    yield from _moved("EXPAND_DIMS", "one", (3, 4), (3, 1, 4), {1: np.int32(1)}, ("ExpandDimsOptions", {}))
+    yield from _moved("EXPAND_DIMS", "one", (3, 4), (3, 1, 4), {1: np.array(1, np.int32)}, ("ExpandDimsOptions", {}))
     yield from _moved("UNPACK", "axis-1", (3, 2, 4), (3, 4), {}, ("UnpackOptions", {"num": 2, "axis": 1}), outputs=2)
     yield from _moved("DEPTH_TO_SPACE", "two", (1, 3, 4, 8), (1, 6, 8, 2), {}, ("DepthToSpaceOptions", {"blockSize": 2}))
     yield from _moved("SPACE_TO_DEPTH", "two", (1, 6, 8, 2), (1, 3, 4, 8), {}, ("SpaceToDepthOptions", {"blockSize": 2}))
-    yield from _moved("BATCH_TO_SPACE_ND", "two", (4, 3, 4, 2), (1, 6, 8, 2), {1: ints(2, 2), 2: np.int32([[0, 0], [0, 0]])})
-    yield from _moved("SPACE_TO_BATCH_ND", "pad", (1, 5, 8, 2), (4, 3, 4, 2), {1: ints(2, 2), 2: np.int32([[0, 1], [0, 0]])})
+    yield from _moved("BATCH_TO_SPACE_ND", "two", (4, 3, 4, 2), (1, 6, 8, 2), {1: ints(2, 2), 2: ints([0, 0], [0, 0])})
+    yield from _moved("SPACE_TO_BATCH_ND", "pad", (1, 5, 8, 2), (4, 3, 4, 2), {1: ints(2, 2), 2: ints([0, 1], [0, 0])})
     yield from _moved("TILE", "two", (2, 3), (4, 9), {1: ints(2, 3)})
     yield from _moved("REVERSE_V2", "axis-1", (2, 5, 3), (2, 5, 3), {1: ints(1)})
     yield Case("rows", OneOp("BROADCAST_TO", {0: normal(1, 3)}, [(4, 3)], {1: ints(4, 3)}, version=2), **EXACT)
-    yield Case("embedding", OneOp("EMBEDDING_LOOKUP", {0: np.int32([[0, 3], [4, 2], [1, 1], [4, 4]])}, [(2, 6)], {1: weight(5, 6)}), **EXACT)
+    yield Case("embedding", OneOp("EMBEDDING_LOOKUP", {0: ints([0, 3], [4, 2], [1, 1], [4, 4])}, [(2, 6)], {1: weight(5, 6)}), **EXACT)
 
 
 def _selections() -> Iterator[Case]:
@@ -91,18 +93,18 @@ def _selections() -> Iterator[Case]:
             OneOp("PACK", {0: make(2, 5), 1: normal(2, 5)}, [(2, 2, 5)], options=("PackOptions", {"valuesCount": 2, "axis": 1})),
             steps=ONE_ROUNDING,
         )
-        padv2 = OneOp("PADV2", {0: make(1, 3, 4, 2)}, [(1, 5, 4, 2)], {1: np.int32([[0, 0], [1, 1], [0, 0], [0, 0]]), 2: np.float32(-1.5)})
+        padv2 = OneOp("PADV2", {0: make(1, 3, 4, 2)}, [(1, 5, 4, 2)], {1: ints([0, 0], [1, 1], [0, 0], [0, 0]), 2: np.array(-1.5, np.float32)})
         yield Case(name, padv2, steps=ONE_ROUNDING)
         mask = rng(name).random((SAMPLES, 4, 5)) < 0.5
         yield Case(name, OneOp("SELECT", {0: mask, 1: make(4, 5), 2: normal(4, 5)}, [(4, 5)]), steps=ONE_ROUNDING)
         yield Case(name, OneOp("SELECT_V2", {0: mask, 1: make(4, 5), 2: normal(4, 5)}, [(4, 5)]), steps=ONE_ROUNDING)
     mask = rng("mask").random((SAMPLES, 4, 1)) < 0.5
     yield Case("broadcast", OneOp("SELECT_V2", {0: mask, 1: normal(4, 5), 2: normal(1, 5)}, [(4, 5)]))
-    yield Case("constant", OneOp("SELECT_V2", {0: mask, 1: normal(4, 5)}, [(4, 5)], {2: np.float32([-2.0])}))
+    yield Case("constant", OneOp("SELECT_V2", {0: mask, 1: normal(4, 5)}, [(4, 5)], {2: np.array([-2.0], np.float32)}))
     for op in ("ARG_MAX", "ARG_MIN"):
         options = (op.title().replace("_", "") + "Options", {"outputType": 2})
         for name in ("normal", "negative", "outlier"):
-            yield Case(name, OneOp(op, {0: DATA[name](3, 9)}, [(3,)], {1: np.int32(1)}, options, ["int32"]), **EXACT)
+            yield Case(name, OneOp(op, {0: DATA[name](3, 9)}, [(3,)], {1: np.array(1, np.int32)}, options, ["int32"]), **EXACT)
 
 
 def movement_cases() -> Iterator[Case]:
@@ -110,11 +112,11 @@ def movement_cases() -> Iterator[Case]:
     yield from _concatenation()
     yield from _movement()
     yield from _selections()
-    values = OneOp("TOPK_V2", {0: normal(3, 9)}, [(3, 4), (3, 4)], {1: np.int32(4)}, ("TopKV2Options", {}), ["float32", "int32"])
+    values = OneOp("TOPK_V2", {0: normal(3, 9)}, [(3, 4), (3, 4)], {1: np.array(4, np.int32)}, ("TopKV2Options", {}), ["float32", "int32"])
     yield Case("four", values, **EXACT)
-    yield Case("zeros", OneOp("FILL", {0: np.int32([[2, 3]] * SAMPLES)}, [(2, 3)], {1: np.float32(0)}), **EXACT)
-    yield Case("minus-3", OneOp("FILL", {0: np.int32([[2, 3]] * SAMPLES)}, [(2, 3)], {1: np.float32(-3)}), **EXACT)
-    hot = {1: np.int32(5), 2: np.float32(1), 3: np.float32(0)}
-    yield Case("five", OneOp("ONE_HOT", {0: np.int32([[0, 3], [4, 2], [1, 1], [4, 4]])}, [(2, 5)], hot, ("OneHotOptions", {"axis": -1})), **EXACT)
+    yield Case("zeros", OneOp("FILL", {0: np.array([[2, 3]] * SAMPLES, np.int32)}, [(2, 3)], {1: np.array(0, np.float32)}), **EXACT)
+    yield Case("minus-3", OneOp("FILL", {0: np.array([[2, 3]] * SAMPLES, np.int32)}, [(2, 3)], {1: np.array(-3, np.float32)}), **EXACT)
+    hot = {1: np.array(5, np.int32), 2: np.array(1, np.float32), 3: np.array(0, np.float32)}
+    yield Case("five", OneOp("ONE_HOT", {0: ints([0, 3], [4, 2], [1, 1], [4, 4])}, [(2, 5)], hot, ("OneHotOptions", {"axis": -1})), **EXACT)
     update = {0: normal(1, 8, 4), 1: normal(1, 2, 4)}
     yield Case("rows", OneOp("DYNAMIC_UPDATE_SLICE", update, [(1, 8, 4)], {2: ints(0, 3, 0)}), **EXACT)

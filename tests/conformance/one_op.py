@@ -14,6 +14,8 @@ from bridge.types import OpOutcome, Ranges, TensorRange
 
 TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 
+type Options = tuple[str, Mapping[str, object]]  # a table of the schema and its fields
+
 
 @dataclass(frozen=True)
 class OneOp:
@@ -32,7 +34,7 @@ class OneOp:
     feeds: Mapping[int, np.ndarray]
     outputs: Sequence[Sequence[int]]
     constants: Mapping[int, np.ndarray] = field(default_factory=dict)
-    options: tuple[str, Mapping[str, object]] | None = None
+    options: Options | None = None
     output_types: Sequence[str] = ()
     version: int = 1
 
@@ -52,9 +54,9 @@ class OneOp:
             shape = value.shape if constant else value.shape[1:]
             inputs.append(tflite.add_tensor(model, graph, f"in{position}", TYPES[value.dtype.name], shape, buffer=buffer))
         outputs = []
-        for position, shape in enumerate(self.outputs):
+        for position, output in enumerate(self.outputs):
             dtype = self.output_types[position] if position < len(self.output_types) else "float32"
-            outputs.append(tflite.add_tensor(model, graph, f"out{position}", TYPES[dtype], shape))
+            outputs.append(tflite.add_tensor(model, graph, f"out{position}", TYPES[dtype], output))
         operator = tflite.add_op(model, self.op, self.version, inputs, outputs)
         if self.options is not None:
             tflite.set_options(operator, self.options[0], **self.options[1])
@@ -138,14 +140,16 @@ def dequantize(stored: np.ndarray, tensor: tflite.TensorT) -> np.ndarray:
     """The float32 values that stored integers stand for."""
     scales = _aligned(tensor.quantization.scale, tensor, stored.ndim)
     zero_points = _aligned(tensor.quantization.zeroPoint, tensor, stored.ndim)
-    return ((stored.astype(np.float64) - zero_points) * scales).astype(np.float32)
+    real: np.ndarray = (stored.astype(np.float64) - zero_points) * scales
+    return real.astype(np.float32)
 
 
 def steps_of(values: np.ndarray, tensor: tflite.TensorT) -> np.ndarray:
     """Float values in units of a tensor's stored integers, saturated but not rounded."""
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
     limits = np.iinfo(tflite.dtype(tensor))
-    return np.clip(values.astype(np.float64) / scale + zero_point, limits.min, limits.max)
+    steps: np.ndarray = np.clip(values.astype(np.float64) / scale + zero_point, limits.min, limits.max)
+    return steps
 
 
 def differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]], kernels: Kernels) -> list[np.ndarray]:

@@ -51,7 +51,7 @@ def test_xnnpack_refuses_another_scale_at_the_output(name: str) -> None:
     op = {
         "MAX_POOL_2D": OneOp(name, {0: normal(1, 8, 8, 5)}, [(1, 4, 4, 5)], options=("Pool2DOptions", POOL)),
         "TRANSPOSE": OneOp(name, {0: normal(3, 4)}, [(4, 3)], {1: ints(1, 0)}),
-        "PAD": OneOp(name, {0: normal(3, 4)}, [(5, 4)], {1: np.int32([[1, 1], [0, 0]])}),
+        "PAD": OneOp(name, {0: normal(3, 4)}, [(5, 4)], {1: ints([1, 1], [0, 0])}),
     }[name]
     forms = {"in0": between(-3, 3), "out0": between(-2, 2)}
     with pytest.raises(ToolError, match="failed to delegate"):
@@ -84,7 +84,7 @@ def test_neg_does_not_know_the_zero_point() -> None:
 
 
 def test_neg_turns_the_lowest_value_into_itself_even_when_symmetric() -> None:
-    op, form = OneOp("NEG", {0: np.float32([[-1.1, 0.5]])}, [(2,)]), symmetric(TensorRange(-1, 1))
+    op, form = OneOp("NEG", {0: np.array([[-1.1, 0.5]], np.float32)}, [(2,)]), symmetric(TensorRange(-1, 1))
     for kernels in ALL:
         assert worst(op, {"in0": form, "out0": form}, 1, kernels) == pytest.approx(255, abs=1)
 
@@ -156,7 +156,7 @@ def test_mul_without_xnnpack_returns_the_wrong_end_when_a_product_exceeds_int16(
 
 
 def test_scatter_nd_leaves_stored_zeros_between_the_updates() -> None:
-    op = OneOp("SCATTER_ND", {1: normal(2, 5)}, [(4, 5)], {0: np.int32([[3], [1]]), 2: ints(4, 5)})
+    op = OneOp("SCATTER_ND", {1: normal(2, 5)}, [(4, 5)], {0: ints([3], [1]), 2: ints(4, 5)})
     for kernels in ALL:
         assert worst(op, {"in1": between(-1, 3), "out0": between(-1, 3)}, 1, kernels) == pytest.approx(64, abs=1)
 
@@ -168,7 +168,7 @@ def test_cast_takes_the_stored_integers_for_the_values() -> None:
 
 
 def test_floor_div_divides_the_stored_integers() -> None:
-    op = OneOp("FLOOR_DIV", {0: normal(3, 5)}, [(3, 5)], {1: np.float32([0.5])})
+    op = OneOp("FLOOR_DIV", {0: normal(3, 5)}, [(3, 5)], {1: np.array([0.5], np.float32)})
     for kernels in ALL:
         assert worst(op, {"in0": between(-1, 3), "in1": between(0, 0.5), "out0": between(-3, 6)}, 3, kernels) > 10
 
@@ -183,8 +183,8 @@ def test_rounding_an_int8_input_near_zero_costs_many_output_steps(function: Call
 
 WITHOUT_KERNEL = (
     *(OneOp(name, {0: normal(3, 17)}, [(3, 17)]) for name in ("SQUARE", "SIGN", "ROUND", "FLOOR", "CEIL", "SIN", "COS", "ZEROS_LIKE")),
-    OneOp("POW", {0: np.abs(normal(3, 17))}, [(3, 17)], {1: np.float32([2])}),
-    OneOp("CUMSUM", {0: normal(3, 9)}, [(3, 9)], {1: np.int32(1)}, ("CumsumOptions", {})),
+    OneOp("POW", {0: np.abs(normal(3, 17))}, [(3, 17)], {1: np.array([2], np.float32)}),
+    OneOp("CUMSUM", {0: normal(3, 9)}, [(3, 9)], {1: np.array(1, np.int32)}, ("CumsumOptions", {})),
     OneOp("ADD_N", {0: normal(3, 9), 1: normal(3, 9)}, [(3, 9)]),
     OneOp("L2_POOL_2D", {0: normal(1, 8, 8, 5)}, [(1, 4, 4, 5)], options=("Pool2DOptions", POOL)),
     OneOp("LOCAL_RESPONSE_NORMALIZATION", {0: normal(1, 8, 8, 5)}, [(1, 8, 8, 5)], options=("LocalResponseNormalizationOptions", {"radius": 2})),

@@ -1,18 +1,16 @@
 """Cases of operators that compute values without weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from case_data import DATA, EXACT, SAMPLES, Case, ints, normal, weight
-from one_op import OneOp
+from one_op import OneOp, Options
 
 # Interpolation weights have 10 bits: each axis adds up to 255 / 2**10 = 0.25 steps to two roundings.
 BILINEAR = {"steps": 1.5}
 
 
-def _unary(
-    op: str, options: tuple[str, Mapping[str, object]] | None = None, *, scale: float = 3.0, shape: tuple[int, ...] = (2, 5, 7), **kind: float
-) -> Iterator[Case]:
+def _unary(op: str, options: Options | None = None, *, scale: float = 3.0, shape: tuple[int, ...] = (2, 5, 7), **kind: float) -> Iterator[Case]:
     for name, make in DATA.items():
         yield Case(name, OneOp(op, {0: scale * make(*shape)}, [shape], options=options), **kind)
     yield Case("vector", OneOp(op, {0: normal(33, scale=scale)}, [(33,)], options=options), **kind)
@@ -31,7 +29,7 @@ BROADCASTS = {
 
 
 def _binary(op: str, table: str | None, *, fused: bool = False, broadcast_rank: int = 6) -> Iterator[Case]:
-    options = None if table is None else (table, {})
+    options: Options | None = None if table is None else (table, {})
     for name, make in DATA.items():
         yield Case(name, OneOp(op, {0: make(2, 5, 7), 1: normal(2, 5, 7, scale=2, key=8)}, [(2, 5, 7)], options=options))
     yield Case("both-tiny", OneOp(op, {0: DATA["tiny"](4, 7), 1: normal(4, 7, scale=1e-6, key=9)}, [(4, 7)], options=options))
@@ -42,8 +40,8 @@ def _binary(op: str, table: str | None, *, fused: bool = False, broadcast_rank: 
             yield Case(f"broadcast-{name}", OneOp(op, {0: normal(*left), 1: normal(*right, key=10)}, [shape], options=options))
             yield Case(f"constant-{name}", OneOp(op, {0: normal(*left)}, [shape], {1: weight(*right, scale=1)}, options))
             yield Case(f"constant-first-{name}", OneOp(op, {1: normal(*left)}, [shape], {0: weight(*right, scale=1)}, options))
-    yield Case("constant-negative", OneOp(op, {0: normal(4, 7)}, [(4, 7)], {1: np.float32([-3])}, options))
-    yield Case("constant-zero", OneOp(op, {0: normal(4, 7)}, [(4, 7)], {1: np.float32([0])}, options))
+    yield Case("constant-negative", OneOp(op, {0: normal(4, 7)}, [(4, 7)], {1: np.array([-3], np.float32)}, options))
+    yield Case("constant-zero", OneOp(op, {0: normal(4, 7)}, [(4, 7)], {1: np.array([0], np.float32)}, options))
     for name, activation in (("relu", 1), ("relu6", 3), ("relu-n1-to-1", 2)) if fused else ():
         data = {0: normal(4, 7, scale=4), 1: normal(4, 7, scale=4, key=11)}
         yield Case(name, OneOp(op, data, [(4, 7)], options=(str(table), {"fusedActivationFunction": activation})))
@@ -102,9 +100,9 @@ def _resize(op: str) -> Iterator[Case]:
 
 def _comparisons() -> Iterator[Case]:
     for op in ("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"):
-        options = (op.title().replace("_", "") + "Options", {})
+        options: Options = (op.title().replace("_", "") + "Options", {})
         yield Case("two", OneOp(op, {0: normal(4, 9), 1: normal(4, 9, scale=7, key=12)}, [(4, 9)], {}, options, ["bool"]), **EXACT)
-        yield Case("constant", OneOp(op, {0: normal(4, 9)}, [(4, 9)], {1: np.float32([0.1])}, options, ["bool"]), **EXACT)
+        yield Case("constant", OneOp(op, {0: normal(4, 9)}, [(4, 9)], {1: np.array([0.1], np.float32)}, options, ["bool"]), **EXACT)
         same = normal(4, 9)
         half_same = np.concatenate([same[:, :2], same[:, :1:-1]], axis=1)  # the same values, so the same scale
         yield Case("ties", OneOp(op, {0: same, 1: half_same}, [(4, 9)], {}, options, ["bool"]), **EXACT)

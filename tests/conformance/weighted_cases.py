@@ -7,7 +7,7 @@ from case_data import DATA, Case, ints, normal, weight
 from one_op import OneOp
 
 CONV = {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
-DEAD = np.float32([1, 1e-25, 0, 1, 1, 1, 1, 1])  # output channels that training has switched off
+DEAD = np.array([1, 1e-25, 0, 1, 1, 1, 1, 1], np.float32)  # output channels that training has switched off
 
 
 def _conv() -> Iterator[Case]:
@@ -18,7 +18,7 @@ def _conv() -> Iterator[Case]:
     for name, activation in (("relu", 1), ("relu6", 3), ("relu-n1-to-1", 2)):
         options = ("Conv2DOptions", {**CONV, "fusedActivationFunction": activation})
         yield Case(name, OneOp("CONV_2D", {0: normal(1, 9, 9, 6, scale=3)}, [(1, 9, 9, 8)], {1: weight(8, 3, 3, 6), 2: bias}, options))
-    channels = np.float32([1e-4, 1e-3, 1e-2, 0.1, 1, 10, 3, 0.5])[:, None, None, None]
+    channels = np.array([1e-4, 1e-3, 1e-2, 0.1, 1, 10, 3, 0.5], np.float32)[:, None, None, None]
     yield Case(
         "per-channel", OneOp("CONV_2D", {0: normal(1, 9, 9, 6)}, [(1, 9, 9, 8)], {1: channels * weight(8, 3, 3, 6), 2: bias}, ("Conv2DOptions", CONV))
     )

@@ -16,9 +16,9 @@ def two_convs(folder: Path, between: str) -> Path:
     first = net.conv(net.input("x", 1, 8, 8, 3), "first", 1, 8, 8, 4)
     moved = {
         "RESHAPE": lambda: net.op(
-            "RESHAPE", [first, net.constant("to", np.int32([1, 4, 16, 4]))], "moved", 1, 4, 16, 4, options=("ReshapeOptions", {})
+            "RESHAPE", [first, net.constant("to", np.array([1, 4, 16, 4], np.int32))], "moved", 1, 4, 16, 4, options=("ReshapeOptions", {})
         ),
-        "TRANSPOSE": lambda: net.op("TRANSPOSE", [first, net.constant("to", np.int32([0, 2, 1, 3]))], "moved", 1, 8, 8, 4),
+        "TRANSPOSE": lambda: net.op("TRANSPOSE", [first, net.constant("to", np.array([0, 2, 1, 3], np.int32))], "moved", 1, 8, 8, 4),
         "MAX_POOL_2D": lambda: net.op(
             "MAX_POOL_2D", [first], "moved", 1, 8, 8, 4, options=("Pool2DOptions", {"filterHeight": 1, "filterWidth": 1, "strideH": 1, "strideW": 1})
         ),
@@ -66,7 +66,7 @@ def test_max_pool_is_no_data_movement(tmp_path: Path) -> None:
 
 def padded_input(folder: Path, *, also_float: bool) -> Path:
     net = Net()
-    pads = net.constant("pads", np.int32([[0, 0], [1, 1], [1, 1], [0, 0]]))
+    pads = net.constant("pads", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
     padded = net.op("PAD", [net.input("x", 1, 6, 6, 3), pads], "padded", 1, 8, 8, 3)
     outputs = [net.conv(padded, "conv", 1, 8, 8, 4)]
     if also_float:
@@ -142,7 +142,7 @@ def test_an_operator_with_a_senseless_range_stays_float(span: tuple[float, float
 
 def test_infinite_constants_stay_float(tmp_path: Path) -> None:
     net = Net()
-    mask = net.constant("mask", np.float32([0, -np.inf, 0, 0]))
+    mask = net.constant("mask", np.array([0, -np.inf, 0, 0], np.float32))
     masked = net.op("MAXIMUM", [net.input("x", 1, 4), mask], "masked", 1, 4, options=("MaximumMinimumOptions", {}))
     made = quantized(net.save(tmp_path / "net.tflite", masked))
     assert made.ops[0].reason == "its constant 'mask' holds values that are not finite"
@@ -150,10 +150,9 @@ def test_infinite_constants_stay_float(tmp_path: Path) -> None:
 
 def test_integer_data_are_left_alone(tmp_path: Path) -> None:
     net = Net()
-    total = net.op(
-        "ADD", [net.input("ids", 1, 4, dtype="int32"), net.constant("one", np.int32([1]))], "sum", 1, 4, options=("AddOptions", {}), dtype="int32"
-    )
-    flat = net.op("RESHAPE", [total, net.constant("to", np.int32([4]))], "flat", 4, options=("ReshapeOptions", {}), dtype="int32")
+    ids, one = net.input("ids", 1, 4, dtype="int32"), net.constant("one", np.array([1], np.int32))
+    total = net.op("ADD", [ids, one], "sum", 1, 4, options=("AddOptions", {}), dtype="int32")
+    flat = net.op("RESHAPE", [total, net.constant("to", np.array([4], np.int32))], "flat", 4, options=("ReshapeOptions", {}), dtype="int32")
     made = quantized(net.save(tmp_path / "net.tflite", flat))
     assert [outcome.reason for outcome in made.ops] == ["works on int32 data"] * 2
     assert form(made.path, "flat") == ("INT32", 0.0, 0)

@@ -36,7 +36,7 @@ def test_symmetric_form_has_zero_point_0(low: float, high: float, scale: float) 
 @pytest.mark.parametrize("low", [-3.0, -0.7, 0.0])
 def test_zero_is_stored_exactly(low: float) -> None:
     form = asymmetric(TensorRange(low, 1.0))
-    assert quantize_values(np.float32([0]), form)[0] == form.zero_point
+    assert quantize_values(np.array([0], np.float32), form)[0] == form.zero_point
 
 
 def test_a_scale_is_what_float32_can_hold() -> None:
@@ -46,17 +46,17 @@ def test_a_scale_is_what_float32_can_hold() -> None:
 
 def test_values_are_rounded_half_to_even_and_saturated() -> None:
     form = Form("INT8", (0.5,), (3,))
-    assert quantize_values(np.float32([0, 0.25, 0.75, 1, 1e6, -1e6]), form).tolist() == [3, 3, 5, 5, 127, -128]
+    assert quantize_values(np.array([0, 0.25, 0.75, 1, 1e6, -1e6], np.float32), form).tolist() == [3, 3, 5, 5, 127, -128]
 
 
 def test_channels_have_their_own_scale() -> None:
-    stored = quantize_values(np.float32([[1, 2], [1, 2]]), Form("INT8", (1.0, 0.5), (0, 0), axis=1))
+    stored = quantize_values(np.array([[1, 2], [1, 2]], np.float32), Form("INT8", (1.0, 0.5), (0, 0), axis=1))
     assert stored.tolist() == [[1, 4], [1, 4]]
     assert stored.dtype == np.int8
 
 
 def test_one_channel_alone_is_per_tensor() -> None:
-    assert quantize_values(np.float32([[3.0]]), Form("INT32", (0.5,), (0,), axis=0)).tolist() == [[6]]
+    assert quantize_values(np.array([[3.0]], np.float32), Form("INT32", (0.5,), (0,), axis=0)).tolist() == [[6]]
 
 
 def test_a_form_holds_a_range_up_to_one_step() -> None:

@@ -14,13 +14,13 @@ from bridge.types import QuantizedModel, Ranges, TensorRange
 FLOAT = "float32"
 
 
-def island(folder: Path, *wanted: str, **dtypes: str) -> tuple[Path, QuantizedModel]:
+def island(folder: Path, *wanted: str, input_dtype: str = "float32", output_dtype: str = "float32") -> tuple[Path, QuantizedModel]:
     net = Net()
     first = net.conv(net.input("x", 1, 8, 8, 3), "first", 1, 8, 8, 4)
     rounded = net.op("FLOOR", [first], "rounded", 1, 8, 8, 4)
     again = net.op("CEIL", [first], "again", 1, 8, 8, 4)
     path = net.save(folder / "net.tflite", net.conv(rounded, "second", 1, 8, 8, 4, channels=4), net.op("ABS", [again], "size", 1, 8, 8, 4))
-    return path, quantized(path, *wanted, **dtypes)
+    return path, quantized(path, *wanted, input_dtype=input_dtype, output_dtype=output_dtype)
 
 
 def test_a_tensor_keeps_its_name_and_its_other_form_gets_a_suffix(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_float_weights_are_gone(tmp_path: Path) -> None:
 
 def test_a_constant_that_float_operators_read_too_stays_as_float(tmp_path: Path) -> None:
     net = Net()
-    x, factor = net.input("x", 1, 4), net.constant("factor", np.float32([2.5]))
+    x, factor = net.input("x", 1, 4), net.constant("factor", np.array([2.5], np.float32))
     net.op("MUL", [x, factor], "int", 1, 4, options=("MulOptions", {}))
     net.op("MUL", [x, factor], "real", 1, 4, options=("MulOptions", {}))
     made = quantized(net.save(tmp_path / "net.tflite", "int", "real"), INT8, FLOAT)
@@ -86,8 +86,8 @@ def test_a_bias_may_have_axes_of_size_1(tmp_path: Path) -> None:
     net = Net()
     operands = [
         net.input("x", 2, 6),
-        net.constant("w", np.float32([[1], [20], [3]]) * np.ones((3, 6), np.float32)),
-        net.constant("b", np.float32([[1, 2, 3]])),
+        net.constant("w", np.array([[1], [20], [3]], np.float32) * np.ones((3, 6), np.float32)),
+        net.constant("b", np.array([[1, 2, 3]], np.float32)),
     ]
     path = net.save(tmp_path / "net.tflite", net.op("FULLY_CONNECTED", operands, "y", 2, 3, options=("FullyConnectedOptions", {})))
     assert sqnr_db(path, quantized(path).path) > 25
@@ -113,7 +113,7 @@ def test_fully_connected_versions(keep: bool, bias: bool, version: int, tmp_path
 
 def test_a_higher_float_version_stays(tmp_path: Path) -> None:
     net = Net()
-    moved = net.op("TRANSPOSE", [net.input("x", 1, 2, 3, 2, 2), net.constant("to", np.int32([0, 2, 1, 4, 3]))], "y", 1, 3, 2, 2, 2)
+    moved = net.op("TRANSPOSE", [net.input("x", 1, 2, 3, 2, 2), net.constant("to", np.array([0, 2, 1, 4, 3], np.int32))], "y", 1, 3, 2, 2, 2)
     net.graph.operators[0].opcodeIndex = tflite.op_code(net.model, "TRANSPOSE", 4)
     made = quantized(net.save(tmp_path / "net.tflite", net.op("ABS", [moved], "z", 1, 3, 2, 2, 2)))
     assert versions(made.path)["TRANSPOSE"] == 4

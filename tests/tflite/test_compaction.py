@@ -16,7 +16,7 @@ def small_model() -> tflite.ModelT:
     x, y = (tflite.add_tensor(model, graph, name, "FLOAT32", (2,)) for name in "xy")
     tflite.op_code(model, "NEG", 1)
     graph.operators = [tflite.add_op(model, "ABS", 1, [x], [y])]
-    graph.inputs, graph.outputs = np.int32([x]), np.int32([y])
+    graph.inputs, graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
     tflite.add_metadata(model, "note", b"kept")
     tflite.add_signature(model, "run", {"in": x}, {"out": y})
     return model
@@ -37,14 +37,14 @@ def test_references_follow() -> None:
     compact(model)
     assert model.metadata[0].buffer == 1
     assert [entry.tensorIndex for entry in (*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs)] == [0, 1]
-    (result,) = Interpreter(tflite.serialize(model)).run({"x": np.float32([-1, 2])})
+    (result,) = Interpreter(tflite.serialize(model)).run({"x": np.array([-1, 2], np.float32)})
     assert result.tolist() == [1, 2]
 
 
 def test_absent_operands_stay_absent() -> None:
     model = small_model()
     graph = tflite.main_graph(model)
-    graph.operators[0].inputs = np.int32([1, -1])
+    graph.operators[0].inputs = np.array([1, -1], np.int32)
     compact(model)
     assert graph.operators[0].inputs.tolist() == [0, -1]
 
