@@ -21,11 +21,11 @@ SAMPLES = RNG.standard_normal((20, 1, 4)).astype(np.float32)
 
 
 def first(x: np.ndarray) -> np.ndarray:
-    return x @ W1.T + B1
+    return np.asarray(x @ W1.T + B1)
 
 
 def second(h: np.ndarray) -> np.ndarray:
-    return h @ W2.T + B2
+    return np.asarray(h @ W2.T + B2)
 
 
 def weights_in_int8(weights: np.ndarray, bias: np.ndarray, form: Form) -> tuple[np.ndarray, float, np.ndarray]:
@@ -35,7 +35,7 @@ def weights_in_int8(weights: np.ndarray, bias: np.ndarray, form: Form) -> tuple[
 
 
 def stored(real: np.ndarray, form: Form) -> np.ndarray:
-    return np.clip(np.rint(real / form.scale) + form.zero_point, -128, 127)
+    return np.asarray(np.clip(np.rint(real / form.scale) + form.zero_point, -128, 127))
 
 
 def layer_in_int8(stored_input: np.ndarray, weights: np.ndarray, bias: np.ndarray, form: Form, output: Form) -> np.ndarray:
