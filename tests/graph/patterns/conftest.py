@@ -1,8 +1,7 @@
-"""Models written as ONNX text, what the recognisers make of them, and onnxruntime as the judge of the numbers."""
+"""Models written as ONNX text, and what the recognisers make of them."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -10,6 +9,7 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from recognition import Outcome, Recognise
 
 from bridge.graph import provenance
 from bridge.graph.patterns import recognise
@@ -17,51 +17,13 @@ from bridge.graph.patterns import recognise
 SEED = 5
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A model after recognition, and its outputs before and after."""
-
-    model: ir.Model
-    before: list[np.ndarray]
-    after: list[np.ndarray]
-
-    @property
-    def ops(self) -> list[str]:
-        return [node.op_type for node in self.model.graph]
-
-    @property
-    def marks(self) -> dict[str, str | None]:
-        """Pattern by name of the (first) tensor that a node writes."""
-        return {str(node.outputs[0].name): provenance.pattern(node) for node in self.model.graph}
-
-    def marked(self, pattern: str) -> set[str]:
-        return {name for name, mark in self.marks.items() if mark == pattern}
-
-    def node(self, op_type: str) -> ir.Node:
-        (found,) = (node for node in self.model.graph if node.op_type == op_type)
-        return found
-
-    @property
-    def snr_db(self) -> float:
-        """Agreement of the worst output."""
-        return min(_snr_db(reference, candidate) for reference, candidate in zip(self.before, self.after, strict=True))
-
-
-def _snr_db(reference: np.ndarray, candidate: np.ndarray) -> float:
-    reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
-    noise = float(((reference - candidate) ** 2).sum())
-    return float("inf") if noise == 0.0 else float(10 * np.log10((reference**2).sum() / noise))
-
-
 def _run(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # its own fusions would hide what ours do
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, dict(feed))
-
-
-Recognise = Callable[..., Outcome]
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, dict(feed)))
 
 
 @pytest.fixture
