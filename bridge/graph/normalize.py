@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
 from bridge.graph.batch_norm import batch_norm_to_conv
+from bridge.graph.contrib import expand_contrib, move_to_own_domain
 from bridge.graph.float_types import to_float32
 from bridge.graph.folding import fold_constants
 from bridge.graph.functions import expand_unknown, expand_without_shapes
@@ -33,7 +34,9 @@ _PASSED_ON = "only passed a model input or a constant on"
 
 STEPS: tuple[Step, ...] = (
     Step("remove dead nodes", remove_unused),
+    Step("domains", move_to_own_domain),
     Step("opset", lift_opset),
+    Step("expand what onnxruntime wrote", expand_contrib),
     Step("expand what has no shapes", expand_without_shapes),
     Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove identities", remove_identities, gone="folded", reason=_PASSED_ON),
