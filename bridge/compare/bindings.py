@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from bridge.tflite import model as tflite
 from bridge.types import InputBinding
 
 MAX_PERMUTED_AXES = 6
+USUAL_ORDERS: Mapping[int, tuple[tuple[int, ...], ...]] = MappingProxyType(
+    {3: ((0, 2, 1),), 4: ((0, 2, 3, 1), (0, 3, 1, 2)), 5: ((0, 2, 3, 4, 1), (0, 4, 1, 2, 3))}
+)  # channels first to channels last, and back
 DECORATIONS = re.compile(r"^(serving_default_)+|(:\d+)$")  # what TensorFlow's converters add to the names of inputs
 
 
@@ -62,8 +66,11 @@ def _plain(name: str) -> str:
 def _bind(tensor: tflite.TensorT, user: str, value: np.ndarray, where: str) -> InputBinding:
     name, shape = tflite.text(tensor.name), tflite.shape(tensor)
     orders = list(_orders(value.shape, shape))
+    usual = [order for order in USUAL_ORDERS.get(len(shape), ()) if order in orders]
     if value.shape == shape and not _cubic(shape):
         orders = [tuple(range(len(shape)))]
+    elif value.shape != shape and len(usual) == 1:
+        orders = usual  # sides that are equal could be swapped as well, but nobody does that
     if not orders:
         raise InputError(
             f"{where}: input {name!r} takes {list(shape)}, the model's {user!r} {list(value.shape)}: no order of the axes makes them the same.",

@@ -51,10 +51,19 @@ def test_equal_shapes_keep_their_layout() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "taken", "order"),
+    [((1, 3, 4, 4), (1, 4, 4, 3), (0, 2, 3, 1)), ((1, 4, 4, 3), (1, 3, 4, 4), (0, 3, 1, 2)), ((1, 1, 4, 4), (1, 4, 4, 1), (0, 2, 3, 1))],
+)
+def test_square_images_move_their_channels_only(given: tuple[int, ...], taken: tuple[int, ...], order: tuple[int, ...]) -> None:
+    (binding,) = bind_inputs({"x": np.zeros(given, np.float32)}, file_with(("x", taken, "FLOAT32")).model, where="m.tflite")
+    assert binding.permutation == order
+
+
+@pytest.mark.parametrize(
     ("taken", "given", "message"),
     [
         ((1, 8, 8, 8), (1, 8, 8, 8), "6 orders of the axes fit"),
-        ((1, 4, 4, 3), (1, 3, 4, 4), "2 orders of the axes fit"),
+        ((4, 4, 3, 1), (1, 3, 4, 4), "2 orders of the axes fit"),
         ((1, 6, 5, 3), (1, 3, 4, 5), "no order of the axes"),
     ],
 )
