@@ -59,6 +59,8 @@ def _fold(graph: ir.Graph, producer: ir.Node, norm: ir.Node, factor: np.ndarray,
     if weight is None or bias is None:
         return False
     axis = WEIGHT_AXIS[producer.op_type]
+    if producer.op_type == "ConvTranspose" and producer.attributes.get_int("group", 1) != 1:
+        return False  # the axis holds only the channels of one group
     if producer.op_type == "Gemm":
         if producer.attributes.get_float("alpha", 1.0) != 1.0 or producer.attributes.get_float("beta", 1.0) != 1.0:
             return False

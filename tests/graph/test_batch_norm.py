@@ -10,6 +10,8 @@ from bridge.graph.batch_norm import batch_norm_to_conv
 RNG = np.random.default_rng(0)
 CONSTANTS = {
     "w": RNG.standard_normal((4, 3, 3, 3)),
+    "t": RNG.standard_normal((3, 4, 2, 2)),
+    "u": RNG.standard_normal((6, 2, 2, 2)),
     "g": RNG.standard_normal((3, 4)),
     "b": RNG.standard_normal(4),
     "scale": RNG.uniform(0.5, 2.0, 4),
@@ -51,6 +53,8 @@ NORM = "BatchNormalization <epsilon = 0.001> ({}, scale, bias, mean, var)"
     [
         (f"a = Conv(x, w) y = {NORM.format('a')}", "float[1,3,6,6] x", ["Conv"]),
         (f"a = Conv(x, w, b) y = {NORM.format('a')}", "float[1,3,6,6] x", ["Conv"]),
+        (f"a = ConvTranspose(x, t) y = {NORM.format('a')}", "float[1,3,6,6] x", ["ConvTranspose"]),
+        (f"a = ConvTranspose <group = 2> (x, u) y = {NORM.format('a')}", "float[1,6,6,6] x", ["ConvTranspose", "Conv"]),
         (f"a = Gemm(x, g, b) y = {NORM.format('a')}", "float[2,3] x", ["Gemm"]),
         (f"a = Relu(x) y = {NORM.format('a')}", "float[1,4,6,6] x", ["Relu", "Conv"]),
         (f"a = Gemm <alpha = 2.0> (x, g, b) y = {NORM.format('a')}", "float[2,3] x", ["Gemm", "BatchNormalization"]),

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from onnx_text import sizes
 
 from bridge.frontends import onnx_file
 from bridge.graph import normalize
@@ -46,12 +47,12 @@ EXPECTED = {
     "dtln_model_1": {},
     "oww_melspectrogram": {},
 }
-SHAPES = {"ppocr_v3_det": {"x": (1, 3, 320, 320)}, "oww_melspectrogram": {"input": (1, 16000)}}
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {"ppocr_v3_det": {"x": (1, 3, 320, 320)}, "oww_melspectrogram": {"input": (1, 16000)}}
 HELPERS = {"Sub", "Sqrt", "Reciprocal", "Max", "Reshape", "Unsqueeze", "Clip", "Expand", "Div"}  # inner nodes of regions that are not counted above
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_trained_model_has_the_patterns_it_is_known_for(name):
+def test_a_trained_model_has_the_patterns_it_is_known_for(name: str) -> None:
     graph = normalize(onnx_file.load(MODELS / f"{name}.onnx"), input_shapes=SHAPES.get(name, {}))
     found = Counter((node.pattern, node.op_type) for node in graph.nodes if node.pattern and node.op_type not in HELPERS)
     wanted = EXPECTED[name]
@@ -61,11 +62,11 @@ def test_a_trained_model_has_the_patterns_it_is_known_for(name):
 
 
 @pytest.mark.parametrize("name", ["magika_standard_v1", "magika_standard_v3_3", "sr_bsrn_x4", "sr_scet_x4", "dtln_model_2", "minilm_l6_sts_f16w"])
-def test_fusing_does_not_change_what_a_trained_model_computes(name):
+def test_fusing_does_not_change_what_a_trained_model_computes(name: str) -> None:
     path = MODELS / f"{name}.onnx"
     graph = normalize(onnx_file.load(path), input_shapes={})
     generator = np.random.default_rng(0)
-    feed = {spec.name: generator.uniform(0, 200 if spec.dtype == "int32" else 1, spec.shape).astype(spec.dtype) for spec in graph.inputs}
+    feed = {spec.name: generator.uniform(0, 200 if spec.dtype == "int32" else 1, sizes(spec)).astype(spec.dtype) for spec in graph.inputs}
     reference = _session(path.read_bytes()).run(None, feed)
     session = _session(ir.to_proto(graph.model).SerializeToString())
     renamed = {value.name: feed[spec.name] for value, spec in zip(session.get_inputs(), graph.inputs, strict=True)}
