@@ -57,6 +57,13 @@ def sizes(spec: TensorSpec) -> list[int]:
     return [int(size) for size in spec.shape]
 
 
+def constant(value: ir.Value | None) -> np.ndarray:
+    """What a constant tensor holds."""
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value.numpy()
+
+
 @dataclass(frozen=True)
 class Normalized:
     """A model before and after."""

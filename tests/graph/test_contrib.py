@@ -5,6 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 from onnx import numpy_helper
+from onnx_text import Normalize
 
 from bridge.errors import UnsupportedModelError
 
@@ -38,7 +39,7 @@ def model(body: str, *, x: str = "2, 3, 8", outputs: str = "float y", constants:
         ("y = com.microsoft.FusedMatMul<transB = 1>(x, w)", {"w": (5, 8)}, "float y"),
     ],
 )
-def test_the_spelling_equals_the_operator(normalized, body: str, constants: dict[str, tuple[int, ...]], outputs: str) -> None:
+def test_the_spelling_equals_the_operator(normalized: Normalize, body: str, constants: dict[str, tuple[int, ...]], outputs: str) -> None:
     result = normalized(model(body + " t = Relu(z) q = Neg(t)", outputs=outputs + ", float q", constants=constants))
     assert {node.domain for node in result.graph.nodes} == {""}
     assert result.graph.source_nodes[0].status == "kept"
@@ -54,7 +55,7 @@ def test_the_spelling_equals_the_operator(normalized, body: str, constants: dict
         'activation = "HardSigmoid", activation_params = [0.3, 0.4]',
     ],
 )
-def test_a_fused_convolution_is_taken_apart(normalized, activation: str) -> None:
+def test_a_fused_convolution_is_taken_apart(normalized: Normalize, activation: str) -> None:
     body = f"y = com.microsoft.FusedConv<pads = [1, 1, 1, 1], strides = [2, 2], {activation}>(x, w, b) q = Neg(z)"
     result = normalized(model(body, x="1, 3, 6, 6", outputs="float y, float q", constants={"w": (4, 3, 3, 3), "b": (4,)}))
     assert result.ops.count("Conv") == 1
@@ -69,7 +70,7 @@ def test_a_fused_convolution_is_taken_apart(normalized, activation: str) -> None
         "y = com.microsoft.Attention<num_heads = 2>(x, w, b)",
     ],
 )
-def test_other_forms_are_refused_by_name(normalized, body: str) -> None:
+def test_other_forms_are_refused_by_name(normalized: Normalize, body: str) -> None:
     op_type = body.partition("microsoft.")[2].partition("<")[0]
     with pytest.raises(UnsupportedModelError, match=rf"operator {op_type} of domain com\.microsoft"):
         normalized(model(body, constants={"w": (8, 24), "b": (24,)}))

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from onnx_text import Normalize
 
 from bridge.errors import UnsupportedModelError
 
 
-def test_a_reshape_target_computed_from_the_input_shape_becomes_constant(normalized) -> None:
+def test_a_reshape_target_computed_from_the_input_shape_becomes_constant(normalized: Normalize) -> None:
     text = """(float["N", 3, 4] x) => (float["N", "M"] y) {
         s = Shape(x) zero = Constant<value_int = 0>() n = Gather(s, zero) ax = Constant<value_ints = [0]>()
         n1 = Unsqueeze(n, ax) rest = Constant<value_ints = [-1]>() target = Concat<axis = 0>(n1, rest) y = Reshape(x, target)
@@ -28,7 +29,7 @@ def test_a_reshape_target_computed_from_the_input_shape_becomes_constant(normali
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_node_read_only_for_its_shape_is_folded_away(normalized) -> None:
+def test_a_node_read_only_for_its_shape_is_folded_away(normalized: Normalize) -> None:
     text = """(float[2, 3] x) => (float[6] y) {
         wide = Transpose<perm = [1, 0]>(x) s = Shape(wide) n = ReduceProd<keepdims = 1>(s) y = Reshape(x, n)
     }"""
@@ -38,14 +39,14 @@ def test_a_node_read_only_for_its_shape_is_folded_away(normalized) -> None:
     assert (gone.status, gone.into, gone.reason) == ("folded", None, "only constants depended on it")
 
 
-def test_a_node_without_readers_is_dead(normalized) -> None:
+def test_a_node_without_readers_is_dead(normalized: Normalize) -> None:
     result = normalized("(float[2] x) => (float[2] y) { t = Neg(x) y = Relu(x) }")
     gone = result.origin("Neg_0")
     assert (gone.status, gone.into, gone.reason) == ("dead", None, "no output depends on it")
 
 
 @pytest.mark.parametrize("body", ["t = Identity(x)", "t = Dropout(x)", "t, m = Dropout(x)", "t = Cast<to = 1>(x)"])
-def test_a_node_that_passes_on_stands_with_the_one_that_computes(normalized, body: str) -> None:
+def test_a_node_that_passes_on_stands_with_the_one_that_computes(normalized: Normalize, body: str) -> None:
     result = normalized(f"(float[2] a) => (float[2] y) {{ x = Relu(a) {body} y = Neg(t) }}")
     assert result.ops == ["Relu", "Neg"]
     gone = result.graph.source_nodes[1]
@@ -55,19 +56,19 @@ def test_a_node_that_passes_on_stands_with_the_one_that_computes(normalized, bod
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_node_that_passes_an_input_on_is_folded(normalized) -> None:
+def test_a_node_that_passes_an_input_on_is_folded(normalized: Normalize) -> None:
     result = normalized("(float[2] x) => (float[2] y) { t = Identity(x) y = Neg(t) }")
     assert result.origin("Identity_0").status == "folded"
     assert "passed" in result.origin("Identity_0").reason
 
 
-def test_outputs_that_are_copies_keep_their_names(normalized) -> None:
+def test_outputs_that_are_copies_keep_their_names(normalized: Normalize) -> None:
     result = normalized("(float[2] x) => (float[2] y, float[2] z, float[2] w) { y = Relu(x) z = Identity(y) w = Identity(x) }")
     assert [spec.name for spec in result.graph.outputs] == ["y", "z", "w"]
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_weights_are_folded_however_large(normalized) -> None:
+def test_weights_are_folded_however_large(normalized: Normalize) -> None:
     weight = np.random.default_rng(0).standard_normal((700, 700)).astype(np.float16)
     result = normalized(
         "(float[1, 700] x) => (float[1, 700] y) { w32 = Cast<to = 1>(w) wt = Transpose(w32) y = Gemm(x, wt) }", constants={"w": weight}
@@ -76,7 +77,7 @@ def test_weights_are_folded_however_large(normalized) -> None:
     assert result.worst_sqnr_db() > 120  # the order of float32 additions
 
 
-def test_a_large_expansion_of_a_small_constant_stays_in_the_graph(normalized) -> None:
+def test_a_large_expansion_of_a_small_constant_stays_in_the_graph(normalized: Normalize) -> None:
     text = "(float[1, 1000, 1000] x) => (float[1, 1000, 1000] y) { big = Expand(one, s) y = Add(x, big) }"
     constants = {"one": np.array([[[1.5]]], np.float32), "s": np.array([1, 1000, 1000])}
     assert normalized(text, constants=constants).ops == ["Expand", "Add"]
@@ -84,13 +85,13 @@ def test_a_large_expansion_of_a_small_constant_stays_in_the_graph(normalized) ->
     assert normalized(small, constants=constants | {"s": np.array([1, 100, 100])}).ops == ["Add"]
 
 
-def test_a_constant_output_stays_an_output(normalized) -> None:
+def test_a_constant_output_stays_an_output(normalized: Normalize) -> None:
     result = normalized("(float[1, 4] x) => (float[1, 4] y, int64[2] z) { y = Relu(x) z = Shape(x) }")
     assert [spec.name for spec in result.graph.outputs] == ["y", "z"]
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_shape_that_depends_on_data_is_refused_at_its_origin(normalized) -> None:
+def test_a_shape_that_depends_on_data_is_refused_at_its_origin(normalized: Normalize) -> None:
     text = '(float[4] x) => (float["M"] y) { i = NonZero(x) t = Squeeze(i, ax) g = Gather(x, t) y = Relu(g) }'
     with pytest.raises(UnsupportedModelError, match=r"shape that is not known before the model runs \(NonZero\) at 'NonZero_0'") as caught:
         normalized(text, constants={"ax": np.array([0])})

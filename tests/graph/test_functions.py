@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnx_text import Normalize
 
 from bridge.errors import UnsupportedModelError
 
@@ -35,7 +36,9 @@ def floats(*shape: int) -> np.ndarray:
         ),
     ],
 )  # fmt: skip
-def test_an_operator_without_a_counterpart_is_spelled_out_under_its_name(normalized, text, opset, constants, gone) -> None:
+def test_an_operator_without_a_counterpart_is_spelled_out_under_its_name(
+    normalized: Normalize, text: str, opset: int, constants: dict[str, np.ndarray], gone: str
+) -> None:
     result = normalized(text, opset=opset, constants=constants)
     assert gone not in result.ops
     assert {origin for node in result.graph.nodes for origin in node.origins} == {"n"}
@@ -45,7 +48,7 @@ def test_an_operator_without_a_counterpart_is_spelled_out_under_its_name(normali
 
 
 @pytest.mark.parametrize(("opset", "channels"), [(18, 2), (21, 4)])
-def test_group_normalization_keeps_its_meaning_in_both_versions(normalized, opset: int, channels: int) -> None:
+def test_group_normalization_keeps_its_meaning_in_both_versions(normalized: Normalize, opset: int, channels: int) -> None:
     """Opset 18 scales groups, opset 21 channels; onnx infers no shape for either."""
     text = "(float[1, 4, 5, 5] x) => (float[1, 4, 5, 5] y) { [gn] t = GroupNormalization<num_groups = 2>(x, s, b) [r] y = Relu(t) }"
     result = normalized(text, opset=opset, constants={"s": floats(channels), "b": floats(channels)})
@@ -54,7 +57,7 @@ def test_group_normalization_keeps_its_meaning_in_both_versions(normalized, opse
     assert result.worst_sqnr_db() > 110
 
 
-def test_the_same_name_in_another_domain_is_left_to_the_check_of_operators(normalized) -> None:
+def test_the_same_name_in_another_domain_is_left_to_the_check_of_operators(normalized: Normalize) -> None:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
     graph = helper.make_graph([helper.make_node("Swish", ["x"], ["y"], domain="com.example")], "g", [x], [y])

@@ -3,25 +3,26 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx_text import Normalize
 
 from bridge.graph.opset import MINIMUM_OPSET
 
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 17, 18, 19, 20])
-def test_old_models_are_lifted(normalized, opset: int) -> None:
+def test_old_models_are_lifted(normalized: Normalize, opset: int) -> None:
     result = normalized("(float[1, 4] x) => (float[1, 4] y) { [a] t = Softmax<axis = 1>(x) [b] y = Relu(t) }", opset=opset)
     assert result.graph.model.opset_imports[""] == MINIMUM_OPSET
     assert [node.name for node in result.graph.source_nodes] == ["a", "b"]
     assert result.worst_sqnr_db() > 120
 
 
-def test_newer_models_stay(normalized) -> None:
+def test_newer_models_stay(normalized: Normalize) -> None:
     assert normalized("(float[4] x) => (float[4] y) { y = Relu(x) }", opset=21).graph.model.opset_imports[""] == 21
 
 
-def test_names_and_recorded_scopes_survive_the_lift(normalized) -> None:
+def test_names_and_recorded_scopes_survive_the_lift(normalized: Normalize) -> None:
     model = normalized(
-        "(float[1, 2, 2, 2] x) => (float[1, 2, 4, 4] y) { [up] y = Upsample(x, s) }", opset=9, constants={"s": np.float32([1, 1, 2, 2])}
+        "(float[1, 2, 2, 2] x) => (float[1, 2, 4, 4] y) { [up] y = Upsample(x, s) }", opset=9, constants={"s": np.array([1, 1, 2, 2], np.float32)}
     ).source
     model.graph.node[0].metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'neck', 'up']")
     result = normalized(model)
@@ -30,7 +31,7 @@ def test_names_and_recorded_scopes_survive_the_lift(normalized) -> None:
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_model_that_cannot_be_lifted_stays_and_it_is_said(normalized, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_lifted_stays_and_it_is_said(normalized: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
     from bridge.graph import opset
 
     class Refusing(ir.passes.InPlacePass):

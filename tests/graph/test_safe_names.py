@@ -5,6 +5,7 @@ import re
 import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx_text import Normalize
 
 from bridge.graph.safe_names import safe_names
 
@@ -35,7 +36,7 @@ def test_names_stay_unique_whatever_the_case() -> None:
     assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", safe) for safe in table.values())
 
 
-def test_the_model_has_safe_names_and_the_tables_lead_back(normalized) -> None:
+def test_the_model_has_safe_names_and_the_tables_lead_back(normalized: Normalize) -> None:
     model = normalized("(float[2] x) => (float[2] y) { t = Relu(x) u = Neg(t) y = Add(u, c) }", constants={"c": np.ones(2, np.float32)}).source
     renames = {"x": "in:0", "t": "/a/Relu", "u": "/A/relu", "y": "7", "c": "a_Relu"}
     for node in model.graph.node:
@@ -46,12 +47,12 @@ def test_the_model_has_safe_names_and_the_tables_lead_back(normalized) -> None:
         value.name = renames[value.name]
     result = normalized(model)
     graph = result.graph
-    used = [value.name for node in graph.model.graph for value in (*node.inputs, *node.outputs)]
+    used = [value.name or "" for node in graph.model.graph for value in (*node.inputs, *node.outputs) if value is not None]
     assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in used)
     assert len({name.lower() for name in used}) == 5
     assert set(graph.tensor_names.values()) == set(renames.values())
     assert [node.name for node in graph.nodes] == ["/node/Relu", "/node/Neg", "/node/Add"]
-    assert {graph.node_names[node.name] for node in graph.model.graph} == {"/node/Relu", "/node/Neg", "/node/Add"}
+    assert {graph.node_names[node.name or ""] for node in graph.model.graph} == {"/node/Relu", "/node/Neg", "/node/Add"}
     assert [spec.name for spec in (*graph.inputs, *graph.outputs)] == ["in:0", "7"]
     assert result.worst_sqnr_db() == float("inf")
     assert isinstance(graph.model, ir.Model)

@@ -16,7 +16,7 @@ from bridge.graph import normalize
 FOLDER = Path(__file__).parents[3] / "shared" / "models" / "models"
 CUSTOM = "ort_superres_custom_domain"
 # What the samples of these models look like where the file leaves sizes open.
-INPUT_SHAPES = {"ppocr_v3_det": {"x": (1, 3, 320, 320)}, "oww_melspectrogram": {"input": (1, 16000)}}
+INPUT_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {"ppocr_v3_det": {"x": (1, 3, 320, 320)}, "oww_melspectrogram": {"input": (1, 16000)}}
 # Highest value of integer inputs: rows of the embedding, byte values, mask.
 INTEGERS = {"input_ids": 9000, "bytes": 256}
 LEAST_DB = 100  # float32 rounding in another order of operations stays above; a wrong constant or axis falls below 40

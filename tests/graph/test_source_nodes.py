@@ -3,15 +3,16 @@
 import numpy as np
 import onnx.parser
 import pytest
+from onnx_text import Normalize
 
 
-def test_nameless_nodes_are_named_by_operator_and_position(normalized) -> None:
+def test_nameless_nodes_are_named_by_operator_and_position(normalized: Normalize) -> None:
     result = normalized("(float[2] x) => (float[2] y) { t = Relu(x) y = Neg(t) }")
     assert [node.name for node in result.graph.source_nodes] == ["Relu_0", "Neg_1"]
     assert [node.name for node in result.graph.nodes] == ["Relu_0", "Neg_1"]
 
 
-def test_repeated_names_become_unique(normalized) -> None:
+def test_repeated_names_become_unique(normalized: Normalize) -> None:
     result = normalized("(float[2] x) => (float[2] y) { [a] t = Relu(x) [a] u = Neg(t) [a_1] y = Abs(u) }")
     assert [node.name for node in result.graph.source_nodes] == ["a", "a_1", "a_1_2"]
     assert [node.outputs for node in result.graph.source_nodes] == [("t",), ("u",), ("y",)]
@@ -21,7 +22,7 @@ def test_repeated_names_become_unique(normalized) -> None:
     ("name", "expected"),
     [("/encoder/layer.3/attention/MatMul", "encoder/layer.3/attention"), ("model/dense/MatMul", "model/dense"), ("Conv_12", ""), ("/Add", "")],
 )
-def test_scope_comes_from_a_name_with_slashes(normalized, name: str, expected: str) -> None:
+def test_scope_comes_from_a_name_with_slashes(normalized: Normalize, name: str, expected: str) -> None:
     model = normalized("(float[2] x) => (float[2] y) { y = Relu(x) }").source
     model.graph.node[0].name = name
     result = normalized(model)
@@ -38,13 +39,13 @@ def test_scope_comes_from_a_name_with_slashes(normalized, name: str, expected: s
         ("no list", ""),
     ],
 )
-def test_scope_comes_from_what_the_dynamo_exporter_records(normalized, recorded: str, expected: str) -> None:
+def test_scope_comes_from_what_the_dynamo_exporter_records(normalized: Normalize, recorded: str, expected: str) -> None:
     model = normalized("(float[2] x) => (float[2] y) { [node_relu] y = Relu(x) }").source
     model.graph.node[0].metadata_props.add(key="pkg.torch.onnx.name_scopes", value=recorded)
     assert normalized(model).graph.nodes[0].scope == expected
 
 
-def test_scope_survives_fusing_into_gemm(normalized) -> None:
+def test_scope_survives_fusing_into_gemm(normalized: Normalize) -> None:
     text = "(float[1, 3, 4] x) => (float[1, 3, 2] y) { t = MatMul(x, w) y = Add(t, b) }"
     model = normalized(text, constants={"w": np.ones((4, 2), np.float32), "b": np.ones(2, np.float32)}).source
     for node in model.graph.node:
@@ -66,7 +67,7 @@ Twice (a) => (b) {
 """
 
 
-def test_nodes_of_a_local_function_are_named_after_the_call(normalized) -> None:
+def test_nodes_of_a_local_function_are_named_after_the_call(normalized: Normalize) -> None:
     result = normalized(onnx.parser.parse_model(FUNCTION))
     names = [node.name for node in result.graph.source_nodes]
     assert names[0] == "first/double"
@@ -76,14 +77,14 @@ def test_nodes_of_a_local_function_are_named_after_the_call(normalized) -> None:
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_repaired_operator_keeps_its_one_name(normalized) -> None:
+def test_a_repaired_operator_keeps_its_one_name(normalized: Normalize) -> None:
     text = FUNCTION.replace("mine", "bridge.repair")
     result = normalized(onnx.parser.parse_model(text))
     assert {origin for node in result.graph.nodes for origin in node.origins} == {"first", "second"}
     assert [node.name for node in result.graph.nodes] == ["first", "second"]
 
 
-def test_nodes_of_a_branch_that_is_always_taken_are_named_after_the_if(normalized) -> None:
+def test_nodes_of_a_branch_that_is_always_taken_are_named_after_the_if(normalized: Normalize) -> None:
     text = """(float[2] x) => (float[2] y) {
         [choice] y = If(c) <then_branch = a () => (float[2] p) { [yes] p = Neg(x) }, else_branch = b () => (float[2] q) { [no] q = Abs(x) }>
     }"""

@@ -5,6 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 from onnx import numpy_helper
+from onnx_text import Normalize
 
 RANDOM = np.random.default_rng(9)
 SIZES = dict(zip("abcdefghijklmnopqrstuvwxyz", [2, 3, 4, 5, 6, 2, 3, 4, 5, 2, 3, 4, 5, 6, 2, 3, 4, 5, 2, 3, 4, 5, 2, 3, 4, 5], strict=True))
@@ -21,7 +22,7 @@ def shape(axes: str) -> list[int]:
         "ncl,ncm->nlm", "ab,ab->ab", "abc,c->ab", "ab,cd->abcd", "ab,cd->dbca", " ij , jk -> ik ", "ijk,il->l",
     ],
 )  # fmt: skip
-def test_two_operands(normalized, equation: str) -> None:
+def test_two_operands(normalized: Normalize, equation: str) -> None:
     left, right = equation.replace(" ", "").partition("->")[0].split(",")
     text = f'(float{shape(left)} x, float{shape(right)} z) => (float["N"] y) {{ y = Einsum<equation = "{equation}">(x, z) }}'
     result = normalized(_without_output_shape(text))
@@ -46,7 +47,7 @@ def _without_output_shape(text: str) -> onnx.ModelProto:
         ("ab->ab", ["Add"]),
     ],
 )
-def test_one_operand(normalized, equation: str, ops: list[str]) -> None:
+def test_one_operand(normalized: Normalize, equation: str, ops: list[str]) -> None:
     axes = equation.partition("->")[0]
     result = normalized(_without_output_shape(f'(float{shape(axes)} x) => (float["N"] y) {{ y = Einsum<equation = "{equation}">(x) }}'))
     assert result.ops == ops
@@ -57,7 +58,7 @@ def test_one_operand(normalized, equation: str, ops: list[str]) -> None:
     ("equation", "swapped"),
     [("abc,cd->abd", False), ("abc,cde->abde", False), ("abde,dec->abc", False), ("nchw,kc->nkhw", False), ("kc,nchw->nkhw", True)],
 )
-def test_a_constant_operand_becomes_a_weight(normalized, equation: str, swapped: bool) -> None:
+def test_a_constant_operand_becomes_a_weight(normalized: Normalize, equation: str, swapped: bool) -> None:
     left, right = equation.partition("->")[0].split(",")
     live, constant = (right, left) if swapped else (left, right)
     call = "w, x" if swapped else "x, w"
@@ -71,7 +72,7 @@ def test_a_constant_operand_becomes_a_weight(normalized, equation: str, swapped:
 
 
 @pytest.mark.parametrize("equation", ["ii->i", "...ij,...jk->...ik", "ij,jk,kl->il"])
-def test_other_equations_stay(normalized, equation: str) -> None:
+def test_other_equations_stay(normalized: Normalize, equation: str) -> None:
     operands = equation.partition("->")[0].split(",")
     inputs = ", ".join(f"float[3, 3] x{index}" for index in range(len(operands)))
     names = ", ".join(f"x{index}" for index in range(len(operands)))

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import numpy_helper, parser
+from onnx_text import Normalize, sizes
 
 from bridge.convert import onnx2tf_process
 from bridge.tflite import model as tflite
@@ -63,7 +64,7 @@ def text() -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("onnx2tf") is None, reason="onnx2tf is not installed")
-def test_every_construct_survives_the_converter(normalized, tmp_path: Path) -> None:
+def test_every_construct_survives_the_converter(normalized: Normalize, tmp_path: Path) -> None:
     model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> g {text()}')
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -72,13 +73,13 @@ def test_every_construct_survives_the_converter(normalized, tmp_path: Path) -> N
     assert result.worst_sqnr_db() > 100
     graph = result.graph
     ir.save(graph.model, tmp_path / "model.onnx")
-    keep = [value.name for value in graph.model.graph.inputs]
+    keep = [str(value.name) for value in graph.model.graph.inputs]
     written = onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=keep, log=tmp_path / "log", timeout_s=120, memory_limit_mb=0)
     operators = [tflite.op_name(tflite.read(written), op) for op in tflite.main_graph(tflite.read(written)).operators]
     assert not [name for name in operators if name.startswith(("CUSTOM", "BATCH_MATMUL"))]
     feeds = result.feeds()
     interpreter = Interpreter(written)
-    received = interpreter.run({spec.name: feeds[graph.tensor_names[spec.name]].reshape(spec.shape) for spec in interpreter.inputs})
+    received = interpreter.run({spec.name: feeds[graph.tensor_names[spec.name]].reshape(sizes(spec)) for spec in interpreter.inputs})
     expected = result.reference(feeds)
     poor = {}
     for spec, array in zip(interpreter.outputs, received, strict=True):

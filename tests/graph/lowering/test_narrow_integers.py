@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from onnx_text import Normalize, Normalized
 
 LIMITS = {"int8": (-128, 128), "uint8": (0, 256), "int16": (-32768, 32768), "uint16": (0, 65536), "uint32": (0, 2**31)}
 
 
 @pytest.mark.parametrize("dtype", sorted(LIMITS))
 @pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Max", "Greater", "Equal"])
-def test_results_wrap_around_as_before(normalized, dtype: str, op_type: str) -> None:
+def test_results_wrap_around_as_before(normalized: Normalize, dtype: str, op_type: str) -> None:
     written = "bool" if op_type in ("Greater", "Equal") else dtype
     result = normalized(f"({dtype}[64] x, {dtype}[64] z) => ({written}[64] y) {{ [op] y = {op_type}(x, z) }}")
     random = np.random.default_rng(13)
@@ -23,7 +24,7 @@ def test_results_wrap_around_as_before(normalized, dtype: str, op_type: str) -> 
     np.testing.assert_array_equal(candidate, judge(feeds["x"], feeds["z"]))
 
 
-def _candidate(result, feeds: dict[str, np.ndarray]) -> np.ndarray:
+def _candidate(result: Normalized, feeds: dict[str, np.ndarray]) -> np.ndarray:
     import onnx_ir as ir
     import onnxruntime as ort
 
@@ -32,10 +33,10 @@ def _candidate(result, feeds: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float", "int32", "int64"])
-def test_wide_types_stay(normalized, dtype: str) -> None:
+def test_wide_types_stay(normalized: Normalize, dtype: str) -> None:
     assert normalized(f"({dtype}[4] x, {dtype}[4] z) => ({dtype}[4] y) {{ y = Add(x, z) }}").ops == ["Add"]
 
 
-def test_an_image_of_bytes_may_be_cast(normalized) -> None:
+def test_an_image_of_bytes_may_be_cast(normalized: Normalize) -> None:
     text = "(uint8[1, 4, 4, 3] x) => (float[1, 4, 4, 3] y) { t = Cast<to = 1>(x) y = Mul(t, s) }"
     assert normalized(text, constants={"s": np.float32(1 / 255)}).ops == ["Cast", "Mul"]

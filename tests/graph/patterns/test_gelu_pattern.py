@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 from bridge.graph import provenance
 
@@ -73,7 +74,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("body", ERF_SPELLINGS)
-def test_any_order_of_the_erf_form_becomes_one_operator(recognised, body):
+def test_any_order_of_the_erf_form_becomes_one_operator(recognised: Recognise, body: str) -> None:
     outcome = recognised(body, C)
     assert outcome.ops == ["Gelu"]
     assert outcome.node("Gelu").attributes["approximate"].as_string() == "none"
@@ -81,7 +82,7 @@ def test_any_order_of_the_erf_form_becomes_one_operator(recognised, body):
 
 
 @pytest.mark.parametrize("body", TANH_SPELLINGS)
-def test_any_order_of_the_tanh_form_becomes_one_operator(recognised, body):
+def test_any_order_of_the_tanh_form_becomes_one_operator(recognised: Recognise, body: str) -> None:
     outcome = recognised(body, C)
     assert outcome.ops == ["Gelu"]
     assert outcome.node("Gelu").attributes["approximate"].as_string() == "tanh"
@@ -89,7 +90,7 @@ def test_any_order_of_the_tanh_form_becomes_one_operator(recognised, body):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_forms_that_are_equal_by_algebra_become_one_operator(recognised, name):
+def test_forms_that_are_equal_by_algebra_become_one_operator(recognised: Recognise, name: str) -> None:
     body, approximate = OTHERS[name]
     outcome = recognised(body, C)
     assert outcome.ops == ["Gelu"]
@@ -97,20 +98,20 @@ def test_forms_that_are_equal_by_algebra_become_one_operator(recognised, name):
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_the_operator_stands_for_all_nodes_under_the_name_of_the_last(recognised):
+def test_the_operator_stands_for_all_nodes_under_the_name_of_the_last(recognised: Recognise) -> None:
     node = recognised("u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", C).node("Gelu")
     assert provenance.name(node) == node.name == "make_y"
     assert provenance.origins(node) == ("make_u", "make_e", "make_w", "make_b", "make_y")
     assert provenance.pattern(node) == "gelu"
 
 
-def test_the_argument_may_itself_be_a_scaled_tensor(recognised):
+def test_the_argument_may_itself_be_a_scaled_tensor(recognised: Recognise) -> None:
     outcome = recognised("z = Mul(x, two) u = Div(z, root2) e = Erf(u) w = Add(e, one) b = Mul(z, w) y = Mul(b, half)", C)
     assert outcome.ops == ["Mul", "Gelu"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_two_in_a_row_are_two_operators(recognised):
+def test_two_in_a_row_are_two_operators(recognised: Recognise) -> None:
     outcome = recognised(
         "u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) z = Mul(b, half) u2 = Div(z, root2) e2 = Erf(u2) w2 = Add(e2, one) b2 = Mul(z, w2) y = Mul(b2, half)",
         C,
@@ -118,12 +119,12 @@ def test_two_in_a_row_are_two_operators(recognised):
     assert outcome.ops == ["Gelu", "Gelu"]
 
 
-def test_the_argument_may_be_the_output_of_another_activation(recognised):
+def test_the_argument_may_be_the_output_of_another_activation(recognised: Recognise) -> None:
     outcome = recognised("z = Tanh(x) u = Div(z, root2) e = Erf(u) w = Add(e, one) b = Mul(z, w) y = Mul(b, half)", C)
     assert outcome.ops == ["Tanh", "Gelu"]
 
 
-def test_rounded_literals_are_fused(recognised):
+def test_rounded_literals_are_fused(recognised: Recognise) -> None:
     outcome = recognised("u = Div(x, rounded_root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", C)
     assert outcome.ops == ["Gelu"]
     assert outcome.snr_db >= ROUNDED_DB
@@ -132,14 +133,14 @@ def test_rounded_literals_are_fused(recognised):
     assert outcome.snr_db >= ROUNDED_DB
 
 
-def test_a_coarse_literal_is_marked_but_kept(recognised):
+def test_a_coarse_literal_is_marked_but_kept(recognised: Recognise) -> None:
     outcome = recognised("u = Div(x, coarse_root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", C)
     assert outcome.marks == dict.fromkeys("uewby", "gelu")
     assert outcome.snr_db == float("inf")
 
 
 @pytest.mark.parametrize("inner", ["u", "e", "w", "b"])
-def test_an_inner_value_that_is_an_output_stays_beside_the_operator(recognised, inner):
+def test_an_inner_value_that_is_an_output_stays_beside_the_operator(recognised: Recognise, inner: str) -> None:
     outcome = recognised(
         "u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", C, outputs=f"float[2,6,8] y, float[2,6,8] {inner}"
     )
@@ -148,19 +149,19 @@ def test_an_inner_value_that_is_an_output_stays_beside_the_operator(recognised, 
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_an_inner_value_with_another_reader_stays_beside_the_operator(recognised):
+def test_an_inner_value_with_another_reader_stays_beside_the_operator(recognised: Recognise) -> None:
     outcome = recognised("u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) z = Mul(b, half) r = Relu(e) y = Add(z, r)", C)
     assert outcome.ops == ["Div", "Erf", "Gelu", "Relu", "Add"]
     assert provenance.origins(outcome.node("Gelu")) == ("make_w", "make_b", "make_z")
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_below_opset_20_every_node_is_marked(recognised):
+def test_below_opset_20_every_node_is_marked(recognised: Recognise) -> None:
     outcome = recognised("u = Div(x, root2) e = Erf(u) w = Add(e, one) b = Mul(x, w) y = Mul(b, half)", C, opset=19)
     assert outcome.marks == dict.fromkeys("uewby", "gelu")
 
 
-def test_the_operator_itself_is_marked(recognised):
+def test_the_operator_itself_is_marked(recognised: Recognise) -> None:
     assert recognised('y = Gelu<approximate="tanh">(x)').marks == {"y": "gelu"}
 
 
@@ -184,7 +185,7 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("name", NEAR_MISSES)
-def test_a_near_miss_is_left_alone(recognised, name):
+def test_a_near_miss_is_left_alone(recognised: Recognise, name: str) -> None:
     outcome = recognised(NEAR_MISSES[name], C | {"off": 1.005 * np.sqrt(2.0), "halves": np.full(8, 0.5)})
     assert "Gelu" not in outcome.ops
     assert not outcome.marked("gelu")

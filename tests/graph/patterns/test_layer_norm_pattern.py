@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from onnx_text import constant
+from recognition import Recognise
 
 from bridge.graph import provenance
 
@@ -93,7 +95,7 @@ EXPORTED = C | {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS[:150], ids="-".join)
-def test_any_mix_of_spellings_becomes_one_operator(recognised, spelling):
+def test_any_mix_of_spellings_becomes_one_operator(recognised: Recognise, spelling: tuple[str, ...]) -> None:
     tables = (MEANS, DEVIATIONS, VARIANCES, QUOTIENTS, AFFINES)
     outcome = recognised(" ".join(table[part] for table, part in zip(tables, spelling, strict=True)), C)
     assert outcome.ops == ["LayerNormalization"] + ["Relu"] * (spelling[-1] == "none")
@@ -101,13 +103,13 @@ def test_any_mix_of_spellings_becomes_one_operator(recognised, spelling):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_spelling_of_each_exporter_becomes_one_operator(recognised, name):
+def test_the_spelling_of_each_exporter_becomes_one_operator(recognised: Recognise, name: str) -> None:
     outcome = recognised(WHOLE[name], EXPORTED)
     assert outcome.ops == ["LayerNormalization"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_the_operator_stands_for_all_nodes_under_the_name_of_the_last(recognised):
+def test_the_operator_stands_for_all_nodes_under_the_name_of_the_last(recognised: Recognise) -> None:
     outcome = recognised(WHOLE["torch_script"], C)
     node = outcome.node("LayerNormalization")
     assert provenance.name(node) == node.name == "make_y"
@@ -116,15 +118,15 @@ def test_the_operator_stands_for_all_nodes_under_the_name_of_the_last(recognised
     assert node.outputs[0].name == "y"
 
 
-def test_the_operator_has_the_constants_of_the_file(recognised):
+def test_the_operator_has_the_constants_of_the_file(recognised: Recognise) -> None:
     node = recognised(WHOLE["keras_3"], EXPORTED).node("LayerNormalization")
     assert node.attributes["axis"].as_int() == -1
     assert node.attributes["epsilon"].as_float() == pytest.approx(1e-3)
-    np.testing.assert_array_equal(node.inputs[1].const_value.numpy(), C["g3"].astype(np.float32).reshape(8))
-    np.testing.assert_array_equal(node.inputs[2].const_value.numpy(), C["b3"].astype(np.float32).reshape(8))
+    np.testing.assert_array_equal(constant(node.inputs[1]), np.asarray(C["g3"], np.float32).reshape(8))
+    np.testing.assert_array_equal(constant(node.inputs[2]), np.asarray(C["b3"], np.float32).reshape(8))
 
 
-def test_the_unbiased_variance_is_folded_into_scale_and_epsilon(recognised):
+def test_the_unbiased_variance_is_folded_into_scale_and_epsilon(recognised: Recognise) -> None:
     # (x - m) / sqrt(n/(n-1) V + e) = sqrt((n-1)/n) (x - m) / sqrt(V + e (n-1)/n)
     body = """m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) w = ReduceMean(q, last) u = Mul(w, n) v = Div(u, seven) o = Add(v, eps) r = Sqrt(o) h = Div(d, r)
         t = Mul(h, g) y = Add(t, b)"""
@@ -134,7 +136,7 @@ def test_the_unbiased_variance_is_folded_into_scale_and_epsilon(recognised):
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_two_trailing_axes_are_one_norm(recognised):
+def test_two_trailing_axes_are_one_norm(recognised: Recognise) -> None:
     body = "m = ReduceMean(x, ax) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, ax) o = Add(v, eps) r = Sqrt(o) h = Div(d, r) t = Mul(h, gg) y = Add(t, gg)"
     outcome = recognised(body, C | {"ax": np.array([1, 2]), "gg": generator.normal(size=(6, 8))})
     assert outcome.ops == ["LayerNormalization"]
@@ -142,7 +144,7 @@ def test_two_trailing_axes_are_one_norm(recognised):
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_a_norm_of_a_norm_is_two_operators(recognised):
+def test_a_norm_of_a_norm_is_two_operators(recognised: Recognise) -> None:
     second = re.sub(r"\b([mdqvorhty])\b", r"\g<1>2", WHOLE["torch_script"]).replace("x", "y")
     outcome = recognised(f"{WHOLE['torch_script']} {second}", C, outputs="float[2,6,8] y2")
     assert outcome.ops == ["LayerNormalization"] * 2
@@ -152,26 +154,26 @@ def test_a_norm_of_a_norm_is_two_operators(recognised):
 CORE = "m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, last) o = Add(v, eps) r = Sqrt(o) h = Div(d, r)"
 
 
-def test_two_affines_of_one_norm_stay_behind_it(recognised):
+def test_two_affines_of_one_norm_stay_behind_it(recognised: Recognise) -> None:
     outcome = recognised(f"{CORE} t = Mul(h, g) u = Mul(h, b) y = Add(t, u)", C)
     assert outcome.ops == ["LayerNormalization", "Mul", "Mul", "Add"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_a_constant_per_token_is_no_bias(recognised):
+def test_a_constant_per_token_is_no_bias(recognised: Recognise) -> None:
     outcome = recognised(f"{CORE} t = Mul(h, g) y = Add(t, position)", C | {"position": generator.normal(size=(6, 8))})
     assert outcome.ops == ["LayerNormalization", "Add"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_a_second_scale_stays_behind_the_norm(recognised):
+def test_a_second_scale_stays_behind_the_norm(recognised: Recognise) -> None:
     outcome = recognised(f"{CORE} t = Mul(h, g) u = Add(t, b) y = Mul(u, g)", C)
     assert outcome.ops == ["LayerNormalization", "Mul"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
 @pytest.mark.parametrize("inner", ["m", "d", "r", "h"])
-def test_an_inner_value_that_is_an_output_stays(recognised, inner):
+def test_an_inner_value_that_is_an_output_stays(recognised: Recognise, inner: str) -> None:
     shape = "2,6,1" if inner in "mr" else "2,6,8"
     outcome = recognised(f"{CORE} t = Mul(h, g) y = Add(t, b)", C, outputs=f"float[2,6,8] y, float[{shape}] {inner}")
     if inner == "h":  # the norm itself: only its affine is left
@@ -182,7 +184,7 @@ def test_an_inner_value_that_is_an_output_stays(recognised, inner):
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_an_inner_value_with_another_reader_stays(recognised):
+def test_an_inner_value_with_another_reader_stays(recognised: Recognise) -> None:
     outcome = recognised(f"{CORE} t = Mul(h, g) u = Add(t, b) k = Relu(m) y = Add(u, k)", C)
     assert "LayerNormalization" not in outcome.ops
     assert outcome.marked("layer_norm") == set("mdqvorhtu")
@@ -198,19 +200,19 @@ def test_an_inner_value_with_another_reader_stays(recognised):
     }.items(),
     ids=str,
 )
-def test_what_the_operator_cannot_say_is_a_region(recognised, name, body):
+def test_what_the_operator_cannot_say_is_a_region(recognised: Recognise, name: str, body: str) -> None:
     outcome = recognised(body, C | {"ax": np.array([1]), "gc": generator.normal(size=(4, 1, 1))}, inputs="float[1,4,5,8] x")
     assert outcome.marked("layer_norm") == set("mdqvorhty")
     assert outcome.snr_db == float("inf")
 
 
-def test_below_opset_17_every_node_is_marked(recognised):
+def test_below_opset_17_every_node_is_marked(recognised: Recognise) -> None:
     body = "m = ReduceMean<axes=[-1]>(x) d = Sub(x, m) q = Pow(d, two) v = ReduceMean<axes=[-1]>(q) o = Add(v, eps) r = Sqrt(o) h = Div(d, r) t = Mul(h, g) y = Add(t, b)"
     assert recognised(body, C, opset=16).marked("layer_norm") == set("mdqvorhty")
     assert recognised(body, C, opset=17).ops == ["LayerNormalization"]
 
 
-def test_the_operator_itself_is_marked(recognised):
+def test_the_operator_itself_is_marked(recognised: Recognise) -> None:
     outcome = recognised("y = LayerNormalization(x, g, b)", C)
     assert outcome.marks == {"y": "layer_norm"}
 
@@ -235,13 +237,13 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("name", NEAR_MISSES)
-def test_a_near_miss_is_left_alone(recognised, name):
+def test_a_near_miss_is_left_alone(recognised: Recognise, name: str) -> None:
     outcome = recognised(NEAR_MISSES[name], C | {"ax": np.array([1]), "three": 3.0, "third": 1 / 3})
     assert "LayerNormalization" not in outcome.ops
     assert not outcome.marked("layer_norm")
 
 
-def test_statistics_without_kept_axes_that_broadcast_along_another_axis_are_no_norm(recognised):
+def test_statistics_without_kept_axes_that_broadcast_along_another_axis_are_no_norm(recognised: Recognise) -> None:
     # 6 x 6: the shapes fit, but row means are taken off columns
     body = "m = ReduceMean<keepdims=0>(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean<keepdims=0>(q, last) o = Add(v, eps) r = Sqrt(o) y = Div(d, r)"
     outcome = recognised(body, C, inputs="float[6,6] x")
@@ -249,19 +251,19 @@ def test_statistics_without_kept_axes_that_broadcast_along_another_axis_are_no_n
     assert not outcome.marked("layer_norm")
 
 
-def test_a_very_large_norm_without_affine_gets_no_scale_of_its_size(recognised):
+def test_a_very_large_norm_without_affine_gets_no_scale_of_its_size(recognised: Recognise) -> None:
     outcome = recognised(f"{CORE} y = Relu(h)", C, inputs="float[1,1,70000] x")
     assert outcome.marked("layer_norm") == set("mdqvorh")
 
 
 @pytest.mark.parametrize(("axes", "shape"), [([2, 3], "1,4,5,6"), ([1, 2], "1,5,6,4")])
-def test_a_norm_of_each_channel_is_an_instance_norm(recognised, axes, shape):
+def test_a_norm_of_each_channel_is_an_instance_norm(recognised: Recognise, axes: list[int], shape: str) -> None:
     body = "m = ReduceMean(x, ax) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, ax) o = Add(v, eps) r = Sqrt(o) y = Div(d, r)"
     outcome = recognised(body, C | {"ax": np.array(axes)}, inputs=f"float[{shape}] x")
     assert outcome.marked("instance_norm") == set("mdqvory")
 
 
-def test_a_norm_of_reshaped_groups_is_a_group_norm(recognised):
+def test_a_norm_of_reshaped_groups_is_a_group_norm(recognised: Recognise) -> None:
     body = """f = Reshape(x, groups) m = ReduceMean(f, ax) k = Neg(m) d = Sub(f, m) q = Mul(d, d) v = ReduceMean(q, ax) o = Add(v, eps) r = Sqrt(o) i = Reciprocal(r)
         j = Expand(i, wide) t = Mul(f, j) u = Mul(k, j) h = Add(t, u) y = Reshape(h, whole)"""  # Keras 3
     constants = {"groups": np.array([1, 4, 5, 2, 4]), "ax": np.array([1, 2, 4]), "wide": np.array([1, 1, 1, 2, 4]), "whole": np.array([1, 4, 5, 8])}
@@ -269,14 +271,14 @@ def test_a_norm_of_reshaped_groups_is_a_group_norm(recognised):
     assert outcome.marked("group_norm") == set("mkdqvorijtuhy")
 
 
-def test_heads_that_are_normalised_each_are_layer_norms(recognised):
+def test_heads_that_are_normalised_each_are_layer_norms(recognised: Recognise) -> None:
     core = CORE.replace("(x", "(f")
     outcome = recognised(f"f = Reshape(x, heads) {core} y = Reshape(h, whole)", C | {"heads": np.array([2, 6, 2, 4]), "whole": np.array([2, 6, 8])})
     assert outcome.ops == ["Reshape", "LayerNormalization", "Reshape"]
     assert outcome.snr_db >= LIKE_ROUNDING_DB
 
 
-def test_a_norm_without_epsilon_has_an_epsilon_of_zero(recognised):
+def test_a_norm_without_epsilon_has_an_epsilon_of_zero(recognised: Recognise) -> None:
     outcome = recognised("m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, last) r = Sqrt(v) h = Div(d, r) y = Mul(h, g)", C)
     assert outcome.ops == ["LayerNormalization"]
     assert outcome.node("LayerNormalization").attributes["epsilon"].as_float() == 0.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 generator = np.random.default_rng(6)
 X = "float[1,2,6,8] x"
@@ -60,7 +61,7 @@ UNMASKED = {
 
 
 @pytest.mark.parametrize("name", MASKED)
-def test_all_that_handles_the_mask_is_marked(recognised, name):
+def test_all_that_handles_the_mask_is_marked(recognised: Recognise, name: str) -> None:
     body, inputs, expected = MASKED[name]
     feed = FLOAT_MASK if "float[1,6] a" in inputs else None
     outcome = recognised(body, C, inputs=inputs, outputs=Y, feed=feed)
@@ -69,27 +70,27 @@ def test_all_that_handles_the_mask_is_marked(recognised, name):
 
 
 @pytest.mark.parametrize("name", UNMASKED)
-def test_what_a_layer_computes_is_no_mask(recognised, name):
+def test_what_a_layer_computes_is_no_mask(recognised: Recognise, name: str) -> None:
     body, inputs = UNMASKED[name]
     outcome = recognised(body, C | {"shift8": np.full(8, -1000.0)}, inputs=inputs, outputs=Y)
     assert not outcome.marked("masked_softmax")
     assert outcome.marked("softmax") == {"y"}
 
 
-def test_the_guard_against_fully_masked_rows_belongs_to_it(recognised):
+def test_the_guard_against_fully_masked_rows_belongs_to_it(recognised: Recognise) -> None:
     body = SCORES + " l = Where(a, zero, minus_inf) s = Add(q, l) t = Softmax<axis=-1>(s) n = IsNaN(t) y = Where(n, zero, t)"
     outcome = recognised(body, C, inputs=f"{X}, bool[1,1,6,6] a", outputs=Y)
     assert outcome.marked("masked_softmax") == set("lstny")
 
 
-def test_one_mask_for_two_layers_is_marked_with_both(recognised):
+def test_one_mask_for_two_layers_is_marked_with_both(recognised: Recognise) -> None:
     body = """n = Sub(one, a) u = Unsqueeze(n, ax12) l = Mul(u, large) p = MatMul(x, kt) s = Add(p, l) t = Softmax<axis=-1>(s) q = MatMul(t, w) r = Add(q, l)
         y = Softmax<axis=-1>(r)"""
     outcome = recognised(body, C, inputs=f"{X}, float[1,6] a", outputs=Y, feed=FLOAT_MASK)
     assert outcome.marked("masked_softmax") == set("nulstry")
 
 
-def test_a_mask_of_minus_50_is_no_problem_and_no_mask(recognised):
+def test_a_mask_of_minus_50_is_no_problem_and_no_mask(recognised: Recognise) -> None:
     outcome = recognised(
         SCORES + " s = Add(q, shift) y = Softmax<axis=-1>(s)", C | {"shift": np.where(np.arange(6) < 3, 0.0, -50.0)}, inputs=X, outputs=Y
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 generator = np.random.default_rng(7)
 
@@ -44,13 +45,13 @@ EXPECTED = {"pre-norm": "zy", "post-norm": "zy", "scaled skip (DeepNorm)": "z"}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_the_residual_stream_of_a_transformer_block_is_marked(recognised, name):
+def test_the_residual_stream_of_a_transformer_block_is_marked(recognised: Recognise, name: str) -> None:
     outputs = "float[1,6,8] w" if " w = " in BLOCKS[name] else None
     outcome = recognised(BLOCKS[name], C | {"last": np.array([-1]), "eps": 1e-6}, inputs=X, outputs=outputs)
     assert outcome.marked("residual_add") == set(EXPECTED.get(name, "y"))
 
 
-def test_the_block_may_be_written_with_convolutions_of_single_pixels(recognised):
+def test_the_block_may_be_written_with_convolutions_of_single_pixels(recognised: Recognise) -> None:
     body = """t = Transpose<perm=[0,2,3,1]>(x) n = LayerNormalization(t, g4) u = Transpose<perm=[0,3,1,2]>(n) h = Conv(u, pw1) d = Gelu(h) f = Conv(d, pw2) y = Add(x, f)"""
     assert recognised(body, C | {"g4": weights(4)}, inputs="float[1,4,5,5] x").marked("residual_add") == {"y"}
 
@@ -65,7 +66,7 @@ CNN = {
 
 
 @pytest.mark.parametrize("name", CNN)
-def test_a_residual_sum_of_convolutions_has_a_name_of_its_own(recognised, name):
+def test_a_residual_sum_of_convolutions_has_a_name_of_its_own(recognised: Recognise, name: str) -> None:
     outputs = "float[1,5,5,4] y" if "norm" in name else None
     outcome = recognised(CNN[name], C | {"g4": weights(4)}, inputs="float[1,4,5,5] x", outputs=outputs)
     assert outcome.marked("cnn_residual_add") == {"z" if "norm" in name else "y"}
@@ -82,12 +83,12 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_sums_are_left_alone(recognised, name):
+def test_other_sums_are_left_alone(recognised: Recognise, name: str) -> None:
     outcome = recognised(OTHERS[name], C, inputs=X)
     assert not {"residual_add", "cnn_residual_add"} & set(outcome.marks.values())
 
 
-def test_the_other_input_of_a_decoder_is_not_taken_for_its_branch(recognised):
+def test_the_other_input_of_a_decoder_is_not_taken_for_its_branch(recognised: Recognise) -> None:
     # the encoder runs after the first decoder node, longer than any block
     encoder = " ".join(f"e{i + 1} = Relu(e{i})" for i in range(600))
     body = f"d = Relu(x) n = LayerNormalization(d, g) e0 = Abs(c) {encoder} q = MatMul(n, wq) t = Transpose<perm=[0,2,1]>(e600) s = MatMul(q, t) p = Softmax<axis=-1>(s) a = MatMul(p, e600) y = Add(d, a)"

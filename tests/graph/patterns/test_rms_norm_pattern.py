@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 generator = np.random.default_rng(4)
 C = {
@@ -37,23 +38,23 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_node_of_a_spelling_is_marked(recognised, name):
+def test_every_node_of_a_spelling_is_marked(recognised: Recognise, name: str) -> None:
     outcome = recognised(SPELLINGS[name], C)
     assert set(outcome.marks.values()) == {"rms_norm"}
     assert outcome.snr_db == float("inf")
 
 
 @pytest.mark.parametrize("name", LENGTHS)
-def test_division_by_the_length_has_a_name_of_its_own(recognised, name):
+def test_division_by_the_length_has_a_name_of_its_own(recognised: Recognise, name: str) -> None:
     outcome = recognised(LENGTHS[name], C)
     assert set(outcome.marks.values()) == {"l2_norm"}
 
 
-def test_a_length_norm_with_a_scale_is_an_rms_norm(recognised):
+def test_a_length_norm_with_a_scale_is_an_rms_norm(recognised: Recognise) -> None:
     outcome = recognised("s = ReduceL2(x, last) o = Clip(s, eps) h = Div(x, o) y = Mul(h, g)", C)
     assert set(outcome.marks.values()) == {"rms_norm"}
 
 
 @pytest.mark.parametrize("name", NEAR_MISSES)
-def test_a_near_miss_is_left_alone(recognised, name):
+def test_a_near_miss_is_left_alone(recognised: Recognise, name: str) -> None:
     assert not {"rms_norm", "l2_norm"} & set(recognised(NEAR_MISSES[name], C).marks.values())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 C = {"one": 1.0, "half": 0.5, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "zero": 0.0, "beta": 1.702, "minus": -1.0, "fifth": 0.2, "five": 5.0}
 
@@ -22,18 +23,18 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_node_of_a_spelling_is_marked(recognised, name):
+def test_every_node_of_a_spelling_is_marked(recognised: Recognise, name: str) -> None:
     body, pattern = SPELLINGS[name]
     outcome = recognised(body, C)
     assert set(outcome.marks.values()) == {pattern}
     assert outcome.snr_db == float("inf")
 
 
-def test_a_factor_behind_it_is_not_part_of_it(recognised):
+def test_a_factor_behind_it_is_not_part_of_it(recognised: Recognise) -> None:
     assert recognised("s = Sigmoid(x) z = Mul(x, s) y = Mul(z, half)", C).marks == {"s": "silu", "z": "silu", "y": None}
 
 
-def test_a_gate_with_other_readers_is_marked(recognised):
+def test_a_gate_with_other_readers_is_marked(recognised: Recognise) -> None:
     outcome = recognised("s = Sigmoid(x) z = Mul(x, s) y = Add(z, s)", C)
     assert outcome.marked("silu") == {"s", "z"}
 
@@ -53,7 +54,7 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("name", NEAR_MISSES)
-def test_a_near_miss_is_left_alone(recognised, name):
+def test_a_near_miss_is_left_alone(recognised: Recognise, name: str) -> None:
     outcome = recognised(NEAR_MISSES[name], C)
     assert not {"silu", "mish", "hard_swish"} & set(outcome.marks.values())
     np.testing.assert_array_equal(outcome.before[0], outcome.after[0])

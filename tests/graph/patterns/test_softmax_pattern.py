@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from recognition import Recognise
 
 from bridge.graph import provenance
 
@@ -24,7 +25,7 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_a_spelled_out_softmax_becomes_one_operator(recognised, name):
+def test_a_spelled_out_softmax_becomes_one_operator(recognised: Recognise, name: str) -> None:
     outcome = recognised(SPELLINGS[name], C)
     assert outcome.ops == ["Softmax"]
     assert outcome.marks == {"y": "softmax"}
@@ -32,26 +33,26 @@ def test_a_spelled_out_softmax_becomes_one_operator(recognised, name):
     assert outcome.snr_db >= 120.0  # float32 rounding
 
 
-def test_a_maximum_over_another_axis_changes_nothing_but_stays(recognised):
+def test_a_maximum_over_another_axis_changes_nothing_but_stays(recognised: Recognise) -> None:
     # exp(x - c) / sum(exp(x - c)) equals softmax(x - c) for any c
     outcome = recognised("m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, last) y = Div(e, s)", C)
     assert outcome.ops == ["ReduceMax", "Sub", "Softmax"]
     assert outcome.snr_db >= 120.0
 
 
-def test_an_exponential_with_another_reader_is_only_marked(recognised):
+def test_an_exponential_with_another_reader_is_only_marked(recognised: Recognise) -> None:
     outcome = recognised("m = ReduceMax(x, last) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, last) z = Div(e, s) y = Add(z, e)", C)
     assert "Softmax" not in outcome.ops
     assert outcome.marked("softmax") == set("mdesz")
 
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
-def test_the_operator_is_marked(recognised, op):
+def test_the_operator_is_marked(recognised: Recognise, op: str) -> None:
     assert recognised(f"y = {op}<axis=-1>(x)").marks == {"y": "softmax"}
 
 
 @pytest.mark.parametrize("name", NEAR_MISSES)
-def test_a_near_miss_is_left_alone(recognised, name):
+def test_a_near_miss_is_left_alone(recognised: Recognise, name: str) -> None:
     outcome = recognised(NEAR_MISSES[name], C)
     assert "Softmax" not in outcome.ops
     assert not outcome.marked("softmax")
