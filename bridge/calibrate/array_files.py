@@ -1,6 +1,7 @@
 """Opens `.npz` and `.npy` files of strangers: no pickle, sizes known before anything is unpacked, arrays mapped from the file where it allows it."""
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -17,8 +18,12 @@ MAX_UNPACKED_BYTES = 2 << 30  # of one compressed array, which has to be unpacke
 CHUNK_BYTES = 1 << 20
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of the name and of the extra field (APPNOTE 4.3.7)
 
-# What broken bytes raise in zipfile, zlib and NumPy's header reader.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, OverflowError, NotImplementedError, RuntimeError, SyntaxError)
+# What broken bytes raise in zipfile, zlib and NumPy's header reader, which takes the header apart as Python source.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError,
+    NotImplementedError, RuntimeError, SyntaxError,
+)  # fmt: skip
+MAX_QUOTED = 160  # characters of a foreign message, which may hold the file's own bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def open_arrays(path: Path) -> Mapping[str, StoredArray]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the data.") from error
     except DAMAGE as error:
-        raise InputError(f"{path}: not a readable {path.suffix.lower()} file: {error}.", hint="Write it again with numpy.savez.") from error
+        raise InputError(f"{path}: not a readable {path.suffix.lower()} file: {_quoted(error)}.", hint="Write it again with numpy.savez.") from error
 
 
 def _open_npy(path: Path) -> dict[str, StoredArray]:
@@ -105,6 +110,11 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
     return tuple(int(size) for size in shape), bool(fortran), dtype
 
 
+def _quoted(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
+
+
 def _count(shape: tuple[int, ...]) -> int:
     count = 1
     for size in shape:
@@ -136,7 +146,7 @@ def _read_stored(
             file.seek(info.header_offset)
             start = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size)))
     except DAMAGE as error:
-        raise InputError(f"{path}: array {info.filename!r} is damaged: {error}.") from error
+        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.") from error
     return _map(path, start + header_bytes, shape, fortran, dtype)
 
 
@@ -151,7 +161,7 @@ def _unpack(path: Path, info: zipfile.ZipInfo, shape: tuple[int, ...], fortran: 
                 member.read(1)  # the checksum is compared at the end of the member
         return np.frombuffer(content, dtype).reshape(rows, order="F" if fortran else "C")[:count]
     except DAMAGE as error:
-        raise InputError(f"{path}: array {info.filename!r} is damaged: {error}.") from error
+        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.") from error
 
 
 READERS: Mapping[str, Callable[[Path], dict[str, StoredArray]]] = {".npz": _open_npz, ".npy": _open_npy}

@@ -18,6 +18,7 @@ from bridge.types import Diagnostic, LayerResult, OpOutcome, TensorMap, TensorPa
 
 MOVES_DATA = "only moves data: the error it carries is counted where it was made"
 GONE = "the quantized file has no such tensor"
+NOT_WRITTEN = "the operator that writes it in the float file is not in the quantized one"
 UNCUT = "its operators read a quantized value that the float file does not have"
 NO_FLOAT_FILE = "compared without the float file, so only the error end to end is known"
 SUBGRAPHS = "a file with control flow is not taken apart, so there is no own error"
@@ -263,7 +264,9 @@ def _why_no_own(other: int | None, written: bool, first: str | None, owner: str 
         return f"the same tensor as that of {first!r}, where the own error stands"
     if not whole:
         return SUBGRAPHS
-    return MOVES_DATA if owner is None or owner in moving or not written else ""
+    if owner is None or owner in moving:
+        return MOVES_DATA
+    return "" if written else NOT_WRITTEN
 
 
 def _fed_and_computed(model: tflite.ModelT, tensors: Iterable[int]) -> tuple[dict[int, str], list[int]]:

@@ -53,7 +53,9 @@ class ChannelSums:
 
 
 def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Samples, *, count: int, threads: int) -> Mapping[str, float]:
-    """`NodeFacts.name` -> SQNR in dB of the node's quantized operators alone, as `ChannelSums.sqnr_db`; the worst of its tensors.
+    """`NodeFacts.name` -> SQNR in dB of the node's operators alone, as `ChannelSums.sqnr_db`; the worst of its tensors.
+
+    A float node that reads integer tensors has an error too: that of their rounding.
 
     Args:
         converted: the float file.
@@ -67,7 +69,7 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     """
     float_model, quantized_model = tflite.read(converted.path), tflite.read(quantized.path)
     pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
-    rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own and row.form is not None]
+    rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own]
     if not rows:
         return {}
     chosen = spread(len(samples), count)
@@ -81,8 +83,9 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     for position in chosen:
         values = dict(zip([*real, *(tensor + shift for tensor in own)], interpreter.run_views(feed(samples[position])), strict=True))
         for row, channel_sums in zip(rows, sums, strict=True):
-            if row.quantized_tensor is not None and row.form is not None:
-                channel_sums.add(values[row.float_tensor], row.form.real(values[row.quantized_tensor + shift]))
+            if row.quantized_tensor is not None:
+                alone = values[row.quantized_tensor + shift]
+                channel_sums.add(values[row.float_tensor], alone if row.form is None else row.form.real(alone))
         values.clear()
     found: dict[str, float] = {}
     for row, channel_sums in zip(rows, sums, strict=True):

@@ -107,6 +107,14 @@ def test_what_is_no_array_file_is_refused(tmp_path: Path, name: str, content: by
         open_arrays(path)
 
 
+def test_a_header_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npy"
+    np.save(path, VALUES)
+    path.write_bytes(path.read_bytes().replace(b"'descr'", b"'descr\0"))
+    with pytest.raises(InputError, match="not a readable"):
+        open_arrays(path)
+
+
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data files are .npz or .npy. Received: .csv"):
         open_arrays(tmp_path / "data.csv")
