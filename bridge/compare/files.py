@@ -15,6 +15,7 @@ from bridge.compare.samples import Samples, spread
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
+from bridge.tflite.validity import check
 from bridge.types import Diagnostic, LayerResult, TensorMap
 
 
@@ -46,6 +47,7 @@ def compare_files(
     if len(samples) == 0:
         raise InputError("There are no samples to compare on.", hint="Give --data.")
     model, first = tflite.read(path), samples[0]
+    check(model, where=str(path))
     bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(first, model, where=str(path))
     opened = candidate(path, bindings)
     pairs = _output_pairs(reference, opened, model, first)

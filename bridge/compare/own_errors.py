@@ -1,6 +1,7 @@
 """What every node loses by itself, in the figure that rules ask for: the typical channel counts, not only the loudest one."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,11 +9,11 @@ import numpy as np
 from bridge.compare import attribution
 from bridge.compare.attribution import Cut
 from bridge.compare.candidates import open_exposed
-from bridge.compare.forms import feeder
+from bridge.compare.forms import Form, feeder
 from bridge.compare.layers import plan_rows
 from bridge.compare.samples import Samples, spread
 from bridge.tflite import model as tflite
-from bridge.types import ConvertedModel, QuantizedModel
+from bridge.types import ConvertedModel, NodeFacts, QuantizedModel
 
 MIN_ELEMENTS = 64  # per channel, for a variance that says something
 
@@ -84,14 +85,47 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
         values = dict(zip([*real, *(tensor + shift for tensor in own)], interpreter.run_views(feed(samples[position])), strict=True))
         for row, channel_sums in zip(rows, sums, strict=True):
             if row.quantized_tensor is not None:
-                alone = values[row.quantized_tensor + shift]
-                channel_sums.add(values[row.float_tensor], alone if row.form is None else row.form.real(alone))
+                channel_sums.add(values[row.float_tensor], _real(row.form, values[row.quantized_tensor + shift]))
         values.clear()
     found: dict[str, float] = {}
     for row, channel_sums in zip(rows, sums, strict=True):
         if row.owner is not None and row.owner not in cut.uncut:
             found[row.owner] = min(found.get(row.owner, np.inf), channel_sums.sqnr_db())
     return found
+
+
+def _real(form: Form | None, value: np.ndarray) -> np.ndarray:
+    """Real numbers; not kept in a variable by the caller, since LiteRT refuses to run while a view is alive."""
+    return value if form is None else form.real(value)
+
+
+def charge_writers(nodes: Sequence[NodeFacts], errors: Mapping[str, float], integer: Collection[str]) -> dict[str, float]:
+    """Errors by node; those of float nodes go to the integer nodes whose results they read, also through nodes without an error of their own.
+
+    Args:
+        nodes: in topological order.
+        errors: what each node loses by itself.
+        integer: nodes with operators that run on integers.
+    """
+    writers = {tensor.name: node for node in nodes for tensor in node.outputs}
+    charged: dict[str, float] = {}
+    for node in nodes:
+        if node.name not in errors:
+            continue
+        debtors, queue, seen = [node.name] if node.name in integer else [], [] if node.name in integer else [node], {node.name}
+        while queue:
+            for tensor in queue.pop().inputs:
+                writer = writers.get(tensor.name)
+                if writer is None or writer.name in seen:
+                    continue
+                seen.add(writer.name)
+                if writer.name in errors and writer.name in integer:
+                    debtors.append(writer.name)
+                elif writer.name not in errors:
+                    queue.append(writer)
+        for name in debtors:
+            charged[name] = min(errors[node.name], charged.get(name, math.inf))
+    return charged
 
 
 def _decibel(signal: float, noise: float) -> float:

@@ -68,12 +68,12 @@ def parse(content: bytes, *, where: str) -> ModelT:
         raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.")
     try:
         model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+        for buffer in model.buffers:
+            if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
     except Exception as error:  # the generated reader raises whatever a broken offset leads to
         raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.") from error
-    for buffer in model.buffers:
-        if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
     return model
 
 
