@@ -17,7 +17,7 @@ from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
 from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, measure_cost
-from bridge.compare.own_errors import own_errors
+from bridge.compare.own_errors import charge_writers, own_errors
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.errors import UsageError
@@ -32,6 +32,7 @@ FLOAT = "float32"
 HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
 SYNTHETIC_SAMPLES = 16
 PROBES = 2  # input sets that prove the tensor map
+OWN_ERROR_ROUNDS = 2
 OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
@@ -164,7 +165,7 @@ def convert(
             found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
         if rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
-                found = _with_own_errors(converted, found, applied, data.calibration, precision=precision, threads=threads)
+                found = _with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
                 applied = rules_stage.apply(rule_files, _measured(normal.nodes, found), default_precision=precision)
         with stages("quantize"):
             quantized = quantize.quantize(
@@ -345,16 +346,34 @@ def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
 
 
 def _with_own_errors(
-    converted: ConvertedModel, ranges: Ranges, applied: rules_stage.Applied, samples: Dataset, *, precision: str, threads: int
+    normal: Graph,
+    converted: ConvertedModel,
+    ranges: Ranges,
+    rule_files: Sequence[rules_stage.RuleFile],
+    samples: Dataset,
+    *,
+    precision: str,
+    threads: int,
 ) -> Ranges:
-    """The ranges with what each node loses by itself, in a file quantized by the rules that need no measurement; as they are if they say so already."""
+    """The ranges with what each node loses by itself; as they are if they say so already.
+
+    Measured in rounds, each on a file quantized by the rules with what is known so far. A node that is float and still loses something owes that to the
+    rounding of its inputs, so it counts for the nodes that write them.
+    """
     if ranges.own_sqnr_db is not None:
         return ranges
-    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-        asked = op_precisions(converted.tensor_map, applied.decisions, precision)
-        trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
-        errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
-    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in errors.items() if math.isfinite(error)}))
+    known: dict[str, float] = {}
+    for _ in range(OWN_ERROR_ROUNDS):
+        nodes = _measured(normal.nodes, replace(ranges, own_sqnr_db=known))
+        decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
+        with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
+            asked = op_precisions(converted.tensor_map, decisions, precision)
+            trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
+            errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+        integer = {converted.tensor_map.owners[op.index] for op in trial.ops if op.precision != FLOAT}
+        for name, error in charge_writers(normal.nodes, errors, integer).items():
+            known[name] = min(error, known.get(name, error))
+    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
 
 
 def _measured(nodes: Sequence[NodeFacts], ranges: Ranges) -> tuple[NodeFacts, ...]:

@@ -14,9 +14,8 @@ import onnx_ir as ir
 from bridge.graph import provenance
 from bridge.graph.values import constant_array, new_constant, new_node, only_user, static_shape
 
-WEIGHT_AXIS: Mapping[str, int] = MappingProxyType(
-    {"Conv": 0, "Gemm": 1}
-)  # axis of the output channels in the weight of a producer: [M, C, kernel...], [K, N]
+# Axis of the output channels in the weight of a producer: [M, C, kernel...], [C, M, kernel...], [K, N].
+WEIGHT_AXIS: Mapping[str, int] = MappingProxyType({"Conv": 0, "ConvTranspose": 1, "Gemm": 1})
 IMAGE_RANK = 4
 
 
