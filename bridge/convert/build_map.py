@@ -10,6 +10,7 @@ from bridge.convert.layout import CHANNELS_LAST
 from bridge.convert.tensor_map import Match, ValueIndex, is_degenerate
 from bridge.errors import ToolError
 from bridge.tflite import model as tflite
+from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import Graph, InputBinding, SourceNode, TensorMap, TensorPair
 
@@ -121,14 +122,6 @@ def _run_all(
         runs = [interpreter.run(values) for values in feeds]
     by_name = {index: np.stack([values[names[index]] for values in feeds]) for index in names if index in inputs}
     return by_name | {index: np.stack([run[position] for run in runs]) for position, index in enumerate(computed)}
-
-
-def feed(bindings: Sequence[InputBinding], sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The user's sample as the TFLite file takes it."""
-    return {
-        binding.tflite_name: sample[binding.onnx_name].reshape(binding.onnx_shape).transpose(binding.permutation).astype(binding.dtype, copy=False)
-        for binding in bindings
-    }
 
 
 def _owners(model: tflite.ModelT, graph: Graph, matches: Mapping[str, Match]) -> tuple[str, ...]:
