@@ -2,13 +2,11 @@
 
 import contextlib
 import importlib.metadata
-import math
 import platform
 import resource
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,23 +15,20 @@ from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
 from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, measure_cost
-from bridge.compare.own_errors import charge_writers, own_errors
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
+from bridge.decisions import FLOAT, measured, op_precisions, with_own_errors
 from bridge.errors import UsageError
 from bridge.files import results_folder, write_bytes
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Evaluation, Report
-from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, NodeFacts, Ranges, TensorMap
+from bridge.types import ConvertedModel, Diagnostic, Graph, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
-FLOAT = "float32"
 HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
 SYNTHETIC_SAMPLES = 16
 PROBES = 2  # input sets that prove the tensor map
-OWN_ERROR_ROUNDS = 2
-OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
 
@@ -165,8 +160,8 @@ def convert(
             found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
         if rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
-                found = _with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
-                applied = rules_stage.apply(rule_files, _measured(normal.nodes, found), default_precision=precision)
+                found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
+                applied = rules_stage.apply(rule_files, measured(normal.nodes, found), default_precision=precision)
         with stages("quantize"):
             quantized = quantize.quantize(
                 converted.path,
@@ -302,25 +297,6 @@ def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     )
 
 
-def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], default: str) -> list[str]:
-    """The precision asked for each operator of the float TFLite file: that of the node it belongs to.
-
-    A node without an operator of its own (a Conv that the Relu behind it took in) asks for the operators that compute it; where two nodes
-    of one operator ask for different things, float wins.
-    """
-    asked: dict[str, set[str]] = {owner: {decisions[owner].precision} for owner in set(tensor_map.owners) if owner in decisions}
-    for node, owners in tensor_map.absorbed.items():
-        if decisions[node].rule is not None:
-            for owner in owners:
-                asked[owner].add(decisions[node].precision)
-    return [_one_of(asked.get(owner, {default}), default) for owner in tensor_map.owners]
-
-
-def _one_of(asked: set[str], default: str) -> str:
-    """Float before anything else, then what a rule asked for, then the default."""
-    return FLOAT if FLOAT in asked else min(asked - {default}, default=default)
-
-
 def _data(normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int) -> _Data:
     """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
     if calibration is None and evaluation is None:
@@ -343,43 +319,6 @@ def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
     if data is None:
         raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
     return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
-
-
-def _with_own_errors(
-    normal: Graph,
-    converted: ConvertedModel,
-    ranges: Ranges,
-    rule_files: Sequence[rules_stage.RuleFile],
-    samples: Dataset,
-    *,
-    precision: str,
-    threads: int,
-) -> Ranges:
-    """The ranges with what each node loses by itself; as they are if they say so already.
-
-    Measured in rounds, each on a file quantized by the rules with what is known so far. A node that is float and still loses something owes that to the
-    rounding of its inputs, so it counts for the nodes that write them.
-    """
-    if ranges.own_sqnr_db is not None:
-        return ranges
-    known: dict[str, float] = {}
-    for _ in range(OWN_ERROR_ROUNDS):
-        nodes = _measured(normal.nodes, replace(ranges, own_sqnr_db=known))
-        decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
-        with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-            asked = op_precisions(converted.tensor_map, decisions, precision)
-            trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
-            errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
-        integer = {converted.tensor_map.owners[op.index] for op in trial.ops if op.precision != FLOAT}
-        for name, error in charge_writers(normal.nodes, errors, integer).items():
-            known[name] = min(error, known.get(name, error))
-    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
-
-
-def _measured(nodes: Sequence[NodeFacts], ranges: Ranges) -> tuple[NodeFacts, ...]:
-    """The nodes with their own errors."""
-    errors = ranges.own_sqnr_db or {}
-    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in nodes)
 
 
 def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:

@@ -14,6 +14,7 @@ LAYERS = (
     {"files", "types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
+    {"decisions"},
     {"pipeline"},
     {"tune", "inspect"},
     {"cli"},

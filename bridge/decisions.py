@@ -1,0 +1,74 @@
+"""What runs in which precision: rules applied to nodes, measured where rules ask for it, and brought down to TFLite operators."""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge import quantize
+from bridge import rules as rules_stage
+from bridge.compare.own_errors import charge_writers, own_errors
+from bridge.compare.samples import Samples
+from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, TensorMap
+
+FLOAT = "float32"
+OWN_ERROR_ROUNDS = 2
+OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
+
+
+def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], default: str) -> list[str]:
+    """The precision asked for each operator of the float TFLite file: that of the node it belongs to.
+
+    A node without an operator of its own (a Conv that the Relu behind it took in) asks for the operators that compute it; where two nodes
+    of one operator ask for different things, float wins.
+    """
+    asked: dict[str, set[str]] = {owner: {decisions[owner].precision} for owner in set(tensor_map.owners) if owner in decisions}
+    for node, owners in tensor_map.absorbed.items():
+        if decisions[node].rule is not None:
+            for owner in owners:
+                asked[owner].add(decisions[node].precision)
+    return [_one_of(asked.get(owner, {default}), default) for owner in tensor_map.owners]
+
+
+def _one_of(asked: set[str], default: str) -> str:
+    """Float before anything else, then what a rule asked for, then the default."""
+    return FLOAT if FLOAT in asked else min(asked - {default}, default=default)
+
+
+def with_own_errors(
+    normal: Graph,
+    converted: ConvertedModel,
+    ranges: Ranges,
+    rule_files: Sequence[rules_stage.RuleFile],
+    samples: Samples,
+    *,
+    precision: str,
+    threads: int,
+) -> Ranges:
+    """The ranges with what each node loses by itself; as they are if they say so already.
+
+    Measured in rounds, each on a file quantized by the rules with what is known so far. A node that is float and still loses something owes that to the
+    rounding of its inputs, so it counts for the nodes that write them.
+    """
+    if ranges.own_sqnr_db is not None:
+        return ranges
+    known: dict[str, float] = {}
+    for _ in range(OWN_ERROR_ROUNDS):
+        nodes = measured(normal.nodes, replace(ranges, own_sqnr_db=known))
+        decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
+        with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
+            asked = op_precisions(converted.tensor_map, decisions, precision)
+            trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
+            errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+        integer = {converted.tensor_map.owners[op.index] for op in trial.ops if op.precision != FLOAT}
+        for name, error in charge_writers(normal.nodes, errors, integer).items():
+            known[name] = min(error, known.get(name, error))
+    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
+
+
+def measured(nodes: Sequence[NodeFacts], ranges: Ranges) -> tuple[NodeFacts, ...]:
+    """The nodes with their own errors."""
+    errors = ranges.own_sqnr_db or {}
+    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in nodes)
