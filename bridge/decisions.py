@@ -15,6 +15,7 @@ from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, Ten
 
 FLOAT = "float32"
 OWN_ERROR_ROUNDS = 2
+LOWEST_DB = -200.0  # stands for a signal that is lost altogether, as the logarithm of a magnitude that int8 rounds to 0
 OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
 
 
@@ -64,7 +65,7 @@ def with_own_errors(
             errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
         integer = {converted.tensor_map.owners[op.index] for op in trial.ops if op.precision != FLOAT}
         for name, error in charge_writers(normal.nodes, errors, integer).items():
-            known[name] = min(error, known.get(name, error))
+            known[name] = max(LOWEST_DB, min(error, known.get(name, error)))
     return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
 
 
