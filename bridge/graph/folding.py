@@ -6,8 +6,13 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript.optimizer import fold_constants_ir
 
+from bridge.graph.evaluation import compute
+from bridge.graph.quiet import quiet
+from bridge.graph.values import constant_array, new_constant
+
 # A folded tensor replaces its inputs in the file; more growth than this is not worth it.
 _MAX_GROWTH_BYTES = 1 << 20
+_SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 _NO_LIMIT = 1 << 62  # `_should_fold` decides
 # Kept as they are: they carry the ranges of a quantized model.
 _QUANTIZATION_OPS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
@@ -18,15 +23,38 @@ def fold_constants(model: ir.Model) -> None:
 
     Shapes of all activations are static afterwards unless they depend on data.
     """
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _fold(model)
+    if _fold_several_outputs(model.graph):
+        _fold(model)
     for node in model.graph:
         if node.op_type == "Constant" and node.domain == "":  # a model output that is constant; onnx2tf reads only this spelling
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None:
                 node.attributes.clear()
                 node.attributes["value"] = ir.AttrTensor("value", tensor)
+
+
+def _fold(model: ir.Model) -> None:
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    with quiet("onnxscript.optimizer"):  # it warns of every node with several outputs
+        fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+
+
+def _fold_several_outputs(graph: ir.Graph) -> bool:
+    """Computes Split and TopK of constants, which onnxscript leaves; Keras cuts the bias of a GRU like this."""
+    found = False
+    for node in list(graph):
+        operands = [constant_array(value) for value in node.inputs]
+        known = all(array is not None for array, value in zip(operands, node.inputs, strict=True) if value is not None)
+        if node.op_type not in _SEVERAL_OUTPUTS or node.domain != "" or not known or any(output.is_graph_output() for output in node.outputs):
+            continue
+        for output, array in zip(node.outputs, compute(node, operands), strict=True):
+            name, output.name = str(output.name), None
+            ir.convenience.replace_all_uses_with(output, new_constant(graph, name, array))
+        graph.remove(node, safe=True)
+        found = True
+    return found
 
 
 def _should_fold(node: ir.Node) -> bool:

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
 from bridge.graph.batch_norm import batch_norm_to_conv
+from bridge.graph.channel_layer_norm import fuse_channel_norms
 from bridge.graph.contrib import expand_contrib, move_to_own_domain
 from bridge.graph.float_types import to_float32
 from bridge.graph.folding import fold_constants
@@ -15,12 +16,14 @@ from bridge.graph.identities import remove_identities, remove_unused
 from bridge.graph.input_shapes import fix_input_shapes
 from bridge.graph.ledger import Ledger, Step, translated, unused_name
 from bridge.graph.linear import matmul_to_gemm
-from bridge.graph.lowering import lower
+from bridge.graph.loops import unroll_loops
+from bridge.graph.lowering import lower, lower_late
 from bridge.graph.opset import lift_opset
 from bridge.graph.outputs_apart import separate_outputs
 from bridge.graph.patterns import recognise
 from bridge.graph.reshapes import cancel_reshapes
 from bridge.graph.supported import check_supported
+from bridge.graph.transposes import cancel_transposes
 from bridge.graph.values import static_shape
 from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
 
@@ -39,6 +42,8 @@ STEPS: tuple[Step, ...] = (
     Step("expand what onnxruntime wrote", expand_contrib),
     Step("expand what has no shapes", expand_without_shapes),
     Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("write loops out", unroll_loops),
+    Step("fold what loops left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove identities", remove_identities, gone="folded", reason=_PASSED_ON),
     Step("remove what folding left unused", remove_unused, gone="folded", reason="only constants depended on it"),
     Step("supported", check_supported),
@@ -49,7 +54,10 @@ STEPS: tuple[Step, ...] = (
     Step("fold definitions", fold_constants, gone="folded", reason=_COMPUTED),
     Step("lower", lower),
     Step("fold what lowering left", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("cancel transposes", cancel_transposes, gone="folded", reason=_PASSED_ON),
+    Step("LayerNorm over channels", fuse_channel_norms),
     Step("patterns", recognise),
+    Step("lower what patterns left", lower_late),
     Step("BatchNormalization to Conv", batch_norm_to_conv),
     Step("MatMul to Gemm", matmul_to_gemm),
     Step("cancel reshapes", cancel_reshapes),

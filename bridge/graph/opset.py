@@ -1,12 +1,9 @@
 """Lifts a model to the opset in which the operators that normalising writes are legal."""
 
-import contextlib
-import logging
-from collections.abc import Iterator
-
 import onnx_ir as ir
 from onnxscript.version_converter import ConvertVersionPass
 
+from bridge.graph.quiet import quiet
 from bridge.types import Diagnostic
 
 MINIMUM_OPSET = 20  # LayerNormalization came with 17, Gelu with 20
@@ -17,7 +14,7 @@ def lift_opset(model: ir.Model) -> tuple[Diagnostic, ...]:
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx", MINIMUM_OPSET))
     if version >= MINIMUM_OPSET:
         return ()
-    with _quiet("onnxscript.version_converter"):
+    with quiet("onnxscript.version_converter"):
         ConvertVersionPass(MINIMUM_OPSET, fallback=True)(model)
     if model.opset_imports.get("", 0) >= MINIMUM_OPSET:
         return ()
@@ -29,15 +26,3 @@ def lift_opset(model: ir.Model) -> tuple[Diagnostic, ...]:
             hint="Export it with a newer opset.",
         ),
     )
-
-
-@contextlib.contextmanager
-def _quiet(logger_name: str) -> Iterator[None]:
-    """Silences a logger: the outcome is checked and told as a diagnostic."""
-    logger = logging.getLogger(logger_name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -1,6 +1,7 @@
 """Reading ONNX files: what is refused, in which words, and what is repaired."""
 
 import hashlib
+import importlib
 import math
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from bridge.errors import InputError
-from bridge.frontends import onnx_file
+from bridge.frontends import illegal_ops, onnx_file
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -255,3 +256,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"somename", b"some\xff\xfe\xfdx"))
     with pytest.raises(InputError, match="has a name that is no text"):
         onnx_file.load(path)
+
+
+def test_the_graph_stage_inlines_the_repair_under_the_name_of_the_call() -> None:
+    assert illegal_ops.DOMAIN == importlib.import_module("bridge.graph.normalize").REPAIR_DOMAIN

@@ -96,3 +96,12 @@ def test_a_shape_that_depends_on_data_is_refused_at_its_origin(normalized: Norma
     with pytest.raises(UnsupportedModelError, match=r"shape that is not known before the model runs \(NonZero\) at 'NonZero_0'") as caught:
         normalized(text, constants={"ax": np.array([0])})
     assert "Gather" not in caught.value.message
+
+
+def test_a_split_of_a_constant_is_folded(normalized) -> None:
+    """Keras cuts the bias of a GRU like this."""
+    text = "(float[1, 3] x) => (float[1, 3] y) { p, q = Split<axis = 0>(bias) a = Add(x, p) y = Add(a, q) }"
+    result = normalized(text, constants={"bias": np.arange(6, dtype=np.float32).reshape(2, 3)})
+    assert result.ops == ["Add", "Add"]
+    assert result.origin("Split_0").status == "folded"
+    assert result.worst_sqnr_db() == float("inf")

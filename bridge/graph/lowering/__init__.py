@@ -15,6 +15,7 @@ from bridge.graph.lowering import (
     narrow_integers,
     negative_indices,
     negative_step,
+    outer_broadcast,
     pad_axes,
     plain_lstm,
     prelu_slope,
@@ -69,13 +70,28 @@ LOWERINGS: Mapping[str, tuple[Lowering, ...]] = MappingProxyType(
 )
 
 
+# After the patterns, which know these nodes as parts of larger ones.
+LATE_LOWERINGS: Mapping[str, tuple[Lowering, ...]] = MappingProxyType(
+    {op_type: (outer_broadcast.lower,) for op_type in ("Add", "Div", "Mul", "Sub")},
+)
+
+
 def lower(model: ir.Model) -> None:
-    """Applies the table to every node of a model with static shapes and folded constants; shapes of new values are left open."""
-    for node in list(model.graph):
-        for lowering in LOWERINGS.get(node.op_type, ()) if node.domain == "" else ():
-            found = lowering(model.graph, node)
+    """Applies `LOWERINGS` to every node of a model with static shapes and folded constants; shapes of new values are left open."""
+    _apply(model.graph, LOWERINGS)
+
+
+def lower_late(model: ir.Model) -> None:
+    """Applies `LATE_LOWERINGS` likewise."""
+    _apply(model.graph, LATE_LOWERINGS)
+
+
+def _apply(graph: ir.Graph, table: Mapping[str, tuple[Lowering, ...]]) -> None:
+    for node in list(graph):
+        for lowering in table.get(node.op_type, ()) if node.domain == "" else ():
+            found = lowering(graph, node)
             if found is not None:
-                _replace(model.graph, node, found)
+                _replace(graph, node, found)
                 break
 
 

@@ -1,4 +1,4 @@
-"""Gemm with a transposed first operand or a bias that is no vector -> Transpose, Gemm and Add.
+"""Gemm with a transposed first operand or a bias that is computed or no vector -> Transpose, Gemm and Add.
 
 onnx2tf 2.6.9 writes BATCH_MATMUL for these, whose int8 kernels give noise on constant weights.
 """
@@ -18,7 +18,7 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     if constant_array(right) is None or constant_array(left) is not None or shape is None:
         return None
     transposed = bool(node.attributes.get_int("transA", 0))
-    is_vector = len(shape) < 2 or shape[0] == 1
+    is_vector = constant_array(addend) is not None and (len(shape) < 2 or shape[0] == 1)
     if not transposed and (is_vector or addend is None):
         return None
     build = Builder(graph, str(node.name))
