@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 from bridge.decisions import op_precisions
 from bridge.types import Decision, TensorMap
 
@@ -8,7 +10,7 @@ def decision(node: str, precision: str = INT8, rule: str | None = None) -> Decis
     return Decision(node, precision, rule, None, None, "")
 
 
-def asked(*decisions: Decision, owners: tuple[str, ...], absorbed: dict[str, tuple[str, ...]] | None = None) -> list[str]:
+def asked(*decisions: Decision, owners: tuple[str, ...], absorbed: Mapping[str, tuple[str, ...]] | None = None) -> list[str]:
     tensor_map = TensorMap((), (), (), owners=owners, absorbed=absorbed or {})
     return op_precisions(tensor_map, {one.node: one for one in decisions}, INT8)
 
