@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx_text import Normalize
 
 RANDOM = np.random.default_rng(15)
 # Keras' spelling: x * (scale / root) + (-mean) * (scale / root) + bias
@@ -14,13 +15,13 @@ def constants(channels: int, *, spatial: tuple[int, int] = (1, 1)) -> dict[str, 
     return {
         "g": RANDOM.standard_normal((1, channels, *spatial)).astype(np.float32),
         "b": RANDOM.standard_normal((channels, 1, 1)).astype(np.float32),
-        "eps": np.float32(1e-3),
+        "eps": np.array(1e-3, np.float32),
     }
 
 
 @pytest.mark.parametrize("shape", ["1, 6, 5, 4", "2, 8, 8, 8"])
 @pytest.mark.parametrize("body", [KERAS, PLAIN], ids=["keras", "plain"])
-def test_it_becomes_the_operator_between_transposes(normalized, shape: str, body: str) -> None:
+def test_it_becomes_the_operator_between_transposes(normalized: Normalize, shape: str, body: str) -> None:
     channels = int(shape.split(", ")[1])
     result = normalized(f"(float[{shape}] x) => (float[{shape}] y) {{ c = Relu(x) {body} }}", constants=constants(channels))
     assert result.ops == ["Relu", "Transpose", "LayerNormalization", "Transpose"]
@@ -30,7 +31,7 @@ def test_it_becomes_the_operator_between_transposes(normalized, shape: str, body
 
 
 @pytest.mark.parametrize("case", ["scale by pixel", "read elsewhere", "a vector"])
-def test_other_norms_stay(normalized, case: str) -> None:
+def test_other_norms_stay(normalized: Normalize, case: str) -> None:
     shape, body, extra = "1, 6, 5, 4", KERAS, ""
     given = constants(6, spatial=(5, 4)) if case == "scale by pixel" else constants(6)
     if case == "read elsewhere":

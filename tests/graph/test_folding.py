@@ -98,7 +98,7 @@ def test_a_shape_that_depends_on_data_is_refused_at_its_origin(normalized: Norma
     assert "Gather" not in caught.value.message
 
 
-def test_a_split_of_a_constant_is_folded(normalized) -> None:
+def test_a_split_of_a_constant_is_folded(normalized: Normalize) -> None:
     """Keras cuts the bias of a GRU like this."""
     text = "(float[1, 3] x) => (float[1, 3] y) { p, q = Split<axis = 0>(bias) a = Add(x, p) y = Add(a, q) }"
     result = normalized(text, constants={"bias": np.arange(6, dtype=np.float32).reshape(2, 3)})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx_text import Normalize
 
 from bridge.errors import UnsupportedModelError
 
@@ -34,7 +35,7 @@ CONSTANTS = {
         ("a = Less(i, last) go = And(a, c)", 3),
     ],
 )
-def test_rounds_are_written_out(normalized, condition: str, rounds: int) -> None:
+def test_rounds_are_written_out(normalized: Normalize, condition: str, rounds: int) -> None:
     result = normalized(loop(condition), constants=CONSTANTS)
     assert "Loop" not in result.ops
     assert result.ops.count("Mul") == rounds
@@ -46,7 +47,7 @@ def test_rounds_are_written_out(normalized, condition: str, rounds: int) -> None
     assert result.worst_sqnr_db() == float("inf")
 
 
-def test_a_condition_alone_ends_the_loop(normalized) -> None:
+def test_a_condition_alone_ends_the_loop(normalized: Normalize) -> None:
     result = normalized(loop("go = Less(i, last)", limit=""), constants=CONSTANTS)
     assert result.ops.count("Mul") == 3
     assert result.worst_sqnr_db() == float("inf")
@@ -64,12 +65,12 @@ def test_a_condition_alone_ends_the_loop(normalized) -> None:
         (loop("go = Identity(c)"), CONSTANTS | {"m": np.array(1000)}),  # too long to write out
     ],
 )
-def test_other_loops_are_refused(normalized, text: str, constants: dict[str, np.ndarray]) -> None:
+def test_other_loops_are_refused(normalized: Normalize, text: str, constants: dict[str, np.ndarray]) -> None:
     with pytest.raises(UnsupportedModelError, match=r"control flow \(Loop\) at 'loop'"):
         normalized(text, constants=constants)
 
 
-def test_a_loop_may_read_what_lies_around_it_and_carry_an_input_unchanged(normalized) -> None:
+def test_a_loop_may_read_what_lies_around_it_and_carry_an_input_unchanged(normalized: Normalize) -> None:
     text = """(float[2] x) => (float[2] y, float[2] same) {
         outer = Neg(x)
         y, same = Loop(m, yes, x, x) <body = g1 (int64 i, bool c, float[2] s, float[2] k) => (bool go, float[2] t, float[2] k) {

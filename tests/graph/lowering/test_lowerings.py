@@ -89,7 +89,7 @@ def test_a_norm_of_zero_leaves_zeros(normalized: Normalize) -> None:
 
 
 @pytest.mark.parametrize("call", ["Mul(m, g)", "Mul(g, m)", "Add(m, g)", "Sub(m, g)", "Sub(g, m)", "Div(m, g)"])
-def test_a_value_per_pixel_meets_a_constant_per_channel_in_a_convolution(normalized, call: str) -> None:
+def test_a_value_per_pixel_meets_a_constant_per_channel_in_a_convolution(normalized: Normalize, call: str) -> None:
     """Only where a spatial size equals the number of channels: there the converter cannot tell the axes apart."""
     body = "m = ReduceMean<axes = [1]>(x) y = {} "
     square = normalized(nodes(body.format(call), x="2, 4, 5, 4", y="2, 4, 5, 4"), constants={"g": floats(4, 1, 1) + 3})
@@ -102,11 +102,11 @@ def test_a_value_per_pixel_meets_a_constant_per_channel_in_a_convolution(normali
 @pytest.mark.parametrize(
     "constant", [floats(1, 4, 5, 4), floats(4), np.zeros((4, 1, 1), np.float32)], ids=["by element", "by column", "division by zero"]
 )
-def test_other_broadcasts_stay(normalized, constant: np.ndarray) -> None:
+def test_other_broadcasts_stay(normalized: Normalize, constant: np.ndarray) -> None:
     result = normalized(nodes("m = ReduceMean<axes = [1]>(x) a = Abs(m) y = Div(a, g)", x="1, 4, 5, 4", y="1, 4, 5, 4"), constants={"g": constant})
     assert "Conv" not in result.ops
 
 
-def test_a_computed_addend_is_added_apart(normalized) -> None:
+def test_a_computed_addend_is_added_apart(normalized: Normalize) -> None:
     text = "(float[1, 8] x, float[1, 6] b) => (float[1, 6] y) { y = Gemm(x, w, b) }"
     assert normalized(text, constants={"w": floats(8, 6)}).ops == ["Gemm", "Add"]
