@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bridge.errors import UsageError
 
-MARKER = "report.json"  # a folder with it holds results of ours and may be written again
+MARKERS = ("report.json", "onnx2tf.log")  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
 
 
 def write_bytes(path: Path, content: bytes) -> str:
@@ -53,7 +53,7 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
     """
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
-    if not force and target.is_dir() and any(target.iterdir()) and not (target / MARKER).is_file():
+    if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in MARKERS):
         raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
     created = not target.exists()
     try:

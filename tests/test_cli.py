@@ -92,6 +92,7 @@ def test_a_failing_converter_ends_with_4_and_leaves_its_log(
     assert "exit code 9" in message
     assert "broken" in message
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["onnx2tf.log"]
+    assert run("convert", MODEL / "model.onnx", "--calibration", MODEL / "calibration.npz", "-o", tmp_path / "out") == 4  # not refused for the log
 
 
 def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
