@@ -22,6 +22,7 @@ type TensorT = Any
 type QuantizationParametersT = Any
 
 FILE_IDENTIFIER = b"TFL3"
+BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
 BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned data
 
 
@@ -100,7 +101,9 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carrie
 
 def serialize(model: ModelT) -> bytes:
     """The file's bytes; the same object graph gives the same bytes in every process."""
-    builder = _Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + (1 << 16))
+    data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
+    builder = _Builder(data + rest + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
