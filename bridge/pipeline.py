@@ -14,7 +14,7 @@ from bridge import calibrate as calibrate_stage
 from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
-from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, measure_cost
+from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, first_divergence, measure_cost
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.decisions import FLOAT, measured, op_precisions, with_own_errors
@@ -22,7 +22,7 @@ from bridge.errors import UsageError
 from bridge.files import results_folder, write_bytes
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
-from bridge.report.schema import Evaluation, Report
+from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.types import ConvertedModel, Diagnostic, Graph, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -75,6 +75,12 @@ SYNTHETIC = Diagnostic(
     "warning",
     "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
     "--calibration FILE.npz with 100 or more real samples, one array per model input.",
+)
+SYNTHETIC_EVALUATION = Diagnostic(
+    "synthetic-evaluation",
+    "warning",
+    "No samples were given, so the errors are those on random numbers.",
+    "--evaluation FILE.npz compares on real samples.",
 )
 
 
@@ -142,7 +148,7 @@ def convert(
             normal = graph.normalize(model, input_shapes=input_shapes)
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
-            data = _data(normal, calibration, evaluation, seed=seed)
+            data = _data(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
             converted = to_float_tflite(
@@ -202,12 +208,20 @@ def convert(
                 evaluation=Evaluation(
                     samples=len(data.evaluation),
                     source=data.evaluation.source,
-                    held_out=evaluation is None,
+                    held_out=evaluation is None and calibration is not None,
                     labels=data.evaluation.labels is not None,
                 )
                 if compare
                 else None,
                 cost=cost,
+                divergence=_divergence(compared),
+                options={
+                    "rules": tuple(map(str, rules)),
+                    "input_layout": input_layout,
+                    "layer_samples": layer_samples,
+                    "seed": seed,
+                    "threads": threads,
+                },
                 diagnostics=(*data.diagnostics, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,
@@ -284,6 +298,14 @@ def check_rules(
     return rules_stage.check(files, nodes=graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes).nodes)
 
 
+def _divergence(compared: Comparison) -> Divergence | None:
+    """Where the comparison first goes wrong, as the report has it."""
+    found = first_divergence(compared.layers)
+    if found is None:
+        return None
+    return Divergence(node=found.layer.node, tensor=found.layer.tensor, error=found.error, sqnr_db=found.sqnr_db, threshold_db=found.threshold_db)
+
+
 def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     """Says so when the quantized file does not run faster than the float file on this machine."""
     if cost.quantized_ms <= cost.float_ms:
@@ -297,13 +319,19 @@ def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     )
 
 
-def _data(normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int) -> _Data:
+def _data(
+    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
+) -> _Data:
     """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
     if calibration is None and evaluation is None:
         random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
-        return _Data(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC,))
+        return _Data(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC_EVALUATION,) if ranges_given else (SYNTHETIC,))
     if calibration is None:
-        return _Data(calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES), _dataset(evaluation, normal), (SYNTHETIC,))
+        return _Data(
+            calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES),
+            _dataset(evaluation, normal),
+            () if ranges_given else (SYNTHETIC,),
+        )
     samples = _dataset(calibration, normal)
     if evaluation is not None:
         other = _dataset(evaluation, normal)

@@ -150,3 +150,7 @@ def test_ranges_are_taken_back(tmp_path: Path) -> None:
         model / "model.onnx", evaluation=model / "evaluation.npz", ranges=first.output_dir / "ranges.json", output_dir=tmp_path / "out"
     )
     assert again.artifacts["static_wi8_ai8"].read_bytes() == first.artifacts["static_wi8_ai8"].read_bytes()
+    codes = {finding.code for finding in again.report.diagnostics}
+    assert not codes & {"synthetic-calibration", "synthetic-evaluation"}
+    assert again.report.summary.deployable
+    assert again.report.options["rules"] == ("default",)
