@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class ChannelSums:
     count: int = 0
     total: np.ndarray | float = 0.0
     squares: np.ndarray | float = 0.0
-    noise: np.ndarray | float = field(default=0.0)
+    noise: np.ndarray | float = 0.0
 
     def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
         """Takes in one sample, [..., C] each."""
