@@ -18,16 +18,14 @@ from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.decisions import FLOAT, measured, op_precisions, with_own_errors
-from bridge.errors import UsageError
 from bridge.files import results_folder, write_bytes
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
-from bridge.types import ConvertedModel, Diagnostic, Graph, Ranges
+from bridge.samples import choose_samples, open_samples
+from bridge.types import ConvertedModel, Diagnostic, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
-HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
-SYNTHETIC_SAMPLES = 16
 PROBES = 2  # input sets that prove the tensor map
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
@@ -61,27 +59,6 @@ class _Stages:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    calibration: Dataset
-    evaluation: Dataset
-    diagnostics: tuple[Diagnostic, ...]
-
-
-SYNTHETIC = Diagnostic(
-    "synthetic-calibration",
-    "warning",
-    "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
-    "--calibration FILE.npz with 100 or more real samples, one array per model input.",
-)
-SYNTHETIC_EVALUATION = Diagnostic(
-    "synthetic-evaluation",
-    "warning",
-    "No samples were given, so the errors are those on random numbers.",
-    "--evaluation FILE.npz compares on real samples.",
-)
 
 
 def convert(
@@ -148,7 +125,7 @@ def convert(
             normal = graph.normalize(model, input_shapes=input_shapes)
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
-            data = _data(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
+            data = choose_samples(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
             converted = to_float_tflite(
@@ -262,7 +239,7 @@ def compare(
     progress = progress or Silent()
     model = frontends.load(reference, input_shapes=input_shapes)
     normal = graph.normalize(model, input_shapes=input_shapes)
-    samples = _dataset(data, normal)
+    samples = open_samples(data, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
     progress.stage("compare", len(samples))
@@ -317,36 +294,6 @@ def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     return (
         Diagnostic("quantized-not-faster", "warning", message, "Fewer float islands, or operators that the delegate has in int8, make it faster."),
     )
-
-
-def _data(
-    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
-) -> _Data:
-    """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
-    if calibration is None and evaluation is None:
-        random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
-        return _Data(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC_EVALUATION,) if ranges_given else (SYNTHETIC,))
-    if calibration is None:
-        return _Data(
-            calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES),
-            _dataset(evaluation, normal),
-            () if ranges_given else (SYNTHETIC,),
-        )
-    samples = _dataset(calibration, normal)
-    if evaluation is not None:
-        other = _dataset(evaluation, normal)
-        return _Data(samples, other, calibrate_stage.check_overlap(samples, other))
-    if len(samples) < 2:
-        return _Data(samples, samples, calibrate_stage.check_overlap(samples, samples))
-    kept, held_out = calibrate_stage.split(samples, holdout=HOLD_OUT)
-    message = f"Compared on {len(held_out)} of the {len(samples)} calibration samples, held out; the ranges come from the other {len(kept)}."
-    return _Data(kept, held_out, (Diagnostic("evaluation-held-out", "info", message, "--evaluation compares on samples of its own."),))
-
-
-def _dataset(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
-    if data is None:
-        raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
-    return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
 
 
 def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:

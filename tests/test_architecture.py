@@ -14,7 +14,7 @@ LAYERS = (
     {"files", "types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
-    {"decisions"},
+    {"decisions", "samples"},
     {"pipeline"},
     {"tune", "inspect"},
     {"cli"},

@@ -1,0 +1,71 @@
+"""Which samples a run calibrates on and which it compares on, and what there is to say about them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge import calibrate as calibrate_stage
+from bridge.calibrate import Calibration, Dataset
+from bridge.errors import UsageError
+from bridge.types import Diagnostic, Graph
+
+HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
+SYNTHETIC_SAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunSamples:
+    """The samples of one run and what there is to say about where they come from."""
+
+    calibration: Dataset
+    evaluation: Dataset
+    diagnostics: tuple[Diagnostic, ...]
+
+
+SYNTHETIC = Diagnostic(
+    "synthetic-calibration",
+    "warning",
+    "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
+    "--calibration FILE.npz with 100 or more real samples, one array per model input.",
+)
+SYNTHETIC_EVALUATION = Diagnostic(
+    "synthetic-evaluation",
+    "warning",
+    "No samples were given, so the errors are those on random numbers.",
+    "--evaluation FILE.npz compares on real samples.",
+)
+
+
+def choose_samples(
+    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
+) -> RunSamples:
+    """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
+    if calibration is None and evaluation is None:
+        random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
+        return RunSamples(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC_EVALUATION,) if ranges_given else (SYNTHETIC,))
+    if calibration is None:
+        return RunSamples(
+            calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES),
+            open_samples(evaluation, normal),
+            () if ranges_given else (SYNTHETIC,),
+        )
+    samples = open_samples(calibration, normal)
+    if evaluation is not None:
+        other = open_samples(evaluation, normal)
+        return RunSamples(samples, other, calibrate_stage.check_overlap(samples, other))
+    if len(samples) < 2:
+        return RunSamples(samples, samples, calibrate_stage.check_overlap(samples, samples))
+    kept, held_out = calibrate_stage.split(samples, holdout=HOLD_OUT)
+    message = f"Compared on {len(held_out)} of the {len(samples)} calibration samples, held out; the ranges come from the other {len(kept)}."
+    return RunSamples(kept, held_out, (Diagnostic("evaluation-held-out", "info", message, "--evaluation compares on samples of its own."),))
+
+
+def open_samples(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
+    """The samples checked against the model's inputs.
+
+    Raises:
+        InputError: they cannot be read or do not fit.
+        UsageError: there are none.
+    """
+    if data is None:
+        raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
+    return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
