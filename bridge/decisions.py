@@ -63,8 +63,7 @@ def with_own_errors(
             asked = op_precisions(converted.tensor_map, decisions, precision)
             trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
             errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
-        integer = {converted.tensor_map.owners[op.index] for op in trial.ops if op.precision != FLOAT}
-        for name, error in charge_writers(normal.nodes, errors, integer).items():
+        for name, error in charge_writers(normal.nodes, errors).items():
             known[name] = max(LOWEST_DB, min(error, known.get(name, error)))
     return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
 

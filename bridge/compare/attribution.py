@@ -5,7 +5,7 @@ wrote, the float file's value of that tensor, quantized as the quantized file do
 all nodes in one run, and nothing crosses into Python.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from bridge.tflite import model as tflite
 from bridge.types import OpOutcome
 
 QUANTIZE_VERSION = 1
+FLOAT = "float32"
 
 # The values come out as they went in: what there is of an error was made, and is counted, where they were computed.
 MOVEMENT_OPS = frozenset(
@@ -48,6 +49,39 @@ def counterparts(float_model: tflite.ModelT, quantized_model: tflite.ModelT, out
     return Counterparts(tensors, ops)
 
 
+def reduced(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str], outcomes: Sequence[OpOutcome]) -> frozenset[str]:
+    """Nodes that compute in less than float32; operators that only move data count where a node has no other."""
+    moving = movers(quantized_model, pairs, owners)
+    main = tflite.main_graph(quantized_model)
+    found = set()
+    for outcome in outcomes:
+        if outcome.quantized_index is not None and outcome.precision != FLOAT:
+            moves = tflite.op_name(quantized_model, main.operators[outcome.quantized_index]) in MOVEMENT_OPS
+            found |= {owners[outcome.index]} if not moves or owners[outcome.index] in moving else set()
+    return frozenset(found)
+
+
+def chained(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str], reduced: Collection[str]) -> frozenset[str]:
+    """Float nodes that read nothing but one float tensor of another float node: what they lose was lost before that node.
+
+    The Log behind a Clip behind an integer MatMul: the Clip hardly notices the rounding of small magnitudes, the Log loses them altogether.
+    """
+    main = tflite.main_graph(quantized_model)
+    writers = {int(tensor): owners[index] for position, index in pairs.ops.items() for tensor in main.operators[position].outputs}
+    read: dict[str, set[int]] = {}
+    for position, index in pairs.ops.items():
+        for tensor in map(int, main.operators[position].inputs):
+            if tensor >= 0 and not tflite.is_constant(quantized_model, main.tensors[tensor]) and writers.get(tensor) != owners[index]:
+                read.setdefault(owners[index], set()).add(tensor)
+    found = set()
+    for owner, tensors in read.items():
+        writer = writers.get(min(tensors))
+        single = len(tensors) == 1 and tflite.dtype(main.tensors[min(tensors)]).kind == "f"
+        if single and owner not in reduced and writer is not None and writer not in reduced:
+            found.add(owner)
+    return frozenset(found)
+
+
 def movers(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str]) -> frozenset[str]:
     """Nodes whose operators all only move data."""
     main = tflite.main_graph(quantized_model)
@@ -67,12 +101,14 @@ class Cut:
         quantized_model: left as it is.
         pairs: what is the same in both.
         owners: node of every float operator.
+        chained: nodes that read what the node before them really computed, not the float file's value.
     """
 
     float_model: tflite.ModelT
     quantized_model: tflite.ModelT
     pairs: Counterparts
     owners: Sequence[str]
+    chained: frozenset[str] = frozenset()
     uncut: set[str] = field(default_factory=set)
     _shift: int = 0
     _operators: list[tflite.OperatorT] = field(default_factory=list)
@@ -129,7 +165,7 @@ class Cut:
         writer = self._owner(position)
         if writer is None:
             return self._read_through_border(tensor, position, owner)
-        return self._moved(tensor) if writer == owner else self._reference(tensor, owner)
+        return self._moved(tensor) if writer == owner or owner in self.chained else self._reference(tensor, owner)
 
     def _read_through_border(self, tensor: int, position: int, owner: str) -> int:
         """The result of a border operator; a copy of the operator where its input is replaced."""

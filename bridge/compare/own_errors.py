@@ -1,7 +1,7 @@
 """What every node loses by itself, in the figure that rules ask for: the typical channel counts, not only the loudest one."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,23 @@ class ChannelSums:
         return min(whole, float(np.median([_decibel(float(v), float(n)) for v, n in zip(varying[alive], noise[alive], strict=True)])))
 
 
-def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Samples, *, count: int, threads: int) -> Mapping[str, float]:
-    """`NodeFacts.name` -> SQNR in dB of the node's operators alone, as `ChannelSums.sqnr_db`; the worst of its tensors.
+@dataclass(frozen=True, slots=True)
+class OwnErrors:
+    """What the nodes lose by themselves.
+
+    Attributes:
+        sqnr_db: `NodeFacts.name` -> SQNR in dB of the node's operators alone, as `ChannelSums.sqnr_db`; the worst of its tensors.
+        reduced: nodes that compute in less than float32, as `attribution.reduced`.
+        chained: float nodes whose error is that of the float node before them and their own, as `attribution.chained`.
+    """
+
+    sqnr_db: Mapping[str, float]
+    reduced: frozenset[str] = frozenset()
+    chained: frozenset[str] = frozenset()
+
+
+def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Samples, *, count: int, threads: int) -> OwnErrors:
+    """Measures every node on its own, on the real kernels.
 
     A float node that reads integer tensors has an error too: that of their rounding.
 
@@ -72,13 +87,15 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
     rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own]
     if not rows:
-        return {}
+        return OwnErrors({})
     chosen = spread(len(samples), count)
     feed = feeder(float_model, converted.tensor_map.inputs)
     shift = len(tflite.main_graph(float_model).tensors)
     real = list(dict.fromkeys(row.float_tensor for row in rows))
     own = list(dict.fromkeys(row.quantized_tensor for row in rows if row.quantized_tensor is not None))
-    cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners)
+    reduced = attribution.reduced(quantized_model, pairs, converted.tensor_map.owners, quantized.ops)
+    chained = attribution.chained(quantized_model, pairs, converted.tensor_map.owners, reduced)
+    cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners, chained)
     interpreter = open_exposed(cut.join(real, own), feed(samples[chosen[0]]), what="the float file", threads=threads).interpreter
     sums = [ChannelSums() for _ in rows]
     for position in chosen:
@@ -91,7 +108,7 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     for row, channel_sums in zip(rows, sums, strict=True):
         if row.owner is not None and row.owner not in cut.uncut:
             found[row.owner] = min(found.get(row.owner, np.inf), channel_sums.sqnr_db())
-    return found
+    return OwnErrors(found, reduced, chained)
 
 
 def _real(form: Form | None, value: np.ndarray) -> np.ndarray:
@@ -99,36 +116,44 @@ def _real(form: Form | None, value: np.ndarray) -> np.ndarray:
     return value if form is None else form.real(value)
 
 
-def charge_writers(nodes: Sequence[NodeFacts], errors: Mapping[str, float], integer: Collection[str]) -> dict[str, float]:
-    """Errors by node; those of float nodes go to the integer nodes whose results they read, also through nodes without an error of their own.
+def charge_writers(nodes: Sequence[NodeFacts], errors: OwnErrors) -> dict[str, float]:
+    """Errors by node; those of float nodes go to the nodes in less than float32 whose results they read, also through nodes without an error of their own.
+
+    Where a chained float node reads another float node, they go to those whom that one reads.
 
     Args:
         nodes: in topological order.
         errors: what each node loses by itself.
-        integer: nodes with operators that run on integers.
     """
     writers = {tensor.name: node for node in nodes for tensor in node.outputs}
     charged: dict[str, float] = {}
     for node in nodes:
-        if node.name not in errors:
+        if node.name not in errors.sqnr_db:
             continue
-        debtors, queue, seen = [node.name] if node.name in integer else [], [] if node.name in integer else [node], {node.name}
-        while queue:
-            for tensor in queue.pop().inputs:
-                writer = writers.get(tensor.name)
-                if writer is None or writer.name in seen:
-                    continue
-                seen.add(writer.name)
-                if writer.name in errors and writer.name in integer:
-                    debtors.append(writer.name)
-                elif writer.name not in errors:
-                    queue.append(writer)
-        for name in debtors:
-            charged[name] = min(errors[node.name], charged.get(name, math.inf))
+        for name in [node.name] if node.name in errors.reduced else _debtors(node, writers, errors):
+            charged[name] = min(errors.sqnr_db[node.name], charged.get(name, math.inf))
     return charged
+
+
+def _debtors(node: NodeFacts, writers: Mapping[str, NodeFacts], errors: OwnErrors) -> list[str]:
+    """The nodes that a float node owes its error to."""
+    found, queue, seen = [], [node], {node.name}
+    while queue:
+        reader = queue.pop()
+        for tensor in reader.inputs:
+            writer = writers.get(tensor.name)
+            if writer is None or writer.name in seen:
+                continue
+            seen.add(writer.name)
+            if writer.name in errors.sqnr_db and writer.name in errors.reduced:
+                found.append(writer.name)
+            elif writer.name not in errors.sqnr_db or reader.name in errors.chained:
+                queue.append(writer)
+    return found
 
 
 def _decibel(signal: float, noise: float) -> float:
     if noise == 0.0:
-        return float("inf")
-    return 10.0 * float(np.log10(signal / noise)) if signal > 0.0 else float("-inf")
+        return math.inf
+    ratio = signal / noise  # 0 as well where a logarithm of 0 made the noise infinite
+    return 10.0 * math.log10(ratio) if ratio > 0.0 else -math.inf

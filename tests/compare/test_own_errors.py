@@ -1,12 +1,17 @@
 import math
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
+from test_outputs import Data
+from two_layers import Builder, H, X, pair, real, stored
 
-from bridge.compare.own_errors import ChannelSums, charge_writers
-from bridge.types import NodeFacts, TensorSpec
+from bridge.compare.own_errors import ChannelSums, OwnErrors, charge_writers, own_errors
+from bridge.types import ConvertedModel, InputBinding, NodeFacts, OpOutcome, QuantizedModel, TensorMap, TensorSpec
 
 RNG = np.random.default_rng(0)
+INT8 = "static_wi8_ai8"
 
 
 def sqnr(reference: np.ndarray, noise: np.ndarray) -> float:
@@ -63,14 +68,64 @@ CHAIN = (node("first", ""), node("moved", "first"), node("other", ""), node("rea
 
 
 def test_an_integer_node_answers_for_itself() -> None:
-    assert charge_writers(CHAIN, {"first": 30.0, "reader": 5.0}, {"first", "reader"}) == {"first": 30.0, "reader": 5.0}
+    errors = OwnErrors({"first": 30.0, "reader": 5.0}, reduced=frozenset({"first", "reader"}))
+    assert charge_writers(CHAIN, errors) == {"first": 30.0, "reader": 5.0}
 
 
 def test_what_a_float_node_loses_is_charged_to_the_integer_nodes_it_reads_also_through_movement() -> None:
     errors = {"first": 30.0, "other": 40.0, "reader": 5.0}
-    assert charge_writers(CHAIN, errors, {"first", "other"}) == {"first": 5.0, "other": 5.0}
-    assert charge_writers(CHAIN, errors, {"first"}) == {"first": 5.0}
+    assert charge_writers(CHAIN, OwnErrors(errors, frozenset({"first", "other"}))) == {"first": 5.0, "other": 5.0}
+    assert charge_writers(CHAIN, OwnErrors(errors, frozenset({"first"}))) == {"first": 5.0}
 
 
 def test_a_float_writer_is_not_charged() -> None:
-    assert charge_writers(CHAIN, {"first": math.inf, "reader": 5.0}, set()) == {}
+    assert charge_writers(CHAIN, OwnErrors({"first": math.inf, "reader": 5.0})) == {}
+
+
+def test_what_a_chained_float_node_loses_is_charged_through_the_float_node_before_it() -> None:
+    nodes = (node("matmul", ""), node("clip", "matmul"), node("log", "clip"))
+    errors = {"matmul": 40.0, "clip": 45.0, "log": 2.0}
+    assert charge_writers(nodes, OwnErrors(errors, frozenset({"matmul"}), chained=frozenset({"log"}))) == {"matmul": 2.0}
+    assert charge_writers(nodes, OwnErrors(errors, frozenset({"matmul"}))) == {"matmul": 40.0}
+
+
+def chain_files(folder: Path) -> tuple[ConvertedModel, QuantizedModel]:
+    """FULLY_CONNECTED in int8, then RELU and LOG in float, as three nodes; x holds magnitudes over five decades."""
+    files = []
+    for integer in (False, True):
+        build = Builder()
+        x, h = build.tensor("x", (1, 64)), build.tensor("h", (1, 64), *(("INT8", H) if integer else ()))
+        source, read = x, h
+        if integer:
+            source = build.tensor("x_int8", (1, 64), "INT8", X)
+            build.op("QUANTIZE", [x], [source])
+            build.dense(source, build.constant("w", np.eye(64, dtype=np.int8), 1.0), build.constant("b", np.zeros(64, np.int32), X.scale), h, 4)
+            read = build.tensor("h_float", (1, 64))
+            build.op("DEQUANTIZE", [h], [read], 2)
+        else:
+            build.dense(x, build.constant("w", np.eye(64, dtype=np.float32)), build.constant("b", np.zeros(64, np.float32)), h, 1)
+        clipped, y = build.tensor("clipped", (1, 64)), build.tensor("y", (1, 64))
+        build.op("RELU", [read], [clipped])
+        build.op("LOG", [clipped], [y])
+        files.append(build.save(folder / f"{integer}.tflite", [x], [y]))
+    tensor_map = TensorMap(
+        pairs=(pair("matmul", "h", 64), pair("clip", "clipped", 64), pair("log", "y", 64)),
+        inputs=(InputBinding("x", "x", (1, 64), (0, 1), "float32"),),
+        outputs=(pair("log", "y", 64),),
+        owners=("matmul", "clip", "log"),
+        absorbed=MappingProxyType({}),
+    )
+    ops = [("FULLY_CONNECTED", INT8, 1), ("RELU", "float32", 3), ("LOG", "float32", 4)]
+    outcomes = tuple(OpOutcome(index, name, precision, "", position) for index, (name, precision, position) in enumerate(ops))
+    return ConvertedModel(files[0], "", tensor_map, folder, ""), QuantizedModel(files[1], "", INT8, outcomes)
+
+
+def test_a_logarithm_behind_a_float_clip_shows_what_the_rounding_before_the_clip_cost(tmp_path: Path) -> None:
+    x = np.geomspace(1e-3, 8.0, 64, dtype=np.float32)[None]
+    rounded = real(stored(x, H), H)
+    errors = own_errors(*chain_files(tmp_path), Data(x[None]), count=1, threads=1)
+    assert errors.chained == {"log"}
+    assert errors.reduced == {"matmul"}
+    assert errors.sqnr_db["log"] < 0.0  # log(0) is minus infinity
+    assert errors.sqnr_db["clip"] == pytest.approx(sqnr(x, rounded - x), abs=0.1)
+    assert charge_writers((node("matmul", ""), node("clip", "matmul"), node("log", "clip")), errors)["matmul"] == errors.sqnr_db["log"]
