@@ -23,19 +23,14 @@ def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], defa
     """The precision asked for each operator of the float TFLite file: that of the node it belongs to.
 
     A node without an operator of its own (a Conv that the Relu behind it took in) asks for the operators that compute it; where two nodes
-    of one operator ask for different things, float wins.
+    of one operator ask for different things, the one with the smaller rounding error wins.
     """
     asked: dict[str, set[str]] = {owner: {decisions[owner].precision} for owner in set(tensor_map.owners) if owner in decisions}
     for node, owners in tensor_map.absorbed.items():
         if decisions[node].rule is not None:
             for owner in owners:
                 asked[owner].add(decisions[node].precision)
-    return [_one_of(asked.get(owner, {default}), default) for owner in tensor_map.owners]
-
-
-def _one_of(asked: set[str], default: str) -> str:
-    """Float before anything else, then what a rule asked for, then the default."""
-    return FLOAT if FLOAT in asked else min(asked - {default}, default=default)
+    return [quantize.finest(asked.get(owner, {default})) for owner in tensor_map.owners]
 
 
 def with_own_errors(

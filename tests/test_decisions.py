@@ -30,7 +30,10 @@ def test_the_default_of_an_absorbed_node_asks_for_nothing() -> None:
     assert found == ["float32"]
 
 
-def test_what_a_rule_asks_wins_over_the_default_and_float_over_all() -> None:
+def test_of_several_the_one_with_the_smallest_rounding_error_wins() -> None:
     both = {"a": ("c",), "b": ("c",)}
     assert asked(decision("a", "float16", "r"), decision("b"), decision("c"), owners=("c",), absorbed=both) == ["float16"]
     assert asked(decision("a", "float16", "r"), decision("b", "float32", "s"), decision("c"), owners=("c",), absorbed=both) == ["float32"]
+    assert asked(decision("a", "dynamic_wi8_afp32", "r"), decision("b", "static_wi8_ai16", "s"), decision("c"), owners=("c",), absorbed=both) == [
+        "static_wi8_ai16"
+    ]

@@ -1,5 +1,7 @@
 """How the values of a tensor are stored: element type, scales, zero points."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -7,7 +9,19 @@ import numpy as np
 
 from bridge.types import TensorRange
 
-LIMITS = MappingProxyType({"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767), "INT32": (-(2**31), 2**31 - 1)})
+LIMITS = MappingProxyType(
+    {
+        "INT4": (-8, 7),
+        "INT8": (-128, 127),
+        "UINT8": (0, 255),
+        "INT16": (-32768, 32767),
+        "INT32": (-(2**31), 2**31 - 1),
+        "INT64": (-(2**53), 2**53),  # what float64 counts exactly; biases stay far below
+    }
+)
+NUMPY_TYPES = MappingProxyType({"INT4": "int8"})  # where they have other names
+BLOCK = 1 << 18  # values that are rounded at a time
+LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 # Values smaller than this are zero to every kernel: products of two scales have to stay normal float32 numbers.
 SMALLEST_SCALE = 1e-15
@@ -84,11 +98,25 @@ def holds(form: Form, span: TensorRange) -> bool:
 
 
 def quantize_values(values: np.ndarray, form: Form) -> np.ndarray:
-    """The stored integers of float values, rounded half to even and saturated."""
-    shape = [1] * values.ndim
-    if len(form.scales) > 1:
-        shape[form.axis] = len(form.scales)
-    scales = np.asarray(form.scales, np.float64).reshape(shape)
-    stored = np.rint(values.astype(np.float64) / scales) + np.asarray(form.zero_points).reshape(shape)
-    saturated: np.ndarray = np.clip(stored, *LIMITS[form.type])
-    return saturated.astype(form.type.lower())
+    """The stored numbers of float values, rounded half to even and saturated; int4 ones as int8, not packed yet."""
+    if form.type == "FLOAT16":
+        return values.astype(np.float16)
+    stored = np.empty(values.shape, NUMPY_TYPES.get(form.type, form.type.lower()))
+    channels = len(form.scales)
+    before = math.prod(values.shape[: form.axis]) if channels > 1 else 1
+    scales, zero_points = np.asarray(form.scales, np.float64)[:, None], np.asarray(form.zero_points)[:, None]
+    source, target = values.reshape(before, channels, -1), stored.reshape(before, channels, -1)
+    for block, channel in _blocks(source):  # a float64 copy of the whole would be twice the file
+        rounded = np.rint(source[block, channel].astype(np.float64) / scales[channel]) + zero_points[channel]
+        target[block, channel] = np.clip(rounded, *LIMITS[form.type])
+    return stored
+
+
+def _blocks(values: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Slices of the first two of three axes that hold about BLOCK values each."""
+    outer, channels, inner = values.shape
+    wide = max(1, min(channels, BLOCK // max(1, inner)))
+    high = max(1, BLOCK // max(1, inner * wide))
+    for top in range(0, outer, high):
+        for left in range(0, channels, wide):
+            yield slice(top, top + high), slice(left, left + wide)

@@ -37,19 +37,27 @@ type FinestStep = Callable[[Sequence[float]], float]
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The integer kernel of an operator in one precision.
+    """The kernel of an operator in one precision.
 
     Attributes:
         version: operator version, or a function of the operator; the float operator's version stays if it is higher.
         fixed_output: the only form of the output that the kernel writes.
-        symmetric: positions of inputs that need zero point 0.
+        symmetric: positions of inputs that need zero point 0; int16 inputs all have it.
         condition: says why an operator cannot have this kernel, '' if it can.
+        weights: positions of the constant inputs that are stored in the precision's weight type; None: those of role WEIGHT.
+        per_channel: whether weights have a scale per channel of the row's `weight_axis`, or one.
+        bias: TFLite type of biases where the kernel wants another one than the precision says.
+        options: fields of the operator's options to set, such as `asymmetricQuantizeInputs`.
     """
 
     version: int | Version
     fixed_output: Form | None = None
     symmetric: tuple[int, ...] = ()
     condition: Condition = conditions.always
+    weights: tuple[int, ...] | None = field(default=None, kw_only=True)
+    per_channel: bool = field(default=True, kw_only=True)
+    bias: str = field(default="", kw_only=True)
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class OpRow:
         outputs: likewise.
         scales: how scales depend on each other.
         moves_data: outputs hold nothing but values of the inputs (and zeros), so the operator takes the type of what it carries.
-        weight_axis: channel axis of the weight.
+        weight_axis: channel axis of the weights; negative counts from the last.
         finest: the smallest output scale that the kernel can rescale its sums to, from the scales of its data inputs and its weight; None
             where the output is copied or looked up.
         kernels: precision name -> kernel.

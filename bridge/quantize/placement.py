@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
+from bridge.quantize.forms import LARGEST_FLOAT16
 from bridge.quantize.op_table import OPS, Role, Scales
-from bridge.quantize.precisions import PRECISIONS
+from bridge.quantize.precisions import PRECISIONS, Precision, finest
 from bridge.types import TensorRange
 
 INTEGER_EDGES = "static_wi8_ai8"  # the precision whose type int8 and uint8 model inputs and outputs have
@@ -30,6 +30,7 @@ class Placement:
         graph: the float graph.
         wanted: precision asked for, per operator.
         ranges: calibrated ranges by tensor name.
+        constants: weights and biases.
         input_type: TFLite type the model's float inputs will have.
         output_type: likewise for outputs.
     """
@@ -37,6 +38,7 @@ class Placement:
     graph: FloatGraph
     wanted: Sequence[str]
     ranges: Mapping[str, TensorRange]
+    constants: Constants
     input_type: str
     output_type: str
     placed: dict[int, Placed] = field(default_factory=dict)
@@ -57,8 +59,15 @@ class Placement:
             return self._follow(op, carried[0])
         refusal = self._refusal(op, wanted)
         if refusal:
-            return Placed("float32", refusal)
-        return self._join(op, carried, wanted) if moves and wanted != "float32" else Placed(wanted)
+            return self._instead(op, wanted, refusal)
+        return self._join(op, carried, wanted) if moves and PRECISIONS[wanted].integer else Placed(wanted)
+
+    def _instead(self, op: Op, wanted: str, refusal: str) -> Placed:
+        """The first precision that stores the same weights without a larger error, float32 if none does."""
+        for other in PRECISIONS[wanted].instead:
+            if not self._refusal(op, other):
+                return Placed(other, refusal)
+        return Placed("float32", refusal)
 
     def _follow(self, op: Op, tensor: int) -> Placed:
         """Moving data is exact in any type, converting is not."""
@@ -73,17 +82,25 @@ class Placement:
             return Placed("float32", refusal)
         if precision == wanted:
             return Placed(wanted)
+        if not (PRECISIONS[precision].integer or PRECISIONS[wanted].integer):
+            return Placed(precision, self._refusal(op, wanted))
         return Placed(precision, f"moves data, so it stays in the type of {self.graph.tensors[tensor].name!r}")
 
     def _join(self, op: Op, carried: Sequence[int], wanted: str) -> Placed:
-        """Joining integer data needs one common scale, so float data are joined as float unless only integer kernels read the result."""
+        """Joining integer data needs one common scale, so float data are joined as float unless only integer kernels read the result.
+
+        Data of both integer types are joined in the finer one, which their readers may round once, unless all readers want the coarser one.
+        """
         have = [self._precision_of(tensor) or self._common_reader(op) for tensor in carried]
-        if all(precision == wanted for precision in have):
-            return Placed(wanted)
         if wanted in have and self._reads_like(op, wanted):
             return Placed(wanted)
-        float_input = next(tensor for tensor, precision in zip(carried, have, strict=True) if precision != wanted)
-        return Placed("float32", f"joins data, and {self.graph.tensors[float_input].name!r} is float")
+        if "float32" in have:
+            float_input = carried[have.index("float32")]
+            return Placed("float32", f"joins data, and {self.graph.tensors[float_input].name!r} is float")
+        common = finest([*have, wanted])
+        if common == wanted or self._refusal(op, common):
+            return Placed(wanted)
+        return Placed(common, f"joins data, and {self.graph.tensors[carried[have.index(common)]].name!r} is finer")
 
     def _carried(self, op: Op) -> list[int]:
         """Data inputs that are no constants."""
@@ -95,13 +112,13 @@ class Placement:
         """The precision a tensor is computed in; None for a float model input, which can become either."""
         if tensor in self.graph.producers:
             precision = self.placed[self.graph.producers[tensor]].precision
-            return "float32" if PRECISIONS[precision].activation == "FLOAT32" else precision
+            return precision if PRECISIONS[precision].integer else "float32"
         return None if self.input_type == "FLOAT32" else INTEGER_EDGES
 
     def _common_reader(self, op: Op) -> str:
         """The integer precision that every reader of the operator's outputs takes, `float32` if they differ."""
         wanted = self.wanted[op.index]
-        return wanted if self._reads_like(op, wanted) else "float32"
+        return wanted if PRECISIONS[wanted].integer and self._reads_like(op, wanted) else "float32"
 
     def _reads_like(self, op: Op, precision: str) -> bool:
         """Whether all readers of the operator's outputs, seen through data movement, compute in a precision; false if nothing reads them."""
@@ -129,23 +146,39 @@ class Placement:
             return ""
         row = OPS.get(op.name)
         if row is None or precision not in row.kernels:
-            return f"no {precision} kernel for {op.name}"
-        operands = [tensor for position, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(position) is not Role.PLAIN]
-        results = [tensor for position, tensor in enumerate(op.outputs) if row.output_role(position) is Role.DATA]
+            return _no_kernel(op, precision)
+        kernel, row_precision = row.kernels[precision], PRECISIONS[precision]
+        weights = weight_positions(self.graph, op, row, kernel)
+        if not (row_precision.integer or weights):
+            return f"has no weights, and the activations of {precision} are float"
+        positions = range(len(op.inputs)) if row_precision.integer else weights
+        operands = [op.inputs[position] for position in positions if op.inputs[position] >= 0 and row.input_role(position) is not Role.PLAIN]
+        results = [tensor for position, tensor in enumerate(op.outputs) if row_precision.integer and row.output_role(position) is Role.DATA]
         for index in operands + results:
-            problem = self._operand_problem(index, needs_range=PRECISIONS[precision].needs_ranges)
+            problem = self._operand_problem(index, row_precision)
             if problem:
                 return problem
-        return row.kernels[precision].condition(self.graph, op)
+        return kernel.condition(self.graph, op)
 
-    def _operand_problem(self, index: int, *, needs_range: bool) -> str:
-        """Why a tensor cannot be an integer, '' if it can."""
+    def _operand_problem(self, index: int, precision: Precision) -> str:
+        """Why a tensor cannot be stored in a precision, '' if it can."""
         tensor = self.graph.tensors[index]
         if tensor.type != "FLOAT32":
             return f"works on {tensor.type.lower()} data"
-        if tensor.constant:
-            return "" if np.isfinite(self.graph.value(index)).all() else f"its constant {tensor.name!r} holds values that are not finite"
-        return range_problem(self.ranges, tensor.name) if needs_range else ""
+        if not tensor.constant:
+            return range_problem(self.ranges, tensor.name) if precision.needs_ranges else ""
+        peak = self.constants.peak(index)
+        if not math.isfinite(peak):
+            return f"its constant {tensor.name!r} holds values that are not finite"
+        if precision.weight == "FLOAT16" and peak > LARGEST_FLOAT16:
+            return f"its constant {tensor.name!r} holds {peak:.3g}, and float16 ends at {LARGEST_FLOAT16:.0f}"
+        return ""
+
+
+def _no_kernel(op: Op, precision: str) -> str:
+    if PRECISIONS[precision].unpacked:
+        return f"has no weights to store, and the activations of {precision} are float"
+    return f"no {precision} kernel for {op.name}"
 
 
 def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:

@@ -2,15 +2,35 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+import numpy as np
+
+from bridge.quantize.constants import Constants, weight_positions
+from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, Form
-from bridge.quantize.op_table import OPS, Role
+from bridge.quantize.op_table import OPS, Kernel, OpRow, Role
 from bridge.quantize.placement import INTEGER_EDGES, Placed, Placement
 from bridge.quantize.precisions import PRECISIONS, Precision
 from bridge.quantize.scales import Scaling, Step
 from bridge.quantize.weights import bias_form, weight_form
 from bridge.types import TensorRange
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """How an operator reads one of its inputs.
+
+    Attributes:
+        form: None leaves the operand as it is in the file.
+        value: a constant in place of the one in the file, or of none.
+        unpacked: the constant is stored in `form`, and a DEQUANTIZE makes it float again.
+    """
+
+    form: Form | None = None
+    value: np.ndarray | None = None
+    unpacked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +41,17 @@ class OpPlan:
         precision: what it runs in.
         reason: why that is not what was asked for.
         version: operator version in that precision.
-        inputs: form per input; None leaves the operand as it is in the file.
-        outputs: form per output, likewise.
+        inputs: one per input; one more where it gets a bias that it did not have.
+        outputs: form per output; None leaves it as it is in the file.
+        options: fields of its options to set.
     """
 
     precision: str
     reason: str
     version: int
-    inputs: tuple[Form | None, ...]
+    inputs: tuple[Operand, ...]
     outputs: tuple[Form | None, ...]
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +63,34 @@ class Plan:
     outputs: Mapping[int, Form] = field(default_factory=dict)
 
 
-def make_plan(graph: FloatGraph, wanted: Sequence[str], ranges: Mapping[str, TensorRange], *, input_type: str, output_type: str) -> Plan:
+def make_plan(
+    graph: FloatGraph,
+    wanted: Sequence[str],
+    ranges: Mapping[str, TensorRange],
+    *,
+    corrections: Corrections,
+    input_type: str,
+    output_type: str,
+) -> Plan:
     """Plans the quantized file.
 
     Args:
         graph: the float graph.
         wanted: precision asked for, per operator.
         ranges: calibrated ranges by tensor name.
+        corrections: other constants for some operators.
         input_type: TFLite type of model inputs that are float now.
         output_type: likewise of model outputs.
     """
-    placed = Placement(graph, wanted, ranges, input_type, output_type).decide()
+    constants = Constants(graph, corrections)
+    placed = Placement(graph, wanted, ranges, constants, input_type, output_type).decide()
     scaling = {}
     for row in PRECISIONS.values():
-        if row.activation != "FLOAT32":
+        if row.integer:
             steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name}
-            scaling[row.name] = Scaling(graph, steps, ranges, row.activation, row.weight)
+            scaling[row.name] = Scaling(graph, steps, ranges, constants, row)
             scaling[row.name].solve()
-    ops = tuple(_plan_op(graph, op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
+    ops = tuple(_plan_op(_Planner(graph, constants), op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
     edge = scaling[INTEGER_EDGES]
     return Plan(
         ops,
@@ -72,47 +104,88 @@ def _step(op: Op, precision: str) -> Step:
     return Step(op, row, row.kernels[precision])
 
 
-def _plan_op(graph: FloatGraph, op: Op, placed: Placed, scaling: Mapping[str, Scaling]) -> OpPlan:
-    if placed.precision not in scaling:
-        return OpPlan(placed.precision, placed.reason, op.version, _float_forms(graph, op.inputs), _float_forms(graph, op.outputs))
-    solved = scaling[placed.precision]
-    step = solved.steps[op.index]
-    inputs = _input_forms(graph, step, PRECISIONS[placed.precision], solved)
-    outputs = tuple(solved.form(tensor) if step.row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
-    version = step.kernel.version if isinstance(step.kernel.version, int) else step.kernel.version(graph, op)
-    return OpPlan(placed.precision, placed.reason, max(version, op.version), inputs, outputs)
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Plans the operands of single operators."""
+
+    graph: FloatGraph
+    constants: Constants
+
+    def floats(self, op: Op) -> list[Operand]:
+        """Float kernels read activations as float, constants as they are."""
+        return [Operand(FLOAT) if tensor in _floats(self.graph, [tensor]) else Operand() for tensor in op.inputs]
+
+    def packed(self, op: Op, row: OpRow, kernel: Kernel, precision: Precision) -> list[Operand]:
+        """A kernel with float activations and weights in another type."""
+        operands = self.floats(op)
+        for position in weight_positions(self.graph, op, row, kernel):
+            given = self.constants.corrected_weight(op, row)
+            value = self.graph.value(op.inputs[position]) if given is None else given
+            axis = row.weight_axis % value.ndim if kernel.per_channel else None
+            form = weight_form(value, axis, type_name=precision.weight, scales=self.constants.weight_scales(op, row))
+            operands[position] = Operand(form, given, precision.unpacked)
+        bias = self.constants.corrected_bias(op, row)
+        return operands if bias is None else _with(operands, row.inputs.index(Role.BIAS), Operand(FLOAT, bias))
+
+    def integers(self, step: Step, precision: Precision, solved: Scaling) -> list[Operand]:
+        """A kernel on integers."""
+        op, row = step.op, step.row
+        operands = [
+            Operand(solved.input_form(step, position)) if tensor >= 0 and row.input_role(position) is Role.DATA else Operand()
+            for position, tensor in enumerate(op.inputs)
+        ]
+        if Role.WEIGHT not in row.inputs:
+            return operands
+        at, bias_at = row.inputs.index(Role.WEIGHT), row.inputs.index(Role.BIAS)
+        input_scale = solved.input_form(step, row.inputs.index(Role.DATA)).scale
+        bias, bias_type = self.constants.bias(op, row), step.kernel.bias or precision.bias
+        weight = self.constants.weight(op, row)
+        form = weight_form(
+            weight,
+            row.weight_axis % weight.ndim if step.kernel.per_channel else None,
+            type_name=precision.weight,
+            input_scale=input_scale,
+            bias=None if bias is None else bias.reshape(-1),
+            bias_type=bias_type,
+            scales=self.constants.weight_scales(op, row),
+        )
+        operands[at] = Operand(form, self.constants.corrected_weight(op, row))
+        if bias is None:
+            return operands
+        stored = bias_form(form, max(bias.ndim - 1, 0), type_name=bias_type, input_scale=input_scale)
+        return _with(operands, bias_at, Operand(stored, self.constants.corrected_bias(op, row)))
+
+
+def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Scaling]) -> OpPlan:
+    precision = PRECISIONS[placed.precision]
+    if placed.precision == "float32":
+        return OpPlan(placed.precision, placed.reason, op.version, tuple(planner.floats(op)), _float_forms(planner.graph, op.outputs))
+    row = OPS[op.name]
+    kernel = row.kernels[placed.precision]
+    version = max(op.version, kernel.version if isinstance(kernel.version, int) else kernel.version(planner.graph, op))
+    if not precision.integer:
+        inputs, outputs = planner.packed(op, row, kernel, precision), _float_forms(planner.graph, op.outputs)
+    else:
+        solved = scaling[placed.precision]
+        inputs = planner.integers(solved.steps[op.index], precision, solved)
+        outputs = tuple(solved.form(tensor) if row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
+    return OpPlan(placed.precision, placed.reason, version, tuple(inputs), outputs, kernel.options)
+
+
+def _with(operands: Sequence[Operand], position: int, operand: Operand) -> list[Operand]:
+    """With another operand at a position, perhaps behind the last one."""
+    longer = [*operands, *[Operand()] * (position + 1 - len(operands))]
+    longer[position] = operand
+    return longer
 
 
 def _float_forms(graph: FloatGraph, tensors: Sequence[int]) -> tuple[Form | None, ...]:
-    """Float operators read activations as float, constants as they are."""
-    return tuple(FLOAT if index >= 0 and _is_float_activation(graph, index) else None for index in tensors)
-
-
-def _input_forms(graph: FloatGraph, step: Step, precision: Precision, solved: Scaling) -> tuple[Form | None, ...]:
-    present = [position for position, tensor in enumerate(step.op.inputs) if tensor >= 0]
-    forms = {position: solved.input_form(step, position) for position in present if step.row.input_role(position) is Role.DATA}
-    if Role.WEIGHT in step.row.inputs:
-        weight, bias = step.row.inputs.index(Role.WEIGHT), step.row.inputs.index(Role.BIAS)
-        input_scale = forms[step.row.inputs.index(Role.DATA)].scale
-        bias_value = graph.value(step.op.inputs[bias]) if bias in present else None
-        forms[weight] = weight_form(
-            graph.value(step.op.inputs[weight]),
-            step.row.weight_axis,
-            type_name=precision.weight,
-            input_scale=input_scale,
-            bias=None if bias_value is None else bias_value.reshape(-1),
-        )
-        if bias_value is not None:
-            forms[bias] = bias_form(forms[weight], max(bias_value.ndim - 1, 0), type_name=precision.bias, input_scale=input_scale)
-    return tuple(forms.get(position) for position in range(len(step.op.inputs)))
-
-
-def _is_float_activation(graph: FloatGraph, tensor: int) -> bool:
-    return graph.tensors[tensor].type == "FLOAT32" and not graph.tensors[tensor].constant
+    return tuple(FLOAT if tensor in _floats(graph, [tensor]) else None for tensor in tensors)
 
 
 def _floats(graph: FloatGraph, tensors: Sequence[int]) -> list[int]:
-    return [tensor for tensor in tensors if _is_float_activation(graph, tensor)]
+    """Those that are float activations."""
+    return [tensor for tensor in tensors if tensor >= 0 and graph.tensors[tensor].type == "FLOAT32" and not graph.tensors[tensor].constant]
 
 
 def _shifted(form: Form, type_name: str) -> Form:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge.errors import InputError, UsageError
 from bridge.files import write_bytes
+from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
@@ -17,6 +18,7 @@ from bridge.types import OpOutcome, QuantizedModel, Ranges
 
 logger = logging.getLogger(__name__)
 
+NONE = Corrections()
 EDGE_TYPES = ("float32", "int8", "uint8")
 
 
@@ -29,6 +31,7 @@ def quantize(
     precision: str = "static_wi8_ai8",
     input_dtype: str = "float32",
     output_dtype: str = "float32",
+    corrections: Corrections = NONE,
 ) -> QuantizedModel:
     """Writes a quantized TFLite file with float islands; the same arguments give the same bytes in every process.
 
@@ -43,10 +46,11 @@ def quantize(
         precision: precision of the file as a whole; a label of the result.
         input_dtype: `float32`, `int8` or `uint8`: type of the model inputs that are float now.
         output_dtype: likewise for outputs.
+        corrections: other weights, scales of weights and biases, from accuracy recovery.
 
     Raises:
         InputError: the file is unreadable, its tensors are not told apart by name, or the ranges are not its own.
-        UsageError: an unknown precision or dtype, or not one precision per operator.
+        UsageError: an unknown precision or dtype, not one precision per operator, or corrections that do not fit.
     """
     for name in (precision, *op_precisions):
         find_precision(name)
@@ -55,7 +59,8 @@ def quantize(
             raise UsageError(f"{option} cannot be that. Received: {dtype!r}.", hint=f"Choose one of: {', '.join(EDGE_TYPES)}.")
     graph = read_graph(tflite.read(float_model), where=str(float_model))
     _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
-    plan = make_plan(graph, op_precisions, ranges.tensors, input_type=input_dtype.upper(), output_type=output_dtype.upper())
+    corrections.check(len(graph.ops))
+    plan = make_plan(graph, op_precisions, ranges.tensors, corrections=corrections, input_type=input_dtype.upper(), output_type=output_dtype.upper())
     positions = Writer(graph, plan).write()
     digest = write_bytes(output, tflite.serialize(graph.model))
     outcomes = tuple(

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bridge.quantize.constants import Constants
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import Form, asymmetric, holds, symmetric, with_zero
 from bridge.quantize.op_table import Kernel, OpRow, Role, Scales
-from bridge.quantize.weights import largest_weight_scale
+from bridge.quantize.precisions import Precision
+from bridge.quantize.weights import LARGEST_BIAS, largest_weight_scale
 from bridge.types import TensorRange
 
 # How much wider a range may become for the sake of a shared scale before a QUANTIZE of its own is the smaller loss: 1.25 costs 2 dB.
@@ -49,20 +51,19 @@ class Scaling:
         graph: the float graph.
         steps: the operators on integers by index.
         ranges: calibrated ranges by tensor name; there is one for every activation of `steps`.
-        type: TFLite type of the activations.
-        weight_type: TFLite type of the weights.
+        constants: weights and biases.
+        precision: what the operators run in.
     """
 
     graph: FloatGraph
     steps: Mapping[int, Step]
     ranges: Mapping[str, TensorRange]
-    type: str
-    weight_type: str
+    constants: Constants
+    precision: Precision
     parents: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, Form] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
     widened: dict[int, float] = field(default_factory=dict)
-    peaks: dict[int, float] = field(default_factory=dict)
 
     def solve(self) -> None:
         """Ties tensors together; afterwards `form` answers."""
@@ -86,7 +87,7 @@ class Scaling:
             return self.fixed[root]
         span, factor = with_zero(self._span(root)), self.widened.get(root, 1.0)
         span = TensorRange(span.minimum * factor, span.maximum * factor)
-        return symmetric(span, self.type) if root in self.mirrored else asymmetric(span, self.type)
+        return self._around_zero(span) if root in self.mirrored else self._spanning(span)
 
     def input_form(self, step: Step, position: int) -> Form:
         """The integer form in which an operator reads its data input at a position."""
@@ -95,8 +96,15 @@ class Scaling:
         if step.row.scales is Scales.JOIN:
             return self.form(step.op.outputs[0])
         if position in step.kernel.symmetric and own.zero_point != 0:
-            return symmetric(self._span(tensor), self.type)
+            return self._around_zero(self._span(tensor))
         return own
+
+    def _around_zero(self, span: TensorRange) -> Form:
+        return symmetric(span, self.precision.activation)
+
+    def _spanning(self, span: TensorRange) -> Form:
+        """int16 is symmetric always: its kernels know no zero point."""
+        return self._around_zero(span) if self.precision.activation == "INT16" else asymmetric(span, self.precision.activation)
 
     def _tie_to_source(self, step: Step, output: int) -> None:
         if step.row.scales is Scales.INHERIT:
@@ -122,7 +130,7 @@ class Scaling:
         if self._readers(root) <= {step.op.index}:
             return True
         old, new = with_zero(self._span(root)), with_zero(self._span(target))
-        inside = holds(asymmetric(new, self.type), old)
+        inside = holds(self._spanning(new), old)
         return inside and new.maximum - new.minimum <= WIDEST * (old.maximum - old.minimum)
 
     def _mirror(self, step: Step, position: int) -> None:
@@ -155,17 +163,17 @@ class Scaling:
         positions = [at for at, tensor in enumerate(step.op.inputs) if tensor >= 0 and step.row.input_role(at) is Role.DATA]
         scales = [self.input_form(step, position).scale for position in positions]
         if Role.WEIGHT in step.row.inputs:
-            weight, bias = (self._peak(step, role) for role in (Role.WEIGHT, Role.BIAS))
-            scales.append(largest_weight_scale(weight, bias, type_name=self.weight_type, input_scale=scales[0]))
+            scales.append(self._largest_weight_scale(step, scales[0]))
         return scales
 
-    def _peak(self, step: Step, role: Role) -> float:
-        """Largest magnitude in a constant operand, 0 where it is absent."""
-        position = step.row.inputs.index(role)
-        tensor = step.op.inputs[position] if position < len(step.op.inputs) else -1
-        if tensor not in self.peaks:
-            self.peaks[tensor] = float(np.abs(self.graph.value(tensor)).max(initial=0.0)) if tensor >= 0 else 0.0
-        return self.peaks[tensor]
+    def _largest_weight_scale(self, step: Step, input_scale: float) -> float:
+        bias, bias_type = self.constants.bias(step.op, step.row), step.kernel.bias or self.precision.bias
+        largest_bias = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0))
+        given = self.constants.weight_scales(step.op, step.row)
+        if given is not None:
+            return max(float(given.max()), largest_bias / (input_scale * LARGEST_BIAS[bias_type]))
+        peak = self.constants.weight_peak(step.op, step.row)
+        return largest_weight_scale(peak, largest_bias, type_name=self.precision.weight, input_scale=input_scale, bias_type=bias_type)
 
     def _readers(self, root: int) -> set[int]:
         """Operators that read the group, without those that only pass its values on in the same scale; -1 stands for a float reader."""

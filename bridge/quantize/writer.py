@@ -1,18 +1,21 @@
 """Writes a plan into the TFLite objects: new constants, new tensor types, QUANTIZE and DEQUANTIZE where forms differ."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 
-from bridge.quantize.float_graph import FloatGraph
+from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, Form, quantize_values
-from bridge.quantize.plan import OpPlan, Plan
+from bridge.quantize.plan import Operand, OpPlan, Plan
 from bridge.tflite import model as tflite
 from bridge.tflite.compaction import compact
 
 SUFFIXES = {"FLOAT32": "_float"}
-DEQUANTIZE_VERSIONS = {"INT8": 2, "UINT8": 1}
+DEQUANTIZE_VERSIONS = {"INT4": 6, "INT8": 2, "UINT8": 1, "INT16": 3, "FLOAT16": 3}
+PER_CHANNEL_DEQUANTIZE_VERSION = 5
 QUANTIZE_VERSION = 1
+QUANTIZE_INT16_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -27,6 +30,8 @@ class Writer:
     plan: Plan
     forms: dict[int, Form] = field(default_factory=dict)
     variants: dict[tuple[int, Form], int] = field(default_factory=dict)
+    unpacked: dict[int, int] = field(default_factory=dict)
+    buffers: dict[bytes, int] = field(default_factory=dict)
     operators: list[tflite.OperatorT] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
@@ -48,12 +53,38 @@ class Writer:
     def _write_op(self, index: int, planned: OpPlan) -> int:
         operator = tflite.main_graph(self.graph.model).operators[index]
         op = self.graph.ops[index]
-        read = [tensor if form is None else self._in_form(tensor, form) for tensor, form in zip(op.inputs, planned.inputs, strict=True)]
-        operator.inputs = np.asarray(read, np.int32)
+        operator.inputs = np.asarray([self._operand(op, position, operand) for position, operand in enumerate(planned.inputs)], np.int32)
         if planned.version != op.version:
             operator.opcodeIndex = tflite.op_code(self.graph.model, op.name, planned.version)
+        if planned.options:
+            tflite.change_options(operator, op.name, planned.options)
         self.operators.append(operator)
         return len(self.operators) - 1
+
+    def _operand(self, op: Op, position: int, operand: Operand) -> int:
+        """The tensor that an operator reads."""
+        tensor = op.inputs[position] if position < len(op.inputs) else -1
+        if operand.value is not None:
+            tensor = self._given_constant(op, tensor, operand.form or FLOAT, operand.value)
+        elif operand.form is not None:
+            tensor = self._in_form(tensor, operand.form)
+        return self._unpacked(tensor, operand.form) if operand.unpacked and operand.form else tensor
+
+    def _given_constant(self, op: Op, tensor: int, form: Form, value: np.ndarray) -> int:
+        """A constant that another value stands for, or that the float file does not have."""
+        name = self.graph.tensors[tensor].name if tensor >= 0 else f"{self.graph.tensors[op.outputs[0]].name}_bias"
+        stored = value if form == FLOAT else quantize_values(value, form)
+        return self._new_constant(name, form, stored.reshape(self.graph.tensors[tensor].shape if tensor >= 0 else value.shape))
+
+    def _unpacked(self, constant: int, form: Form) -> int:
+        """The float values of a stored constant, computed before its first reader."""
+        if constant not in self.unpacked:
+            main = tflite.main_graph(self.graph.model)
+            stored = main.tensors[constant]
+            name = self._fresh_name(tflite.text(stored.name), FLOAT)
+            self.unpacked[constant] = tflite.add_tensor(self.graph.model, main, name, "FLOAT32", tflite.shape(stored))
+            self._convert("DEQUANTIZE", _dequantize_version(form), constant, self.unpacked[constant])
+        return self.unpacked[constant]
 
     def _write_outputs(self) -> None:
         """Gives every model output its form; the tensor in that form has the output's name."""
@@ -65,7 +96,7 @@ class Writer:
             if outputs[tensor] != tensor and tensor not in self.graph.inputs:
                 computed, shown = main.tensors[tensor], main.tensors[outputs[tensor]]
                 shown.name = self.graph.tensors[tensor].name.encode()
-                computed.name = self._fresh_name(tensor, self.forms.get(tensor, FLOAT)).encode()
+                computed.name = self._fresh_name(self.graph.tensors[tensor].name, self.forms.get(tensor, FLOAT)).encode()
         main.outputs = np.asarray([outputs[tensor] for tensor in self.graph.outputs], np.int32)
         for signature in self.graph.model.signatureDefs or ():
             for entry in signature.outputs or () if signature.subgraphIndex == 0 else ():
@@ -81,21 +112,37 @@ class Writer:
         return self.variants[tensor, form]
 
     def _quantized_constant(self, tensor: int, form: Form) -> int:
-        """A constant keeps its name in every integer form."""
-        stored = quantize_values(self.graph.value(tensor), form)
-        return self._new_tensor(tensor, self.graph.tensors[tensor].name, form, buffer=tflite.add_buffer(self.graph.model, stored))
+        """A constant keeps its name in every form."""
+        return self._new_constant(self.graph.tensors[tensor].name, form, quantize_values(self.graph.value(tensor), form))
+
+    def _new_constant(self, name: str, form: Form, stored: np.ndarray) -> int:
+        """Constants of equal bytes share a buffer."""
+        data = tflite.packed_int4(stored) if form.type == "INT4" else stored
+        key = sha256(data.tobytes()).digest()
+        if key not in self.buffers:
+            self.buffers[key] = tflite.add_buffer(self.graph.model, data)
+        main = tflite.main_graph(self.graph.model)
+        made = tflite.add_tensor(self.graph.model, main, name, form.type, stored.shape, buffer=self.buffers[key])
+        self._declare(main.tensors[made], form)
+        return made
 
     def _converted(self, tensor: int, form: Form) -> int:
         source = self.forms.get(tensor, FLOAT)
-        name, version = ("DEQUANTIZE", DEQUANTIZE_VERSIONS[source.type]) if form == FLOAT else ("QUANTIZE", QUANTIZE_VERSION)
-        made = self._new_tensor(tensor, self._fresh_name(tensor, form), form, buffer=0)
-        self.operators.append(tflite.add_op(self.graph.model, name, version, [tensor], [made]))
+        made = self._new_activation(tensor, self._fresh_name(self.graph.tensors[tensor].name, form), form)
+        if form == FLOAT:
+            self._convert("DEQUANTIZE", _dequantize_version(source), tensor, made)
+        else:
+            version = QUANTIZE_INT16_VERSION if "INT16" in (source.type, form.type) else QUANTIZE_VERSION
+            self._convert("QUANTIZE", version, tensor, made)
         return made
 
-    def _new_tensor(self, tensor: int, name: str, form: Form, *, buffer: int) -> int:
+    def _convert(self, name: str, version: int, source: int, target: int) -> None:
+        self.operators.append(tflite.add_op(self.graph.model, name, version, [source], [target]))
+
+    def _new_activation(self, tensor: int, name: str, form: Form) -> int:
         model = self.graph.model
         main = tflite.main_graph(model)
-        made = tflite.add_tensor(model, main, name, form.type, self.graph.tensors[tensor].shape, buffer=buffer)
+        made = tflite.add_tensor(model, main, name, form.type, self.graph.tensors[tensor].shape)
         main.tensors[made].shapeSignature = main.tensors[tensor].shapeSignature
         main.tensors[made].hasRank = main.tensors[tensor].hasRank
         self._declare(main.tensors[made], form)
@@ -104,11 +151,15 @@ class Writer:
     def _declare(self, tensor: tflite.TensorT, form: Form) -> None:
         tflite.set_type(tensor, form.type, form.scales, form.zero_points, axis=form.axis)
 
-    def _fresh_name(self, tensor: int, form: Form) -> str:
+    def _fresh_name(self, stem: str, form: Form) -> str:
         """`name_int8`, with a number if that is taken."""
-        wanted = name = self.graph.tensors[tensor].name + SUFFIXES.get(form.type, f"_{form.type.lower()}")
+        wanted = name = stem + SUFFIXES.get(form.type, f"_{form.type.lower()}")
         number = 2
         while name in self.names:
             name, number = f"{wanted}_{number}", number + 1
         self.names.add(name)
         return name
+
+
+def _dequantize_version(source: Form) -> int:
+    return PER_CHANNEL_DEQUANTIZE_VERSION if source.type == "INT8" and len(source.scales) > 1 else DEQUANTIZE_VERSIONS[source.type]

@@ -215,6 +215,29 @@ def set_options(operator: OperatorT, name: str, **fields: object) -> None:
     operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, name), options
 
 
+def change_options(operator: OperatorT, name: str, fields: Mapping[str, object]) -> None:
+    """Sets fields of an operator's builtin options; an operator without options gets the table of its name with zeros elsewhere."""
+    if operator.builtinOptions is None:
+        set_options(operator, f"{name.title().replace('_', '')}Options", **fields)
+        return
+    for field, value in fields.items():
+        if not hasattr(operator.builtinOptions, field):
+            raise ValueError(f"{name} has no field {field!r}")
+        setattr(operator.builtinOptions, field, value)
+
+
+def packed_int4(values: np.ndarray) -> np.ndarray:
+    """Two values per byte, the first in the low half; an odd number of them ends in a zero.
+
+    Args:
+        values: int8 in -8 .. 7, any shape.
+    """
+    halves = np.zeros(values.size + values.size % 2, np.uint8)
+    halves[: values.size] = values.reshape(-1).view(np.uint8) & 0xF
+    packed: np.ndarray = halves[0::2] | halves[1::2] << 4
+    return packed
+
+
 def new_model(description: str) -> ModelT:
     """A file with one empty subgraph and the empty buffer 0, to which tensors and operators can be added."""
     model, graph = schema.ModelT(), schema.SubGraphT()

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.quantize import quantize
+from bridge.quantize import Corrections, quantize
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter, Kernels
 from bridge.types import OpOutcome, QuantizedModel, Ranges, TensorRange
 
+NONE = Corrections()
 INT8 = "static_wi8_ai8"
 CONV = ("Conv2DOptions", {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1})
 TYPES = {"float32": "FLOAT32", "int32": "INT32"}
@@ -108,7 +109,14 @@ def ranges(path: Path, feeds: Sequence[Mapping[str, np.ndarray]] | None = None) 
     )
 
 
-def quantized(path: Path, *wanted: str, input_dtype: str = "float32", output_dtype: str = "float32", known: Ranges | None = None) -> QuantizedModel:
+def quantized(
+    path: Path,
+    *wanted: str,
+    input_dtype: str = "float32",
+    output_dtype: str = "float32",
+    known: Ranges | None = None,
+    corrections: Corrections = NONE,
+) -> QuantizedModel:
     """Quantizes next to the float file; `wanted` per operator, all int8 if left out."""
     count = len(tflite.main_graph(tflite.read(path)).operators)
     return quantize(
@@ -118,6 +126,7 @@ def quantized(path: Path, *wanted: str, input_dtype: str = "float32", output_dty
         op_precisions=wanted or [INT8] * count,
         input_dtype=input_dtype,
         output_dtype=output_dtype,
+        corrections=corrections,
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.errors import UsageError
-from bridge.quantize.precisions import PRECISIONS, find_precision
+from bridge.quantize.precisions import PRECISIONS, find_precision, finest
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
@@ -18,3 +18,13 @@ def test_only_integer_activations_need_ranges() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UsageError, match="'int4'"):
         find_precision("int4")
+
+
+def test_the_finest_of_some_has_the_smallest_rounding_error() -> None:
+    assert finest(["static_wi8_ai8", "static_wi8_ai16"]) == "static_wi8_ai16"
+    assert finest(["dynamic_wi8_afp32", "weight_only_wi4_afp32"]) == "dynamic_wi8_afp32"
+    assert finest(PRECISIONS) == "float32"
+
+
+def test_nothing_coarser_stands_in_for_a_precision() -> None:
+    assert all(finest([row.name, *row.instead]) != row.name or not row.instead for row in PRECISIONS.values())

@@ -98,8 +98,9 @@ def test_integer_edges_need_a_usable_range(option: str, name: str, path: Path) -
     known = dict(ranges(path).tensors)
     for span in (None, TensorRange(0, float("inf"))):
         changed = {**known, name: span} if span else {key: value for key, value in known.items() if key != name}
+        edges = {"input_dtype": "float32", "output_dtype": "float32"} | {option: "int8"}
         with pytest.raises(InputError, match=f"'{name}'.* cannot become an integer model input or output"):
-            quantized(path, known=Ranges(changed, 1, "test", ""), **{option: "int8"})
+            quantized(path, known=Ranges(changed, 1, "test", ""), input_dtype=edges["input_dtype"], output_dtype=edges["output_dtype"])
 
 
 def test_activations_of_one_name_are_refused(path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_bias_that_would_not_fit_into_int32_gets_a_larger_scale(bias: float) -
     values = np.array([bias], np.float32)
     form = weight_form(np.array([[1e-20, 1e-20]], np.float32), 0, type_name="INT8", input_scale=0.1, bias=values)
     stored = quantize_values(values, bias_form(form, 0, type_name="INT32", input_scale=0.1))
-    assert abs(abs(int(stored[0])) - LARGEST_BIAS) < 1000  # float32 scales have 24 bits
+    assert abs(abs(int(stored[0])) - LARGEST_BIAS["INT32"]) < 1000  # float32 scales have 24 bits
     assert int(stored[0]) * form.scale * 0.1 == pytest.approx(bias, rel=1e-6)
 
 
