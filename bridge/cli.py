@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bridge.errors import BridgeError, UsageError
+from bridge.observer_names import DEFAULT_OBSERVER
 
 if TYPE_CHECKING:
     from bridge.report.schema import Report
@@ -61,6 +62,9 @@ def convert(
     input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
     input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
     output_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float outputs likewise.")] = "float32",
+    observer: Annotated[
+        str, typer.Option(help="How ranges are made of the data: min_max, moving_average, percentile (or percentile:99.9), entropy, mse.")
+    ] = DEFAULT_OBSERVER,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
     gate: Annotated[list[str] | None, typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25'; repeat for more.")] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
@@ -87,6 +91,7 @@ def convert(
             input_layout=input_layout,
             input_dtype=input_dtype,
             output_dtype=output_dtype,
+            observer=observer,
             ranges=ranges,
             gates=tuple(gate or ()),
             compare=compare,

@@ -19,6 +19,7 @@ from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.decisions import FLOAT, measured, op_precisions, with_own_errors
 from bridge.files import results_folder, write_bytes
+from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
@@ -73,6 +74,7 @@ def convert(
     input_layout: InputLayout = "auto",
     input_dtype: str = FLOAT,
     output_dtype: str = FLOAT,
+    observer: str = DEFAULT_OBSERVER,
     ranges: Path | str | None = None,
     gates: Sequence[str] = (),
     compare: bool = True,
@@ -98,6 +100,7 @@ def convert(
         input_layout: `auto`, `keep` or `nhwc`.
         input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
         output_dtype: likewise for outputs.
+        observer: how ranges are made of the calibration samples: `min_max`, `moving_average`, `percentile` (or `percentile:99.9`), `entropy`, `mse`.
         ranges: a ranges.json of an earlier run, instead of calibrating.
         gates: expressions such as `sqnr>=25`; the report's verdict says which hold.
         compare: whether to compare at all.
@@ -119,6 +122,7 @@ def convert(
     target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
     for gate in gates:
         report.parse_gate(gate)
+    parse_observer(observer)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
             model = frontends.load(source, input_shapes=input_shapes)
@@ -140,7 +144,7 @@ def convert(
                 memory_limit_mb=memory_limit_mb,
             )
         with stages("calibrate", len(data.calibration)):
-            found = _ranges(converted, data.calibration, ranges, threads=threads, progress=stages.progress)
+            found = _ranges(converted, data.calibration, ranges, observer=observer, threads=threads, progress=stages.progress)
         if rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
                 found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
@@ -194,6 +198,7 @@ def convert(
                 divergence=_divergence(compared),
                 options={
                     "rules": tuple(map(str, rules)),
+                    "observer": found.observer,
                     "input_layout": input_layout,
                     "layer_samples": layer_samples,
                     "seed": seed,
@@ -296,10 +301,12 @@ def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     )
 
 
-def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, threads: int, progress: Progress) -> Ranges:
+def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, observer: str, threads: int, progress: Progress) -> Ranges:
     if ranges is not None:
         return calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
-    return calibrate_stage.calibrate(converted.path, samples, converted.tensor_map.inputs, threads=threads, progress=progress.advance)
+    return calibrate_stage.calibrate(
+        converted.path, samples, converted.tensor_map.inputs, observer=observer, threads=threads, progress=progress.advance
+    )
 
 
 def versions(converted: ConvertedModel) -> dict[str, str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from bridge.observer_names import DEFAULT_OBSERVER
+
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
@@ -263,6 +265,21 @@ class TensorRange:
 
 
 @dataclass(frozen=True, slots=True)
+class RangeChoice:
+    """How one tensor gets its range where a rule says so; one of the three is given, or `observer` and `clip`.
+
+    Attributes:
+        observer: name of an observer, None for the default one.
+        fixed: the range itself, whatever the data say.
+        clip: the calibrated range is cut to this one.
+    """
+
+    observer: str | None = None
+    fixed: tuple[float, float] | None = None
+    clip: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ranges:
     """Calibrated ranges by TFLite tensor name, and the data they came from.
 
@@ -273,6 +290,8 @@ class Ranges:
         model_sha256: digest of the float TFLite file the ranges belong to.
         warnings: advice about the data.
         own_sqnr_db: `NodeFacts.name` -> what the node loses by itself, in dB, where that is finite; None when no rule asked for it.
+        observer: name of the observer of all tensors that `choices` does not name.
+        choices: tensors whose range was made in another way.
     """
 
     tensors: Mapping[str, TensorRange]
@@ -281,6 +300,8 @@ class Ranges:
     model_sha256: str
     warnings: tuple[Diagnostic, ...] = ()
     own_sqnr_db: Mapping[str, float] | None = None
+    observer: str = DEFAULT_OBSERVER
+    choices: Mapping[str, RangeChoice] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"errors", "progress"},
-    {"files", "types"},
+    {"files", "observer_names"},
+    {"types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
     {"decisions", "samples"},

@@ -7,7 +7,7 @@ barriers between the layers of one run (`tests/bench/bench_calibration.py` measu
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,19 +16,22 @@ import numpy as np
 
 from bridge.calibrate import checks
 from bridge.calibrate.dataset import Dataset
-from bridge.calibrate.observers import OBSERVERS, Observer
+from bridge.calibrate.observation import Observation
+from bridge.calibrate.observers import needs_values
 from bridge.calibrate.watch import Watch, watch
-from bridge.errors import InputError, ToolError, UsageError
+from bridge.errors import InputError, ToolError
 from bridge.files import digest
+from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter, Kernels
 from bridge.tflite.parallel import Sample, Stream
-from bridge.types import Diagnostic, InputBinding, Ranges
+from bridge.types import Diagnostic, InputBinding, RangeChoice, Ranges, TensorRange
 
 logger = logging.getLogger(__name__)
 
+INT8 = 8  # bits of a tensor that nothing else is said about
 MEMORY_BYTES = 1 << 30  # of all copies of the file together: weights and every activation once per copy
 
 
@@ -37,17 +40,23 @@ def calibrate(
     dataset: Dataset,
     bindings: Sequence[InputBinding],
     *,
-    observer: str = "min_max",
+    observer: str = DEFAULT_OBSERVER,
+    choices: Mapping[str, RangeChoice] = MappingProxyType({}),
+    bits: Mapping[str, int] = MappingProxyType({}),
     threads: int,
     progress: Callable[[int], None],
 ) -> Ranges:
     """Ranges of all float activations of a TFLite file, model inputs included; the same for any number of threads.
 
+    Tensors that hold the same values in another shape share an observer and a range: what is chosen for one of them counts for all.
+
     Args:
         float_model: the file to quantize.
         dataset: at least one sample; each is read once.
         bindings: how its samples are fed to the file.
-        observer: how a range is made of what is seen, a name of OBSERVERS.
+        observer: how a range is made of what is seen: a name of OBSERVERS, or `percentile:99.9`.
+        choices: tensors that get their range in another way, by TFLite name.
+        bits: width of the integer type of tensors that are not to be int8, by TFLite name.
         threads: threads that run the file, all together.
         progress: told how many more samples are done.
 
@@ -56,23 +65,24 @@ def calibrate(
         ToolError: LiteRT cannot run the file, neither in the delegate nor without it.
         UsageError: there is no such observer.
     """
-    if observer not in OBSERVERS:
-        raise UsageError(f"There is no observer {observer!r}.", hint=f"Known: {', '.join(OBSERVERS)}.")
+    parse_observer(observer)
     if len(dataset) == 0:
         raise InputError(f"{dataset.source}: there are no samples to calibrate on.")
-    watched = watch(tflite.read(float_model), extents=OBSERVERS[observer].extents_suffice)
+    valued = {name for name, choice in choices.items() if needs_values(choice.observer or observer)}
+    watched = watch(tflite.read(float_model), extents=not needs_values(observer), valued=valued)
+    plan = _Plan(watched, observer, choices, bits)
     workers, diagnostics = _workers(float_model, watched, bindings, dataset[0], copies=min(threads, len(dataset)), threads=threads)
-    observers: list[Observer] = [OBSERVERS[observer](len(watched.seen), len(dataset)) for _ in workers]
-    tasks = [functools.partial(worker.observe, seen) for worker, seen in zip(workers, observers, strict=True)]
+    seen = [Observation(plan.observers, plan.bits, len(dataset)) for _ in workers]
+    tasks = [functools.partial(worker.observe, one) for worker, one in zip(workers, seen, strict=True)]
     parallel.run(tasks, Stream(dataset, progress))
-    total = observers[0]
-    for other in observers[1:]:
+    total = seen[0]
+    for other in seen[1:]:
         total.merge(other)
-    found = total.ranges()
+    found, extents = plan.chosen(total.ranges()), total.extents.ranges()
     names = {position: name for position, name in zip(reversed(watched.source), reversed(watched.names), strict=True)}
     user_names = {binding.tflite_name: binding.onnx_name for binding in bindings}
-    inputs = {user_names[name]: found[position] for position, name in enumerate(watched.fed)}
-    warnings = (*diagnostics, *checks.check_data(dataset, inputs), *checks.check_ranges(dataset, total, names))
+    inputs = {user_names[name]: extents[position] for position, name in enumerate(watched.fed)}
+    warnings = (*diagnostics, *checks.check_data(dataset, inputs), *checks.check_ranges(dataset, total.extents, names))
     logger.info("calibrated %d tensors on %d samples", len(watched.names), len(dataset))
     return Ranges(
         tensors=MappingProxyType({name: found[position] for name, position in zip(watched.names, watched.source, strict=True)}),
@@ -80,7 +90,38 @@ def calibrate(
         source=dataset.source,
         model_sha256=digest(float_model),
         warnings=warnings,
+        observer=observer,
+        choices=MappingProxyType({name: choices[name] for name in watched.names if name in choices}),
     )
+
+
+class _Plan:
+    """How each tensor that is looked at gets its range: as the last of the names for its values says.
+
+    Attributes:
+        observers: name of the observer of each.
+        bits: of each one's integer type, the widest of all names.
+    """
+
+    def __init__(self, watched: Watch, observer: str, choices: Mapping[str, RangeChoice], bits: Mapping[str, int]) -> None:
+        self._choices = {position: choices[name] for name, position in zip(watched.names, watched.source, strict=True) if name in choices}
+        self.observers = [observer] * len(watched.seen)
+        self.bits = [INT8] * len(watched.seen)
+        for position, choice in self._choices.items():
+            self.observers[position] = choice.observer or observer
+        for name, position in zip(watched.names, watched.source, strict=True):
+            self.bits[position] = max(self.bits[position], bits.get(name, INT8))
+
+    def chosen(self, ranges: Sequence[TensorRange]) -> list[TensorRange]:
+        """The ranges with those that are fixed, and clipped where that is asked for."""
+        found = list(ranges)
+        for position, choice in self._choices.items():
+            if choice.fixed is not None:
+                found[position] = TensorRange(*choice.fixed)
+            elif choice.clip is not None:
+                low, high = choice.clip
+                found[position] = TensorRange(min(max(found[position].minimum, low), high), max(min(found[position].maximum, high), low))
+        return found
 
 
 def _workers(
@@ -127,12 +168,12 @@ class _Worker:
     runner: Interpreter
     careful: tuple[Watch, Interpreter] | None = None
 
-    def observe(self, observer: Observer, stream: Stream) -> None:
+    def observe(self, observer: Observation, stream: Stream) -> None:
         """Takes samples from the stream until it ends."""
         for position, sample in stream:
             self._observe_one(feed(self.bindings, sample), observer, position)
 
-    def _observe_one(self, feeds: dict[str, np.ndarray], observer: Observer, position: int) -> None:
+    def _observe_one(self, feeds: dict[str, np.ndarray], observer: Observation, position: int) -> None:
         """One run; a function of its own, so that its views are gone before the next run."""
         values = self.watched.read(feeds, self.runner.run_views(feeds))
         if values is None:  # an infinite extent says nothing about the finite values

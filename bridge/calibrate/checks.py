@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bridge.calibrate.dataset import SYNTHETIC, Dataset
-from bridge.calibrate.observers import Observer
+from bridge.calibrate.extents import Extents
 from bridge.types import Diagnostic, TensorRange
 
 FEW_SAMPLES = 16
@@ -51,10 +51,10 @@ def check_data(dataset: Dataset, inputs: Mapping[str, TensorRange]) -> tuple[Dia
     return tuple(found)
 
 
-def check_ranges(dataset: Dataset, observer: Observer, names: Mapping[int, str]) -> tuple[Diagnostic, ...]:
-    """What the ranges tell; `names` are those of the observer's tensors."""
+def check_ranges(dataset: Dataset, extents: Extents, names: Mapping[int, str]) -> tuple[Diagnostic, ...]:
+    """What the ranges tell; `names` are those of the tensors."""
     found = []
-    growth = observer.growth()
+    growth = 1.0 - extents.curve()[-2]
     growing = np.flatnonzero(growth > GROWN)
     if len(dataset) >= FEW_SAMPLES and growing.size > GROWING_SHARE * growth.size:
         worst = sorted(growing.tolist(), key=lambda tensor: -growth[tensor])
@@ -67,7 +67,7 @@ def check_ranges(dataset: Dataset, observer: Observer, names: Mapping[int, str])
                 "Calibrate on more samples.",
             )
         )
-    non_finite = observer.non_finite()
+    non_finite = extents.non_finite()
     if non_finite:
         found.append(
             Diagnostic(

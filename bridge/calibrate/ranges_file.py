@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from bridge.errors import InputError
 from bridge.files import write_bytes
-from bridge.types import Diagnostic, Ranges, TensorRange
+from bridge.observer_names import DEFAULT_OBSERVER, PATTERN
+from bridge.types import Diagnostic, RangeChoice, Ranges, TensorRange
 
 SCHEMA_VERSION: Final = 1
 MAX_BYTES = 256 << 20
@@ -27,6 +28,12 @@ class _Warning(_Model):
     node: str | None = None
 
 
+class _Choice(_Model):
+    observer: Annotated[str, Field(pattern=PATTERN)] | None = None
+    fixed: tuple[FiniteFloat, FiniteFloat] | None = None
+    clip: tuple[FiniteFloat, FiniteFloat] | None = None
+
+
 class _File(_Model):
     schema_version: Literal[1]
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -35,6 +42,8 @@ class _File(_Model):
     warnings: tuple[_Warning, ...] = ()
     tensors: dict[str, tuple[FiniteFloat, FiniteFloat]]
     own_sqnr_db: dict[str, FiniteFloat] | None = None
+    observer: Annotated[str, Field(pattern=PATTERN)] = DEFAULT_OBSERVER  # files without it are older than the choice
+    choices: dict[str, _Choice] = {}
 
 
 def write_ranges(path: Path, ranges: Ranges) -> str:
@@ -51,6 +60,8 @@ def write_ranges(path: Path, ranges: Ranges) -> str:
         warnings=tuple(_Warning(code=w.code, severity=w.severity, message=w.message, hint=w.hint, node=w.node) for w in ranges.warnings),
         tensors={name: (extent.minimum, extent.maximum) for name, extent in ranges.tensors.items()},
         own_sqnr_db=None if ranges.own_sqnr_db is None else dict(ranges.own_sqnr_db),
+        observer=ranges.observer,
+        choices={name: _Choice(observer=one.observer, fixed=one.fixed, clip=one.clip) for name, one in ranges.choices.items()},
     )
     return write_bytes(path, (json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -88,4 +99,6 @@ def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
         model_sha256=file.model_sha256,
         warnings=tuple(Diagnostic(w.code, w.severity, w.message, w.hint, w.node) for w in file.warnings),
         own_sqnr_db=None if file.own_sqnr_db is None else MappingProxyType(file.own_sqnr_db),
+        observer=file.observer,
+        choices=MappingProxyType({name: RangeChoice(one.observer, one.fixed, one.clip) for name, one in file.choices.items()}),
     )

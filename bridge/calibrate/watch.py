@@ -1,6 +1,6 @@
 """Which tensors of a file tell the ranges of all, and the file made so that a run shows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +60,13 @@ class Watch:
         return values if not extents or np.isfinite(extents).all() else None
 
 
-def watch(model: tflite.ModelT, *, extents: bool) -> Watch:
+def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = frozenset()) -> Watch:
     """Finds the float activations, and the fewest tensors that tell the ranges of all.
 
     Args:
         model: belongs to the watch from now on.
         extents: whether minimum and maximum of a tensor will do where its values are many.
+        valued: names of tensors for which they will not.
     """
     graph = tflite.main_graph(model)
     activations = [index for index in tflite.activations(model) if tflite.dtype(graph.tensors[index]).kind == "f"]
@@ -78,7 +79,8 @@ def watch(model: tflite.ModelT, *, extents: bool) -> Watch:
     seen = [index for index in activations if origin[index] == index]
     seen.sort(key=lambda index: index not in model_inputs)  # stable: inputs first, then in order of computation
     fed = tuple(tflite.text(graph.tensors[index].name) for index in seen if index in model_inputs)
-    large = _large_without_nan(model, seen[len(fed) :]) if extents else frozenset()
+    kept = {origin[index] for index in activations if tflite.text(graph.tensors[index].name) in valued}
+    large = _large_without_nan(model, [index for index in seen[len(fed) :] if index not in kept]) if extents else frozenset()
     held = sum(_size(graph.tensors[index]) for index in activations if origin[index] not in large)
     reduced = tuple(index in large for index in seen[len(fed) :])
     shown = _with_extents(model, seen[len(fed) :], large)

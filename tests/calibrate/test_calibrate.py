@@ -10,9 +10,10 @@ from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
 from bridge.calibrate.watch import LARGE, watch
 from bridge.errors import InputError, ToolError, UsageError
 from bridge.files import digest, write_bytes
+from bridge.observer_names import OBSERVER_NAMES
 from bridge.tflite import model as tflite
 from bridge.tflite.parallel import Stream, run
-from bridge.types import InputBinding, TensorRange, TensorSpec
+from bridge.types import InputBinding, RangeChoice, TensorRange, TensorSpec
 
 X = TensorSpec("x", (1, 2, 3), "float32")  # the user feeds [1, 2, 3], the file takes [1, 3, 2]
 BINDINGS = [InputBinding("x", "serving_x", (1, 2, 3), (0, 2, 1), "float32")]
@@ -38,6 +39,54 @@ def square_reshape_negate(folder: Path) -> Path:
 
 def silent(steps: int) -> None:
     del steps
+
+
+@pytest.mark.parametrize("observer", OBSERVER_NAMES)
+def test_the_number_of_threads_makes_no_difference(tmp_path: Path, observer: str) -> None:
+    path = square_reshape_negate(tmp_path)
+    found = [calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, observer=observer, threads=threads, progress=silent) for threads in (1, 2, 5)]
+    assert found[0] == found[1] == found[2]
+    assert found[0].observer == observer
+
+
+def test_a_tensor_has_the_observer_and_the_clip_that_were_chosen_for_it(tmp_path: Path) -> None:
+    path = square_reshape_negate(tmp_path)
+    choices = {
+        "flat": RangeChoice(observer="percentile:90.0"),
+        "serving_x": RangeChoice(clip=(-0.5, 100.0)),
+        "y": RangeChoice(fixed=(-7.0, 1.0)),
+        "unknown": RangeChoice(observer="mse"),
+    }
+    ranges = calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, choices=choices, threads=2, progress=silent)
+    assert 1e-3 < ranges.tensors["flat"].minimum < ranges.tensors["flat"].maximum < 3.0
+    np.testing.assert_allclose(ranges.tensors["flat"].maximum, np.percentile(VALUES * VALUES, 95.0), rtol=1 / 32)
+    assert ranges.tensors["squared"] == ranges.tensors["flat"]  # the same values
+    assert ranges.tensors["serving_x"] == TensorRange(-0.5, float(VALUES.max()))
+    assert ranges.tensors["y"] == TensorRange(-7.0, 1.0)
+    assert ranges.choices == {name: choices[name] for name in ("serving_x", "flat", "y")}
+
+
+def test_a_clip_beside_all_values_is_its_nearer_end(tmp_path: Path) -> None:
+    path = square_reshape_negate(tmp_path)
+    choices = {"squared": RangeChoice(clip=(100.0, 200.0)), "y": RangeChoice(clip=(5.0, 6.0))}
+    ranges = calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, choices=choices, threads=1, progress=silent)
+    assert ranges.tensors["squared"] == TensorRange(100.0, 100.0)
+    assert ranges.tensors["y"] == TensorRange(5.0, 5.0)
+
+
+def test_values_of_a_chosen_tensor_are_shown_where_extents_would_do_for_the_others(tmp_path: Path) -> None:
+    assert watch(tflite.read(large_file(tmp_path, "NEG", "ABS")), extents=True, valued={"y0"}).reduced == (False, True)
+
+
+def test_the_step_of_a_wider_type_is_told_to_the_observer(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).standard_t(2.0, (800, 2, 3)).astype(np.float32)
+    found = [
+        calibrate(square_reshape_negate(tmp_path), from_arrays({"x": values}, [X]), BINDINGS, observer="mse", bits=bits, threads=1, progress=silent)
+        for bits in ({}, {"serving_x": 16})
+    ]
+    eight, sixteen = (one.tensors["serving_x"] for one in found)
+    assert sixteen == TensorRange(float(values.min()), float(values.max()))  # clipping costs more than a step of a 65534th
+    assert eight != sixteen
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -184,8 +233,8 @@ def test_each_sample_goes_to_one_worker() -> None:
 
 
 def test_an_unknown_observer_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no observer 'entropy'") as caught:
-        calibrate(square_reshape_negate(tmp_path), from_arrays({"x": VALUES}, [X]), BINDINGS, observer="entropy", threads=1, progress=silent)
+    with pytest.raises(UsageError, match="no observer 'median'") as caught:
+        calibrate(square_reshape_negate(tmp_path), from_arrays({"x": VALUES}, [X]), BINDINGS, observer="median", threads=1, progress=silent)
     assert "min_max" in caught.value.hint
 
 

@@ -4,7 +4,7 @@ import pytest
 from bridge.calibrate import check_overlap, from_arrays, synthetic
 from bridge.calibrate.checks import check_data, check_ranges
 from bridge.calibrate.dataset import Dataset
-from bridge.calibrate.observers import MinMax
+from bridge.calibrate.extents import Extents
 from bridge.types import TensorRange, TensorSpec
 
 X = TensorSpec("x", (1, 4), "float32")
@@ -61,9 +61,9 @@ def test_other_values_do_not(values: np.ndarray) -> None:
     assert codes(data(values)) == []
 
 
-def observed(highs: np.ndarray) -> MinMax:
+def observed(highs: np.ndarray) -> Extents:
     """[samples, tensors] -> an observer that saw values from 0 to each of them."""
-    observer = MinMax(highs.shape[1], len(highs))
+    observer = Extents(highs.shape[1], len(highs))
     for position, row in enumerate(highs):
         observer.observe(position, [np.array([0.0, high], np.float32) for high in row])
     return observer
@@ -83,7 +83,7 @@ def test_ranges_that_settled_do_not() -> None:
 
 
 def test_infinite_activations_are_reported_once_with_examples() -> None:
-    observer = MinMax(7, 1)
+    observer = Extents(7, 1)
     observer.observe(0, [np.array([-np.inf, 1.0], np.float32)] * 7)
     (found,) = check_ranges(data(NORMAL), observer, {tensor: f"t{tensor}" for tensor in range(7)})
     assert found.code == "non-finite-activations"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from types import MappingProxyType
@@ -6,7 +7,7 @@ import pytest
 
 from bridge.calibrate import read_ranges, write_ranges
 from bridge.errors import InputError
-from bridge.types import Diagnostic, Ranges, TensorRange
+from bridge.types import Diagnostic, RangeChoice, Ranges, TensorRange
 
 DIGEST = "a" * 64
 RANGES = Ranges(
@@ -16,6 +17,8 @@ RANGES = Ranges(
     model_sha256=DIGEST,
     warnings=(Diagnostic("few-calibration-samples", "warning", "3 are few", "Add samples."),),
     own_sqnr_db={"b": 12.5},
+    observer="percentile:99.9",
+    choices={"b/conv": RangeChoice(observer="mse", clip=(-1.0, 1.0))},
 )
 
 
@@ -38,7 +41,17 @@ def test_the_format_is_this(tmp_path: Path) -> None:
         "warnings": [{"code": "few-calibration-samples", "severity": "warning", "message": "3 are few", "hint": "Add samples.", "node": None}],
         "tensors": {"b/conv": [-0.1, 3.0000001], "a": [0.0, 0.0]},
         "own_sqnr_db": {"b": 12.5},
+        "observer": "percentile:99.9",
+        "choices": {"b/conv": {"observer": "mse", "fixed": None, "clip": [-1.0, 1.0]}},
     }
+
+
+def test_a_file_from_before_observers_could_be_chosen_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ranges.json"
+    write_ranges(path, RANGES)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("observer", "choices")}))
+    assert read_ranges(path, model_sha256=DIGEST) == dataclasses.replace(RANGES, observer="min_max", choices={})
 
 
 def test_ranges_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -57,6 +70,8 @@ def test_ranges_of_another_model_are_refused(tmp_path: Path) -> None:
         ({"tensors": {"a": [0.0, "NaN"]}}, r"tensors.a.1: "),
         ({"tensors": {"a": [2.0, 1.0]}}, r"tensors.a: the minimum is above the maximum"),
         ({"unknown": 1}, "unknown: "),
+        ({"observer": "median"}, "observer: "),
+        ({"choices": {"a": {"clip": [0.0]}}}, r"choices.a.clip"),
     ],
 )
 def test_a_malformed_file_says_where(tmp_path: Path, change: dict[str, object], message: str) -> None:
