@@ -33,6 +33,12 @@ def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], defa
     return [quantize.finest(asked.get(owner, {default})) for owner in tensor_map.owners]
 
 
+def needs_ranges(decisions: Mapping[str, Decision], default: str, *edges: str) -> bool:
+    """Whether anything can become an integer activation: a node, an operator without a node, or a model input or output of the dtypes `edges`."""
+    asked = {default} | {decision.precision for decision in decisions.values()}
+    return any(edge != FLOAT for edge in edges) or any(quantize.PRECISIONS[name].needs_ranges for name in asked)
+
+
 def with_own_errors(
     normal: Graph,
     converted: ConvertedModel,

@@ -13,7 +13,7 @@ from bridge.errors import UsageError
 MARKERS = ("report.json", "onnx2tf.log")  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
 
 
-def write_bytes(path: Path, content: bytes) -> str:
+def write_bytes(path: Path, content: bytes | memoryview) -> str:
     """Writes a file whole or not at all, returns its sha256.
 
     Raises:

@@ -17,13 +17,13 @@ from bridge.calibrate import Calibration, Dataset
 from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, first_divergence, measure_cost
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
-from bridge.decisions import FLOAT, measured, op_precisions, with_own_errors
+from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, with_own_errors
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
-from bridge.samples import choose_samples, open_samples
+from bridge.samples import choose_evaluation, choose_samples, open_samples
 from bridge.types import ConvertedModel, Diagnostic, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -91,7 +91,7 @@ def convert(
     Args:
         source: an `.onnx` file; it is only read.
         calibration: samples for the ranges: `.npz` with one array per input, `.npy`, or a Calibration; without it seeded random data, and the report
-            says so.
+            says so. Where every activation stays float, no ranges are needed and these samples serve the comparison.
         evaluation: samples for the comparison; without it a quarter of the calibration samples is held out.
         rules: names of packs and paths of rule files; later ones win.
         precision: of everything that no rule names.
@@ -129,7 +129,9 @@ def convert(
             normal = graph.normalize(model, input_shapes=input_shapes)
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
-            data = choose_samples(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
+            calibrates = needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
+            choose = choose_samples if calibrates else choose_evaluation
+            data = choose(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
             converted = to_float_tflite(
@@ -143,9 +145,11 @@ def convert(
                 timeout_s=timeout_s,
                 memory_limit_mb=memory_limit_mb,
             )
-        with stages("calibrate", len(data.calibration)):
-            found = _ranges(converted, data.calibration, ranges, observer=observer, threads=threads, progress=stages.progress)
-        if rules_stage.waits_for_measurement(rule_files, normal.nodes):
+        found = None
+        if calibrates:
+            with stages("calibrate", len(data.calibration)):
+                found = _ranges(converted, data.calibration, ranges, observer=observer, threads=threads, progress=stages.progress)
+        if found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
                 found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
                 applied = rules_stage.apply(rule_files, measured(normal.nodes, found), default_precision=precision)
@@ -168,9 +172,11 @@ def convert(
         with stages("cost"):
             cost = measure_cost(converted.path, quantized.path)
         with stages("report"):
-            ranges_file, map_file = folder / "ranges.json", folder / "tensor_map.json"
-            calibrate_stage.write_ranges(ranges_file, found)
-            write_bytes(map_file, tensor_map_json(converted.tensor_map, model_sha256=converted.sha256).encode())
+            facts = {"tensor_map": folder / "tensor_map.json"}
+            write_bytes(facts["tensor_map"], tensor_map_json(converted.tensor_map, model_sha256=converted.sha256).encode())
+            if found:
+                facts["ranges"] = folder / "ranges.json"
+                calibrate_stage.write_ranges(facts["ranges"], found)
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(
                 path=source,
@@ -179,7 +185,7 @@ def convert(
                 decisions=applied.decisions,
                 outcomes=applied.outcomes,
                 converted=converted,
-                artifacts=files | {"ranges": ranges_file, "tensor_map": map_file},
+                artifacts=files | facts,
                 output_dir=folder,
                 versions=versions(converted),
                 quantized=quantized,
@@ -189,7 +195,7 @@ def convert(
                 evaluation=Evaluation(
                     samples=len(data.evaluation),
                     source=data.evaluation.source,
-                    held_out=evaluation is None and calibration is not None,
+                    held_out=calibrates and evaluation is None and calibration is not None,
                     labels=data.evaluation.labels is not None,
                 )
                 if compare

@@ -59,6 +59,20 @@ def choose_samples(
     return RunSamples(kept, held_out, (Diagnostic("evaluation-held-out", "info", message, "--evaluation compares on samples of its own."),))
 
 
+def choose_evaluation(
+    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
+) -> RunSamples:
+    """What to compare on where nothing is calibrated: the evaluation samples, else those for calibration, else random ones.
+
+    Ranges are not looked at, given or not.
+    """
+    if calibration is None and evaluation is None:
+        random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES)
+        return RunSamples(random, random, (SYNTHETIC_EVALUATION,))
+    samples = open_samples(evaluation or calibration, normal)
+    return RunSamples(samples, samples, ())
+
+
 def open_samples(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
     """The samples checked against the model's inputs.
 

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 
-from bridge.decisions import op_precisions
+from bridge.decisions import needs_ranges, op_precisions
 from bridge.types import Decision, TensorMap
 
 INT8 = "static_wi8_ai8"
@@ -37,3 +37,11 @@ def test_of_several_the_one_with_the_smallest_rounding_error_wins() -> None:
     assert asked(decision("a", "dynamic_wi8_afp32", "r"), decision("b", "static_wi8_ai16", "s"), decision("c"), owners=("c",), absorbed=both) == [
         "static_wi8_ai16"
     ]
+
+
+def test_ranges_are_needed_where_anything_can_become_an_integer_activation() -> None:
+    both = {"a": decision("a", "float16"), "b": decision("b", "dynamic_wi8_afp32")}
+    assert not needs_ranges(both, "weight_only_wi4_afp32", "float32", "float32")
+    assert needs_ranges(both | {"c": decision("c", "static_wi8_ai16")}, "float32", "float32", "float32")
+    assert needs_ranges(both, INT8, "float32", "float32")
+    assert needs_ranges(both, "float32", "float32", "uint8")

@@ -19,6 +19,7 @@ LIMITS = MappingProxyType(
         "INT64": (-(2**53), 2**53),  # what float64 counts exactly; biases stay far below
     }
 )
+UINT8_SHIFT = 128  # how much larger stored values are in uint8 than in int8, in the same scale
 NUMPY_TYPES = MappingProxyType({"INT4": "int8"})  # where they have other names
 BLOCK = 1 << 18  # values that are rounded at a time
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)

@@ -130,7 +130,7 @@ class Placement:
             shown = any(tensor in self.graph.outputs for tensor in op.outputs)
             readers = [self.graph.ops[reader] for tensor in op.outputs for reader in self.graph.readers.get(tensor, ())]
             alike = all(self._computes_in(reader, precision) for reader in readers) and bool(readers or shown)
-            self._read_alike[key] = alike and not (shown and self.output_type == "FLOAT32")
+            self._read_alike[key] = alike and not (shown and (self.output_type == "FLOAT32" or precision != INTEGER_EDGES))
         return self._read_alike[key]
 
     def _computes_in(self, op: Op, precision: str) -> bool:
@@ -176,9 +176,11 @@ class Placement:
 
 
 def _no_kernel(op: Op, precision: str) -> str:
-    if PRECISIONS[precision].unpacked:
-        return f"has no weights to store, and the activations of {precision} are float"
-    return f"no {precision} kernel for {op.name}"
+    """Without a weight there is nothing that a precision with float activations could change."""
+    weighted = op.name in OPS and Role.WEIGHT in OPS[op.name].inputs
+    if PRECISIONS[precision].integer or weighted:
+        return f"no {precision} kernel for {op.name}"
+    return f"has no weights, and the activations of {precision} are float"
 
 
 def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, Op
-from bridge.quantize.forms import FLOAT, Form
+from bridge.quantize.forms import FLOAT, UINT8_SHIFT, Form
 from bridge.quantize.op_table import OPS, Kernel, OpRow, Role
 from bridge.quantize.placement import INTEGER_EDGES, Placed, Placement
 from bridge.quantize.precisions import PRECISIONS, Precision
@@ -189,5 +189,5 @@ def _floats(graph: FloatGraph, tensors: Sequence[int]) -> list[int]:
 
 
 def _shifted(form: Form, type_name: str) -> Form:
-    """The same scale in uint8: stored values are 128 larger."""
-    return form if type_name != "UINT8" else Form("UINT8", form.scales, (form.zero_point + 128,))
+    """The same scale in uint8: stored values are shifted."""
+    return form if type_name != "UINT8" else Form("UINT8", form.scales, (form.zero_point + UINT8_SHIFT,))

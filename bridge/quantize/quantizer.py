@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from bridge.errors import InputError, UsageError
-from bridge.files import write_bytes
+from bridge.files import digest, write_bytes
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.placement import range_problem
@@ -19,6 +18,7 @@ from bridge.types import OpOutcome, QuantizedModel, Ranges
 logger = logging.getLogger(__name__)
 
 NONE = Corrections()
+NO_RANGES = Ranges({}, 0, "none", "")
 EDGE_TYPES = ("float32", "int8", "uint8")
 
 
@@ -26,7 +26,7 @@ def quantize(
     float_model: Path,
     output: Path,
     *,
-    ranges: Ranges,
+    ranges: Ranges | None,
     op_precisions: Sequence[str],
     precision: str = "static_wi8_ai8",
     input_dtype: str = "float32",
@@ -41,7 +41,7 @@ def quantize(
     Args:
         float_model: TFLite file whose activations and weights are float32.
         output: file to write, whole or not at all.
-        ranges: calibrated range of every float activation of `float_model`, by tensor name.
+        ranges: calibrated range of every float activation of `float_model`, by tensor name; None where nothing becomes an integer activation.
         op_precisions: precision wanted for each operator of its main graph, in order.
         precision: precision of the file as a whole; a label of the result.
         input_dtype: `float32`, `int8` or `uint8`: type of the model inputs that are float now.
@@ -57,27 +57,27 @@ def quantize(
     for option, dtype in (("input_dtype", input_dtype), ("output_dtype", output_dtype)):
         if dtype not in EDGE_TYPES:
             raise UsageError(f"{option} cannot be that. Received: {dtype!r}.", hint=f"Choose one of: {', '.join(EDGE_TYPES)}.")
+    ranges = ranges or NO_RANGES
     graph = read_graph(tflite.read(float_model), where=str(float_model))
     _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     corrections.check(len(graph.ops))
     plan = make_plan(graph, op_precisions, ranges.tensors, corrections=corrections, input_type=input_dtype.upper(), output_type=output_dtype.upper())
     positions = Writer(graph, plan).write()
-    digest = write_bytes(output, tflite.serialize(graph.model))
+    sha256 = write_bytes(output, tflite.serialized(graph.model))
     outcomes = tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )
     logger.info("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
-    return QuantizedModel(output, digest, precision, outcomes)
+    return QuantizedModel(output, sha256, precision, outcomes)
 
 
 def _check(graph: FloatGraph, path: Path, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:
     if len(op_precisions) != len(graph.ops):
         raise UsageError(f"{path}: one precision per operator is needed: {len(graph.ops)}. Received: {len(op_precisions)}.")
-    digest = sha256(path.read_bytes()).hexdigest()
-    if ranges.model_sha256 not in ("", digest):
+    if ranges.model_sha256 and ranges.model_sha256 != (found := digest(path)):
         raise InputError(
-            f"{path}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {digest[:12]}.",
+            f"{path}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {found[:12]}.",
             hint="Calibrate again with this model.",
         )
     for integer, tensors in zip(integer_edges, (graph.inputs, graph.outputs), strict=True):

@@ -6,7 +6,7 @@ from hashlib import sha256
 import numpy as np
 
 from bridge.quantize.float_graph import FloatGraph, Op
-from bridge.quantize.forms import FLOAT, Form, quantize_values
+from bridge.quantize.forms import FLOAT, UINT8_SHIFT, Form, quantize_values
 from bridge.quantize.plan import Operand, OpPlan, Plan
 from bridge.tflite import model as tflite
 from bridge.tflite.compaction import compact
@@ -118,7 +118,7 @@ class Writer:
     def _new_constant(self, name: str, form: Form, stored: np.ndarray) -> int:
         """Constants of equal bytes share a buffer."""
         data = tflite.packed_int4(stored) if form.type == "INT4" else stored
-        key = sha256(data.tobytes()).digest()
+        key = sha256(np.ascontiguousarray(data)).digest()
         if key not in self.buffers:
             self.buffers[key] = tflite.add_buffer(self.graph.model, data)
         main = tflite.main_graph(self.graph.model)
@@ -127,13 +127,16 @@ class Writer:
         return made
 
     def _converted(self, tensor: int, form: Form) -> int:
-        source = self.forms.get(tensor, FLOAT)
+        source, read = self.forms.get(tensor, FLOAT), tensor
+        if (source.type, form.type) == ("INT16", "UINT8"):  # there is no kernel from one to the other; int8 in the same scale loses nothing
+            source = Form("INT8", form.scales, (form.zero_point - UINT8_SHIFT,))
+            read = self._in_form(tensor, source)
         made = self._new_activation(tensor, self._fresh_name(self.graph.tensors[tensor].name, form), form)
         if form == FLOAT:
-            self._convert("DEQUANTIZE", _dequantize_version(source), tensor, made)
+            self._convert("DEQUANTIZE", _dequantize_version(source), read, made)
         else:
             version = QUANTIZE_INT16_VERSION if "INT16" in (source.type, form.type) else QUANTIZE_VERSION
-            self._convert("QUANTIZE", version, tensor, made)
+            self._convert("QUANTIZE", version, read, made)
         return made
 
     def _convert(self, name: str, version: int, source: int, target: int) -> None:

@@ -68,7 +68,7 @@ def parse(content: bytes, *, where: str) -> ModelT:
     if content[4:8] != FILE_IDENTIFIER:
         raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.")
     try:
-        model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+        model = schema.ModelT.InitFromPackedBuf(content)
         for buffer in model.buffers:
             if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
                 buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -92,20 +92,34 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carrie
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method
         if x.dtype == np.uint8:
             self.Prep(BUFFER_ALIGNMENT, x.size)
-            return int(super().CreateNumpyVector(x))
+            return self._copied(np.ascontiguousarray(x))
         key = (x.dtype.str, x.tobytes())
         if key not in self._vectors:
             self._vectors[key] = int(super().CreateNumpyVector(x))
         return self._vectors[key]
 
+    def _copied(self, x: np.ndarray) -> int:
+        """The bytes straight into the file: flatbuffers' own way makes two more copies of every weight."""
+        self.StartVector(1, x.size, 1)
+        self.head = self.Head() - x.size
+        with memoryview(self.Bytes) as whole:
+            whole[self.Head() : self.Head() + x.size] = memoryview(x)
+        self.vectorNumElems = x.size
+        return int(self.EndVector())
+
 
 def serialize(model: ModelT) -> bytes:
     """The file's bytes; the same object graph gives the same bytes in every process."""
+    return bytes(serialized(model))
+
+
+def serialized(model: ModelT) -> memoryview:
+    """Like `serialize`, without a copy."""
     data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
     builder = _Builder(data + rest + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return memoryview(builder.Bytes)[builder.Head() :]
 
 
 def text(name: bytes | str | None) -> str:
@@ -144,13 +158,13 @@ def constant(model: ModelT, tensor: TensorT) -> np.ndarray:
     """
     if not is_constant(model, tensor):
         raise ValueError(f"tensor {text(tensor.name)!r} is not constant")
-    return np.frombuffer(np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes(), dtype(tensor)).reshape(shape(tensor))
+    return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(dtype(tensor)).reshape(shape(tensor))
 
 
 def add_buffer(model: ModelT, value: np.ndarray) -> int:
-    """Appends the bytes of an array as a new buffer, returns its index."""
+    """Appends the bytes of an array as a new buffer, returns its index; the array is not copied, so nobody writes to it any more."""
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+    buffer.data = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
 
