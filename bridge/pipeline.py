@@ -204,7 +204,7 @@ def convert(
                 divergence=_divergence(compared),
                 options={
                     "rules": tuple(map(str, rules)),
-                    "observer": found.observer,
+                    "observer": found.observer if found else "none",
                     "input_layout": input_layout,
                     "layer_samples": layer_samples,
                     "seed": seed,
