@@ -13,7 +13,7 @@ from types import MappingProxyType
 from bridge import calibrate as calibrate_stage
 from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
-from bridge.calibrate import Calibration, Dataset
+from bridge.calibrate import Calibration
 from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, first_divergence, measure_cost
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
@@ -21,10 +21,11 @@ from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, with_
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent
+from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, open_samples
-from bridge.types import ConvertedModel, Diagnostic, Ranges
+from bridge.types import ConvertedModel, Diagnostic
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -145,10 +146,23 @@ def convert(
                 timeout_s=timeout_s,
                 memory_limit_mb=memory_limit_mb,
             )
+        choices, without_effect = tensor_choices(converted.tensor_map, normal.nodes, applied.ranges)
         found = None
-        if calibrates:
+        if calibrates and ranges is not None:
+            given = calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
+            found = calibrate_stage.with_choices(given, converted.path, choices)
+        elif calibrates:
             with stages("calibrate", len(data.calibration)):
-                found = _ranges(converted, data.calibration, ranges, observer=observer, threads=threads, progress=stages.progress)
+                found = calibrate_stage.calibrate(
+                    converted.path,
+                    data.calibration,
+                    converted.tensor_map.inputs,
+                    observer=observer,
+                    choices=choices,
+                    bits=wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision)),
+                    threads=threads,
+                    progress=stages.progress.advance,
+                )
         if found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
                 found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
@@ -210,7 +224,7 @@ def convert(
                     "seed": seed,
                     "threads": threads,
                 },
-                diagnostics=(*data.diagnostics, *compared.diagnostics, *_slower(cost)),
+                diagnostics=(*data.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -304,14 +318,6 @@ def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
     )
     return (
         Diagnostic("quantized-not-faster", "warning", message, "Fewer float islands, or operators that the delegate has in int8, make it faster."),
-    )
-
-
-def _ranges(converted: ConvertedModel, samples: Dataset, ranges: Path | str | None, *, observer: str, threads: int, progress: Progress) -> Ranges:
-    if ranges is not None:
-        return calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
-    return calibrate_stage.calibrate(
-        converted.path, samples, converted.tensor_map.inputs, observer=observer, threads=threads, progress=progress.advance
     )
 
 

@@ -15,7 +15,7 @@ LAYERS = (
     {"types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
-    {"decisions", "samples"},
+    {"decisions", "range_choices", "samples"},
     {"pipeline"},
     {"tune", "inspect"},
     {"cli"},

@@ -1,6 +1,6 @@
 """Ranges of all activations of the float TFLite file over the user's samples."""
 
-from bridge.calibrate.calibrate import calibrate
+from bridge.calibrate.calibrate import calibrate, with_choices
 from bridge.calibrate.checks import check_overlap
 from bridge.calibrate.dataset import Dataset, from_arrays, load, split, synthetic
 from bridge.calibrate.observers import OBSERVERS
@@ -18,5 +18,6 @@ __all__ = [
     "read_ranges",
     "split",
     "synthetic",
+    "with_choices",
     "write_ranges",
 ]

@@ -8,7 +8,7 @@ barriers between the layers of one run (`tests/bench/bench_calibration.py` measu
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -114,14 +114,27 @@ class _Plan:
 
     def chosen(self, ranges: Sequence[TensorRange]) -> list[TensorRange]:
         """The ranges with those that are fixed, and clipped where that is asked for."""
-        found = list(ranges)
-        for position, choice in self._choices.items():
-            if choice.fixed is not None:
-                found[position] = TensorRange(*choice.fixed)
-            elif choice.clip is not None:
-                low, high = choice.clip
-                found[position] = TensorRange(min(max(found[position].minimum, low), high), max(min(found[position].maximum, high), low))
-        return found
+        return [_chosen(extent, self._choices.get(position)) for position, extent in enumerate(ranges)]
+
+
+def with_choices(ranges: Ranges, float_model: Path, choices: Mapping[str, RangeChoice]) -> Ranges:
+    """Ranges of an earlier run with those that are fixed or clipped now; an observer needs the samples and changes nothing."""
+    if not choices:
+        return ranges
+    watched = watch(tflite.read(float_model), extents=False)
+    by_position = {position: choices[name] for name, position in zip(watched.names, watched.source, strict=True) if name in choices}
+    places = dict(zip(watched.names, watched.source, strict=True))
+    tensors = {name: _chosen(extent, by_position.get(places.get(name, -1))) for name, extent in ranges.tensors.items()}
+    return replace(ranges, tensors=MappingProxyType(tensors))
+
+
+def _chosen(extent: TensorRange, choice: RangeChoice | None) -> TensorRange:
+    if choice is not None and choice.fixed is not None:
+        return TensorRange(*choice.fixed)
+    if choice is None or choice.clip is None:
+        return extent
+    low, high = choice.clip
+    return TensorRange(min(max(extent.minimum, low), high), max(min(extent.maximum, high), low))
 
 
 def _workers(

@@ -46,6 +46,7 @@ class RuleView:
     file: str
     line: int
     precision: str
+    range: str
     reason: str
     matched: tuple[str, ...]
     deciding: tuple[str, ...]
@@ -191,9 +192,10 @@ def _rule_views(applied: rules_stage.Applied) -> tuple[RuleView, ...]:
             file=outcome.file,
             line=outcome.line,
             precision=outcome.precision,
+            range=str(outcome.range or ""),
             reason=outcome.reason,
             matched=outcome.matched,
-            deciding=tuple(deciding.get((outcome.id, outcome.file, outcome.line), ())),
+            deciding=tuple(dict.fromkeys((*deciding.get((outcome.id, outcome.file, outcome.line), ()), *outcome.ranges_of))),
             near_misses=outcome.near_misses,
             near_miss_count=outcome.near_miss_count,
         )

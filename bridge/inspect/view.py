@@ -60,11 +60,17 @@ def _precisions(inspection: Inspection) -> Text:
 
 def _rules(inspection: Inspection) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("rule", "from", "precision", "matches", "decides", "nodes"):
+    for column in ("rule", "from", "action", "matches", "decides", "nodes"):
         table.add_column(column, justify="right" if column in ("matches", "decides") else "left", overflow="fold")
     for rule in inspection.rules:
         if rule.matched:
-            cells = (_clean(rule.id), _clean(f"{rule.file}:{rule.line}"), rule.precision, str(len(rule.matched)), str(len(rule.deciding)))
+            cells = (
+                _clean(rule.id),
+                _clean(f"{rule.file}:{rule.line}"),
+                ", ".join(filter(None, (rule.precision, rule.range))),
+                str(len(rule.matched)),
+                str(len(rule.deciding)),
+            )
             table.add_row(*map(Text, cells), Text(_names(rule.deciding or rule.matched)), style=None if rule.deciding else "dim")
     if table.row_count:
         yield table

@@ -215,8 +215,9 @@ def _rules(outcomes: Sequence[RuleOutcome], decisions: Iterable[Decision]) -> tu
             line=outcome.line,
             reason=outcome.reason,
             precision=outcome.precision,
+            range=str(outcome.range or ""),
             matched=outcome.matched,
-            deciding=tuple(deciding[outcome.id, outcome.file, outcome.line]),
+            deciding=tuple(dict.fromkeys((*deciding[outcome.id, outcome.file, outcome.line], *outcome.ranges_of))),
             near_miss_count=max(outcome.near_miss_count, len(outcome.near_misses)),
             near_misses=tuple(NearMiss(node=miss.node, condition=miss.condition) for miss in outcome.near_misses),
         )

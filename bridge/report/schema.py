@@ -94,13 +94,17 @@ class NearMiss(Part):
 
 
 class Rule(Part):
-    """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it, `near_misses` the nearest few of all."""
+    """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it, `near_misses` the nearest few of all.
+
+    `precision` and `range` (an observer, a clip, a fixed range) are empty where the rule says nothing about them.
+    """
 
     id: str
     file: str
     line: int
     reason: str = ""
     precision: str = ""
+    range: str = ""
     matched: tuple[str, ...] = ()
     deciding: tuple[str, ...] = ()
     near_misses: tuple[NearMiss, ...] = ()

@@ -1,7 +1,7 @@
-"""Which precision each node gets: rules in order, the later one wins, nothing happens in silence."""
+"""Which precision each node gets, and which range what it writes: rules in order, the later one wins, nothing happens in silence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
@@ -11,7 +11,7 @@ from bridge.rules.files import RuleFile
 from bridge.rules.matcher import BaseMatcher
 from bridge.rules.schema import PRECISIONS, Rule
 from bridge.rules.wording import closest, printable
-from bridge.types import Decision, NearMiss, NodeFacts, RuleOutcome
+from bridge.types import Decision, NearMiss, NodeFacts, RangeDecision, RuleOutcome
 
 KEPT_NEAR_MISSES = 5  # per rule; a report with hundreds of them is not read
 DEFAULT_REASON = "no rule matches, so the default precision"
@@ -24,10 +24,12 @@ class Applied:
     Attributes:
         decisions: one for every node, by its name, in the order of the nodes.
         outcomes: one for every rule, in the order of the files.
+        ranges: by name, the nodes for which a rule says how the ranges of what they write are made.
     """
 
     decisions: Mapping[str, Decision]
     outcomes: tuple[RuleOutcome, ...]
+    ranges: Mapping[str, RangeDecision] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
     if not allow_idle:
         _refuse_idle_rules(findings, context)
     decisions = {node.name: decide(node, findings, default_precision) for node in nodes}
-    return Applied(MappingProxyType(decisions), tuple(_outcome(found, context) for found in findings))
+    decided = {node.name: decide_range(node, findings) for node in nodes}
+    ranges = {name: decision for name, decision in decided.items() if decision is not None}
+    return Applied(MappingProxyType(decisions), tuple(_outcome(found, context, ranges) for found in findings), MappingProxyType(ranges))
 
 
 def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> bool:
@@ -96,8 +100,8 @@ def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings,
 
 
 def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str) -> Decision:
-    """The last rule that matches and is not taken back decides; those before it are overridden."""
-    matching = [found for found in findings if node.name in found.matched]
+    """The last rule with a precision that matches and is not taken back decides; those before it are overridden."""
+    matching = [found for found in findings if node.name in found.matched and found.rule.precision is not None]
     standing = [found for found in matching if found.taken_back_by is None]
     if not standing:
         by = matching[-1].taken_back_by if matching else None
@@ -106,13 +110,23 @@ def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str
     winner = standing[-1]
     return Decision(
         node.name,
-        winner.rule.precision,
+        winner.rule.precision or default_precision,
         winner.rule.id,
         winner.file.label,
         winner.line,
         winner.rule.reason,
         tuple(found.rule.id for found in matching if found is not winner),
     )
+
+
+def decide_range(node: NodeFacts, findings: Sequence[Findings]) -> RangeDecision | None:
+    """The last rule about ranges that matches and is not taken back decides; None without one."""
+    matching = [found for found in findings if node.name in found.matched and found.taken_back_by is None]
+    by_rule = [(found, found.rule.choice) for found in matching if found.rule.choice is not None]
+    if not by_rule:
+        return None
+    winner, choice = by_rule[-1]
+    return RangeDecision(node.name, choice, winner.rule.id, winner.file.label, winner.line, tuple(found.rule.id for found, _ in by_rule[:-1]))
 
 
 def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:
@@ -130,17 +144,20 @@ def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[M
     return frozenset(matched), tuple(misses)
 
 
-def _outcome(found: Findings, context: Context) -> RuleOutcome:
+def _outcome(found: Findings, context: Context, ranges: Mapping[str, RangeDecision]) -> RuleOutcome:
+    place = (found.rule.id, found.file.label, found.line)
     kept = found.misses[:KEPT_NEAR_MISSES]
     return RuleOutcome(
         id=found.rule.id,
         file=found.file.label,
         line=found.line,
         reason=found.rule.reason,
-        precision=found.rule.precision,
+        precision=found.rule.precision or "",
         matched=tuple(node.name for node in context.nodes if node.name in found.matched),
         near_misses=tuple(NearMiss(miss.node.name, miss.matcher.refusal(miss.node, context)) for miss in kept),
         near_miss_count=len(found.misses),
+        range=found.rule.choice,
+        ranges_of=tuple(node for node, decision in ranges.items() if (decision.rule, decision.file, decision.line) == place),
     )
 
 

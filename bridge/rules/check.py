@@ -49,18 +49,20 @@ def _unknown_operators(file: RuleFile, rule: Rule, line: int) -> list[Diagnostic
 
 
 def _unreachable(files: Sequence[RuleFile]) -> list[Diagnostic]:
-    """Rules all of whose nodes a later rule takes: each condition of the later one is also a condition of theirs."""
+    """Rules all of whose nodes later rules take: each condition of a later one is also a condition of theirs, for each thing that they decide."""
     last_reset = max((index for index, file in enumerate(files) if file.reset), default=0)
     rules = [
         (file.label, line, rule, frozenset(rule.match)) for file in files[last_reset:] for rule, line in zip(file.rules, file.lines, strict=True)
     ]
     found = []
     for index, (label, line, rule, match) in enumerate(rules):
-        for later_label, later_line, later, later_match in rules[index + 1 :]:
-            if later_match <= match:
-                message = f"{label}:{line}: rule {rule.id!r} never decides: {later.id!r} ({later_label}:{later_line}) takes all its nodes"
-                found.append(Diagnostic("rule-unreachable", "warning", message, "Later rules win: put the more general rule first."))
-                break
+        takers = [(later_label, later_line, later) for later_label, later_line, later, later_match in rules[index + 1 :] if later_match <= match]
+        for_precision = [taker for taker in takers if taker[2].precision is not None]
+        for_range = [taker for taker in takers if taker[2].sets_range]
+        if (rule.precision is None or for_precision) and (not rule.sets_range or for_range):
+            later_label, later_line, later = (for_precision if rule.precision is not None else for_range)[0]
+            message = f"{label}:{line}: rule {rule.id!r} never decides: {later.id!r} ({later_label}:{later_line}) takes all its nodes"
+            found.append(Diagnostic("rule-unreachable", "warning", message, "Later rules win: put the more general rule first."))
     return found
 
 

@@ -1,17 +1,17 @@
-"""Why a node has the precision it has: who decided, who was overruled, and which condition kept the others out."""
+"""Why a node has the precision it has, and what it writes the range: who decided, who was overruled, and which condition kept the others out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.errors import RuleError
-from bridge.rules.apply import Findings, decide, examine
+from bridge.rules.apply import Findings, decide, decide_range, examine
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile
 from bridge.rules.matcher import glob_suggestion
 from bridge.rules.matchers import node_names, scope_fits
 from bridge.rules.name_patterns import MAX_GLOB_LENGTH, glob_fits
 from bridge.rules.wording import printable
-from bridge.types import Decision, NodeFacts
+from bridge.types import Decision, NodeFacts, RangeDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Overridden:
     id: str
     file: str
     line: int
-    precision: str
+    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Explanation:
     decision: Decision
     overridden: tuple[Overridden, ...]
     near_misses: tuple[MissedRule, ...]
+    range: RangeDecision | None = None
 
 
 def explain(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], glob: str, *, default_precision: str) -> tuple[Explanation, ...]:
@@ -82,16 +83,19 @@ def _selects(glob: str, node: NodeFacts) -> bool:
 
 
 def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context, default_precision: str) -> Explanation:
-    decision = decide(node, findings, default_precision)
-    matching = [found for found in findings if node.name in found.matched]
-    winner = next((found for found in reversed(matching) if found.taken_back_by is None), None)
+    decision, range_decision = decide(node, findings, default_precision), decide_range(node, findings)
+    winners = {(decision.rule, decision.file, decision.line)}
+    if range_decision is not None:
+        winners.add((range_decision.rule, range_decision.file, range_decision.line))
+    overruled = [found for found in findings if node.name in found.matched and (found.rule.id, found.file.label, found.line) not in winners]
     return Explanation(
         node=node.name,
         op_type=node.op_type,
         pattern=node.pattern,
         scope=node.scope,
         decision=decision,
-        overridden=tuple(Overridden(found.rule.id, found.file.label, found.line, found.rule.precision) for found in matching if found is not winner),
+        range=range_decision,
+        overridden=tuple(Overridden(found.rule.id, found.file.label, found.line, found.rule.action) for found in overruled),
         near_misses=tuple(
             MissedRule(found.rule.id, found.file.label, found.line, miss.matcher.refusal(node, context))
             for found in findings
@@ -108,6 +112,7 @@ def _paragraph(one: Explanation) -> list[str]:
     return [
         f"{printable(one.node)}  [{printable(', '.join(facts))}]",
         f"  {decision.precision}: {by}",
-        *(f"  overridden: rule {rule.id!r} ({rule.file}:{rule.line}), {rule.precision}" for rule in one.overridden),
+        *([f"  range of what it writes: {one.range.choice}: rule {one.range.rule!r} ({one.range.file}:{one.range.line})"] if one.range else []),
+        *(f"  overridden: rule {rule.id!r} ({rule.file}:{rule.line}), {rule.action}" for rule in one.overridden),
         *(f"  near miss: rule {rule.id!r} ({rule.file}:{rule.line}): {rule.condition}" for rule in one.near_misses),
     ]

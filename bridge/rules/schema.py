@@ -8,10 +8,13 @@ from typing import Annotated, Literal, Self, get_args
 import onnx.defs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
+from bridge.errors import UsageError
+from bridge.observer_names import OBSERVER_NAMES, PATTERN, parse_observer
 from bridge.rules.matcher import BaseMatcher
-from bridge.rules.matchers import STANDARD_DOMAINS, AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher
+from bridge.rules.matchers import STANDARD_DOMAINS, AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher, OwnErrorMatcher
 from bridge.rules.places import PositionMatcher
 from bridge.rules.wording import closest
+from bridge.types import RangeChoice
 
 PrecisionName = Literal[
     "static_wi8_ai8", "static_wi8_ai16", "dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "float16", "float32"
@@ -39,15 +42,46 @@ def _known_version(version: int) -> int:
 Line = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_one_line)]
 
 
+def _known_observer(text: str) -> str:
+    try:
+        parse_observer(text)
+    except UsageError as error:
+        guess = closest(text.partition(":")[0], OBSERVER_NAMES)
+        raise ValueError(f"{error.message.rstrip('.')}{guess or '.'} {error.hint}") from error
+    return text
+
+
+def _span(ends: tuple[float, ...]) -> tuple[float, ...]:
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise ValueError("should be the two ends of a range, the smaller first")
+    return ends
+
+
+def _pair(ends: tuple[float, ...] | None) -> tuple[float, float] | None:
+    return None if ends is None else (ends[0], ends[1])
+
+
+Span = Annotated[
+    tuple[Annotated[float, Field(strict=True, allow_inf_nan=False)], ...],
+    AfterValidator(_span),
+    Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
+]
+
+
 class Rule(BaseModel):
-    """The nodes for which all conditions hold get the precision."""
+    """The nodes for which all conditions hold get the precision, and the tensors they write the range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Line = Field(description="Names the pattern, not the cure: softmax-large-fan-in. Unique in the file.")
     reason: Line = Field(description="Shown in every report. Best with a measurement.")
     match: tuple[Matcher, ...] = Field(min_length=1, description="Conditions; all must hold.")
-    precision: PrecisionName = Field(description="What the nodes are kept in.")
+    precision: PrecisionName | None = Field(default=None, description="What the nodes are kept in.")
+    observer: Annotated[str, AfterValidator(_known_observer), Field(json_schema_extra={"pattern": PATTERN})] | None = Field(
+        default=None, description="How the ranges of the tensors they write are made of the calibration data."
+    )
+    range: Span | None = Field(default=None, description="The range of these tensors, whatever the data say.")
+    clip: Span | None = Field(default=None, description="The calibrated range is cut to this one.")
     optional: StrictBool = Field(default=False, description="A rule that matches nothing is an error unless it is optional.")
 
     @model_validator(mode="after")
@@ -57,6 +91,33 @@ class Rule(BaseModel):
             if guess:
                 raise ValueError(f"{name!r} is no ONNX operator{guess} A custom operator needs a condition of kind 'domain' beside it.")
         return self
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.precision is None and not self.sets_range:
+            raise ValueError("a rule gives at least one of precision, observer, range and clip")
+        if self.range is not None and (self.observer is not None or self.clip is not None):
+            raise ValueError("a range is fixed, so neither observer nor clip can change it: give the range alone")
+        if self.sets_range and any(isinstance(matcher, OwnErrorMatcher) for matcher in conditions(self.match)):
+            raise ValueError("what a node loses by itself is measured with the ranges, so own_error cannot choose them")
+        return self
+
+    @property
+    def sets_range(self) -> bool:
+        """Whether the rule says how ranges are made."""
+        return self.choice is not None
+
+    @property
+    def action(self) -> str:
+        """What it does to the nodes, in a few words."""
+        return ", ".join(filter(None, (self.precision, str(self.choice or ""))))
+
+    @property
+    def choice(self) -> RangeChoice | None:
+        """How ranges are made, None where the rule says nothing about that."""
+        if self.observer is None and self.range is None and self.clip is None:
+            return None
+        return RangeChoice(self.observer, _pair(self.range), _pair(self.clip))
 
 
 class RuleDocument(BaseModel):

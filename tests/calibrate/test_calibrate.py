@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic
+from bridge.calibrate import Dataset, calibrate, from_arrays, synthetic, with_choices
 from bridge.calibrate.watch import LARGE, watch
 from bridge.errors import InputError, ToolError, UsageError
 from bridge.files import digest, write_bytes
@@ -64,6 +64,16 @@ def test_a_tensor_has_the_observer_and_the_clip_that_were_chosen_for_it(tmp_path
     assert ranges.tensors["serving_x"] == TensorRange(-0.5, float(VALUES.max()))
     assert ranges.tensors["y"] == TensorRange(-7.0, 1.0)
     assert ranges.choices == {name: choices[name] for name in ("serving_x", "flat", "y")}
+
+
+def test_ranges_of_an_earlier_run_are_fixed_and_clipped_too(tmp_path: Path) -> None:
+    path = square_reshape_negate(tmp_path)
+    given = calibrate(path, from_arrays({"x": VALUES}, [X]), BINDINGS, threads=1, progress=silent)
+    assert with_choices(given, path, {}) == given
+    found = with_choices(given, path, {"flat": RangeChoice(fixed=(0.0, 1.0)), "y": RangeChoice(clip=(-2.0, 0.0)), "serving_x": RangeChoice("mse")})
+    assert found.tensors["squared"] == found.tensors["flat"] == TensorRange(0.0, 1.0)
+    assert found.tensors["y"] == TensorRange(-2.0, given.tensors["y"].maximum)
+    assert found.tensors["serving_x"] == given.tensors["serving_x"]
 
 
 def test_a_clip_beside_all_values_is_its_nearer_end(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def node() -> Callable[..., NodeFacts]:
 def rule_file(tmp_path: Path) -> Callable[..., RuleFile]:
     """Loads `match` lists, one rule each, or a whole text."""
 
-    def make(*matches: str, text: str = "", precision: str = "float32", extra: str = "", name: str = "mine.toml", top: str = "") -> RuleFile:
+    def make(*matches: str, text: str = "", precision: str | None = "float32", extra: str = "", name: str = "mine.toml", top: str = "") -> RuleFile:
+        action = f'precision = "{precision}"' if precision else ""
         rules = "".join(
-            f'[[rules]]\nid = "r{index}"\nreason = "because"\nmatch = [{match}]\nprecision = "{precision}"\n{extra}\n'
-            for index, match in enumerate(matches)
+            f'[[rules]]\nid = "r{index}"\nreason = "because"\nmatch = [{match}]\n{action}\n{extra}\n' for index, match in enumerate(matches)
         )
         path = tmp_path / name
         path.write_text(text or f"{HEAD}{top}\n{rules or 'rules = []'}", encoding="utf-8")

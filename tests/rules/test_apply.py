@@ -4,7 +4,7 @@ import pytest
 
 from bridge.errors import RuleError, UsageError
 from bridge.rules import Applied, RuleFile, apply
-from bridge.types import Decision, NearMiss, NodeFacts
+from bridge.types import Decision, NearMiss, NodeFacts, RangeChoice, RangeDecision
 
 type Node = Callable[..., NodeFacts]
 type Make = Callable[..., RuleFile]
@@ -161,3 +161,41 @@ def test_what_was_decided_cannot_be_changed(node: Node) -> None:
 def test_idle_rules_are_allowed_where_a_model_is_only_looked_at(node: Node, rule_file: Make) -> None:
     applied = apply([rule_file(CONV)], [node("a")], default_precision="float32", allow_idle=True)
     assert applied.outcomes[0].matched == ()
+
+
+def test_a_rule_about_ranges_leaves_the_precision_to_earlier_rules(node: Node, rule_file: Make) -> None:
+    one = rule_file(CONV, name="one.toml")
+    two = rule_file(ANY, name="two.toml", precision=None, extra='observer = "percentile:99.9"\nclip = [-6, 6.5]')
+    applied = run([one, two], [node("a", "Conv"), node("b")])
+    assert (applied.decisions["a"].precision, applied.decisions["a"].file, applied.decisions["a"].overridden) == ("float32", one.label, ())
+    assert applied.decisions["b"] == Decision("b", "static_wi8_ai8", None, None, None, "no rule matches, so the default precision")
+    choice = RangeChoice("percentile:99.9", None, (-6.0, 6.5))
+    assert applied.ranges == {name: RangeDecision(name, choice, "r0", two.label, 3) for name in ("a", "b")}
+    assert (applied.outcomes[0].range, applied.outcomes[0].ranges_of) == (None, ())
+    assert (applied.outcomes[1].precision, applied.outcomes[1].range, applied.outcomes[1].ranges_of) == ("", choice, ("a", "b"))
+
+
+def test_the_later_rule_about_ranges_decides_all_of_the_range(node: Node, rule_file: Make) -> None:
+    one = rule_file(CONV, name="one.toml", extra="range = [0, 6]")
+    two = rule_file(CONV, name="two.toml", precision=None, extra='observer = "mse"')
+    applied = run([one, two], [node("a", "Conv")])
+    assert applied.decisions["a"].file == one.label
+    assert applied.ranges["a"] == RangeDecision("a", RangeChoice("mse"), "r0", two.label, 3, overridden=("r0",))
+    assert run([two, one], [node("a", "Conv")]).ranges["a"].choice == RangeChoice(fixed=(0.0, 6.0))
+
+
+def test_a_reset_takes_back_ranges_too(node: Node, rule_file: Make) -> None:
+    one, two = rule_file(CONV, name="one.toml", precision=None, extra='observer = "mse"'), rule_file(name="two.toml", top="reset = true")
+    assert run([one, two], [node("a", "Conv")]).ranges == {}
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        (RangeChoice("mse"), "mse"),
+        (RangeChoice(fixed=(-1.0, 2.5)), "range -1 .. 2.5"),
+        (RangeChoice("percentile:99", clip=(0.0, 6.0)), "percentile:99, clip 0 .. 6"),
+    ],
+)
+def test_a_choice_is_told_in_a_few_words(choice: RangeChoice, text: str) -> None:
+    assert str(choice) == text

@@ -47,6 +47,15 @@ def test_a_more_special_rule_later_is_no_fault(rule_file: Make) -> None:
     assert codes([rule_file(CONV, HEAD)]) == []
 
 
+def test_a_rule_is_reachable_while_one_of_its_actions_is(rule_file: Make) -> None:
+    both = rule_file(CONV, extra='observer = "mse"', name="both.toml")
+    ranges = rule_file(CONV, precision=None, extra="range = [0, 6]", name="ranges.toml")
+    precision = rule_file(CONV, name="precision.toml")
+    assert codes([both, ranges]) == codes([both, precision]) == codes([ranges, precision]) == codes([precision, ranges]) == []
+    assert codes([both, ranges, precision]) == [("rule-unreachable", "warning")]
+    assert codes([ranges, ranges]) == [("rule-unreachable", "warning")]
+
+
 def test_what_a_reset_takes_back_is_not_called_unreachable(rule_file: Make) -> None:
     assert codes([rule_file(CONV, CONV, name="one.toml"), rule_file(CONV, name="two.toml", top="reset = true")]) == []
 

@@ -52,6 +52,19 @@ def test_it_names_the_condition_that_kept_a_rule_out(files: list[RuleFile], node
     ]
 
 
+def test_who_decided_about_the_range_has_a_line_of_its_own(files: list[RuleFile], nodes: list[NodeFacts], rule_file: Make) -> None:
+    ranges = [
+        rule_file('{ kind = "pattern", patterns = ["layer_norm"] }', precision=None, extra='observer = "mse"', name="three.toml"),
+        rule_file('{ kind = "pattern", patterns = ["layer_norm"] }', precision=None, extra="range = [-1, 1]", name="four.toml"),
+    ]
+    assert lines([*files, *ranges], nodes, "encoder/layer.3/**")[1:] == [
+        "  float16: rule 'r0' (two.toml:3): because",
+        "  range of what it writes: range -1 .. 1: rule 'r0' (four.toml:3)",
+        "  overridden: rule 'r0' (one.toml:3), float32",
+        "  overridden: rule 'r0' (three.toml:3), mse",
+    ]
+
+
 def test_a_node_without_a_rule_says_so_and_idle_rules_are_no_error(files: list[RuleFile], nodes: list[NodeFacts]) -> None:
     assert lines(files, nodes, "head/*") == [
         "head/MatMul  [MatMul]",
