@@ -14,7 +14,16 @@ from bridge import calibrate as calibrate_stage
 from bridge import frontends, graph, quantize, report
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration
-from bridge.compare import Comparison, Cost, OnnxRunner, compare_files, compare_layers, first_divergence, measure_cost
+from bridge.compare import (
+    Comparison,
+    Cost,
+    OnnxRunner,
+    compare_files,
+    compare_layers,
+    find_mismatched_scales,
+    first_divergence,
+    measure_cost,
+)
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, with_own_errors
@@ -25,10 +34,11 @@ from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, open_samples
-from bridge.types import ConvertedModel, Diagnostic
+from bridge.types import ConvertedModel, Diagnostic, MismatchedScales
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
+SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
 
@@ -183,6 +193,12 @@ def convert(
                 compared = compare_layers(
                     reference, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, progress=stages.progress.advance
                 )
+        mismatches: tuple[MismatchedScales, ...] = ()
+        if found:
+            with stages("check scales"):
+                mismatches = find_mismatched_scales(
+                    converted, quantized, normal.nodes, found, data.evaluation, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads
+                )
         with stages("cost"):
             cost = measure_cost(converted.path, quantized.path)
         with stages("report"):
@@ -224,6 +240,7 @@ def convert(
                     "seed": seed,
                     "threads": threads,
                 },
+                mismatches=mismatches,
                 diagnostics=(*data.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,

@@ -364,6 +364,36 @@ class QuantizedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedInput:
+    """One input of an operator that has one scale for all: user's tensor name, range, and what rounding leaves in that scale and in its own."""
+
+    tensor: str
+    minimum: float
+    maximum: float
+    sqnr_db: float
+    own_sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class MismatchedScales:
+    """An operator that ruins one of its inputs by the scale that its wider neighbours need.
+
+    Attributes:
+        node: `NodeFacts.name` of the operator's node.
+        op: TFLite operator, for example `CONCATENATION`.
+        inputs: in the operator's order.
+        float_nodes: the nodes that have to be float for the input to keep its values, in execution order; contains `node`.
+        at_output: whether the joined values go on to a model output side by side.
+    """
+
+    node: str
+    op: str
+    inputs: tuple[JoinedInput, ...]
+    float_nodes: tuple[str, ...]
+    at_output: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LayerResult:
     """Errors of one tensor, over all evaluation samples. None = not measured, and `reason` says why; dB values may be `inf`.
 

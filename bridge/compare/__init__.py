@@ -5,6 +5,18 @@ from bridge.compare.cost import Cost, measure_cost
 from bridge.compare.divergence import Divergence, first_divergence
 from bridge.compare.files import compare_files
 from bridge.compare.metrics import METRICS
+from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.runners import OnnxRunner
 
-__all__ = ["METRICS", "Comparison", "Cost", "Divergence", "OnnxRunner", "compare_files", "compare_layers", "first_divergence", "measure_cost"]
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Cost",
+    "Divergence",
+    "OnnxRunner",
+    "compare_files",
+    "compare_layers",
+    "find_mismatched_scales",
+    "first_divergence",
+    "measure_cost",
+]

@@ -1,8 +1,8 @@
 """Float TFLite to quantized TFLite: `quantize`, and the table of what can be quantized."""
 
 from bridge.quantize.corrections import Corrections, merge
-from bridge.quantize.op_table import OPS, has_kernel
+from bridge.quantize.op_table import JOINING, OPS, has_kernel
 from bridge.quantize.precisions import PRECISIONS, finest
 from bridge.quantize.quantizer import quantize
 
-__all__ = ["OPS", "PRECISIONS", "Corrections", "finest", "has_kernel", "merge", "quantize"]
+__all__ = ["JOINING", "OPS", "PRECISIONS", "Corrections", "finest", "has_kernel", "merge", "quantize"]

@@ -217,6 +217,9 @@ OPS = MappingProxyType(
 )
 
 
+JOINING = frozenset(row.name for row in OPS.values() if row.scales is Scales.JOIN)  # one scale for all data inputs and the output
+
+
 def has_kernel(op_name: str, precision: str) -> bool:
     """Whether an operator of that TFLite name can run in a precision other than by its own special conditions; everything runs in float32."""
     return precision == "float32" or (op_name in OPS and precision in OPS[op_name].kernels)

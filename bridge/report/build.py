@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bridge.report import gates as gate_language
 from bridge.report.islands import islands
+from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
 from bridge.report.ranking import worst_layers, worst_output
 from bridge.report.schema import (
@@ -34,6 +35,7 @@ from bridge.types import (
     Graph,
     InputBinding,
     LayerResult,
+    MismatchedScales,
     OutputResult,
     QuantizedModel,
     Ranges,
@@ -70,6 +72,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     divergence: Divergence | None = None,
     histograms: Sequence[Histogram] = (),
     metrics: Sequence[Metric] = (),
+    mismatches: Sequence[MismatchedScales] = (),
     diagnostics: Sequence[StageDiagnostic] = (),
     gates: Sequence[str] = (),
     timing_s: Mapping[str, float] = MappingProxyType({}),
@@ -99,6 +102,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         divergence: the first layer that passes a threshold.
         histograms: values of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
+        mismatches: operators that force inputs of different size into one scale.
         diagnostics: findings of the stages after `normalize`; those of `graph` and `ranges` are taken from there.
         gates: expressions as in `bridge.report.gates`.
         timing_s: stage -> seconds, in the order they ran.
@@ -114,7 +118,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     rows = _layer_rows(graph.source_nodes, converted.tensor_map, layers)
     precision = quantized.precision if quantized else FLOAT
     advice = tuple(_diagnostic(finding) for finding in (ranges.warnings if ranges else ()))
-    findings = tuple(_diagnostic(finding) for finding in (*graph.diagnostics, *diagnostics))
+    findings = (*(_diagnostic(finding) for finding in (*graph.diagnostics, *diagnostics)), *mismatch_findings(mismatches))
     evaluation = evaluation or Evaluation()
     figures = Cost() if cost is None else Cost.model_validate(cost, from_attributes=True)
     result_rows = _outputs(graph.outputs, converted.tensor_map.outputs, outputs)

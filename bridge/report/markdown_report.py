@@ -8,6 +8,7 @@ from bridge.report.schema import Diagnostic, Gate, Report
 from bridge.report.wording import decibel, milliseconds, number, percent, significant, size, times, visible
 
 MAX_WARNINGS = 8
+MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention somebody or make a link
 
 
@@ -84,6 +85,7 @@ def _warnings(report: Report) -> Iterator[str]:
     findings = [finding for finding in (*report.calibration.warnings, *report.diagnostics) if finding.severity != "info"]
     for finding in islice(findings, MAX_WARNINGS):
         yield _finding(finding)
+        yield from block(finding.rule)
     if len(findings) > MAX_WARNINGS:
         yield f"- and {len(findings) - MAX_WARNINGS} more in report.html"
 
@@ -108,6 +110,15 @@ def code(name: str) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     padded = f" {text} " if text.startswith("`") or text.endswith("`") or not text.strip() else text
     return f"{fence}{padded}{fence}"
+
+
+def block(text: str) -> Iterator[str]:
+    """Lines as they are, under an entry of a list; nothing for an empty text."""
+    if text:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+        yield f"  {fence}toml"
+        yield from (f"  {visible(line, MAX_LINE)}" for line in text.splitlines())
+        yield f"  {fence}"
 
 
 def prose(text: str) -> str:

@@ -1,9 +1,9 @@
 """The layers that lose most by themselves, where their error comes from, and the rule that would leave each of them float."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 
+from bridge.report.rule_text import float_rule
 from bridge.report.schema import Layer, Node, Output, WorstLayer
 
 SHOWN = 3
@@ -19,8 +19,6 @@ CAUSES = (
 GOOD_DB = 30.0  # int8 rounding of a bell-shaped tensor alone leaves 35 to 40
 GOOD = "A good layer; there is little to gain here."
 UNKNOWN_CAUSE = "Leave it float, or look at the ranges of its inputs."
-GLOB_SIGNS = frozenset("*?[]\\{}")
-MAX_GLOB = 1000  # characters; a rule file takes little more
 
 
 def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], samples: int) -> tuple[WorstLayer, ...]:
@@ -52,8 +50,12 @@ def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstL
         rmse_over_scale=layer.rmse_over_scale,
         reason=node.reason,
         hint=cause(own_sqnr_db, layer.rmse_over_scale),
-        rule=rule_text(node.into or node.name, own_sqnr_db, samples),
+        rule=_rule(node.into or node.name, own_sqnr_db, samples),
     )
+
+
+def _rule(node: str, own_sqnr_db: float, samples: int) -> str:
+    return float_rule(f"own-error-{node.strip('/')}", f"Own SQNR {own_sqnr_db:.1f} dB{f' over {samples} samples' if samples else ''}.", [node])
 
 
 def cause(own_sqnr_db: float, rmse_over_scale: float | None) -> str:
@@ -63,23 +65,3 @@ def cause(own_sqnr_db: float, rmse_over_scale: float | None) -> str:
     if rmse_over_scale is None or math.isnan(rmse_over_scale):
         return UNKNOWN_CAUSE
     return next(text for bound, text in CAUSES if rmse_over_scale <= bound)
-
-
-def rule_text(node: str, own_sqnr_db: float, samples: int) -> str:
-    """A TOML entry for a rule file that leaves the node float; empty when its name cannot stand in a glob."""
-    if GLOB_SIGNS & set(node) or not node.isprintable() or not 0 < len(node) <= MAX_GLOB:
-        return ""
-    return "\n".join(
-        (
-            "[[rules]]",
-            f"id = {_toml('own-error-' + node.strip('/').replace('/', '-'))}",
-            f'reason = "Own SQNR {own_sqnr_db:.1f} dB{f" over {samples} samples" if samples else ""}."',
-            f'match = [{{ kind = "name", glob = {_toml(node)} }}]',
-            'precision = "float32"',
-        )
-    )
-
-
-def _toml(text: str) -> str:
-    """A basic string of TOML, which for printable text is spelt as in JSON."""
-    return json.dumps(text, ensure_ascii=False)

@@ -246,13 +246,14 @@ class Cost(Part):
 
 
 class Diagnostic(Part):
-    """One finding; `code` is stable, `node` the user's name of the node it is about."""
+    """One finding; `code` is stable, `node` the user's name of the node it is about, `rule` an entry for a rule file that does what `hint` says."""
 
     code: str
     severity: Severity
     node: str | None = None
     message: str
     hint: str = ""
+    rule: str = ""
 
 
 class Calibration(Part):

@@ -11,6 +11,7 @@ from bridge.report.schema import Output, Report
 from bridge.report.wording import NOTHING, decibel, milliseconds, number, percent, significant, size, times, visible
 
 MAX_WARNINGS = 5
+MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 WIDTH = 120  # of `render`; a terminal has its own
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
@@ -121,6 +122,8 @@ def _warnings(report: Report) -> Iterator[RenderableType]:
         yield Text.assemble(
             (f"{finding.severity}:", STYLES[finding.severity]), f"{where} {visible(finding.message, 400)} {visible(finding.hint, 400)}".rstrip()
         )
+        if finding.rule:
+            yield Text("\n".join(visible(line, MAX_LINE) for line in finding.rule.splitlines()), "dim", overflow="fold")
     if len(findings) > MAX_WARNINGS:
         yield Text(f"and {len(findings) - MAX_WARNINGS} more warnings in report.html", "dim")
 
