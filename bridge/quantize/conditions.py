@@ -48,6 +48,11 @@ def conv_version(graph: FloatGraph, op: Op) -> int:
     return 3 if graph.tensors[op.inputs[1]].shape[-1] == channels else 6
 
 
+def conv_int16_version(graph: FloatGraph, op: Op) -> int:
+    """Grouped convolution came with version 6."""
+    return max(4, conv_version(graph, op))
+
+
 def fully_connected_version(graph: FloatGraph, op: Op) -> int:
     """No bias since version 6, keep_num_dims since version 5."""
     if len(op.inputs) < 3 or op.inputs[2] < 0:

@@ -6,7 +6,7 @@ the kernels really do.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 
@@ -120,6 +120,7 @@ def _first(scales: Sequence[float]) -> float:
     return scales[0] / STEPS_PER_UNIT
 
 
+NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 D, W, B, P = Role.DATA, Role.WEIGHT, Role.BIAS, Role.PLAIN
 
 
@@ -129,92 +130,155 @@ def _int8(
     *,
     fixed: tuple[float, int] | None = None,
     symmetric: tuple[int, ...] = (),
-) -> Mapping[str, Kernel]:
+) -> dict[str, Kernel]:
     output = None if fixed is None else Form("INT8", (fixed[0],), (fixed[1],))
-    return MappingProxyType({"static_wi8_ai8": Kernel(version, output, symmetric, condition)})
+    return {"static_wi8_ai8": Kernel(version, output, symmetric, condition)}
 
 
-def _moves(name: str, version: int | Version, *inputs: Role, condition: Condition = conditions.always) -> OpRow:
-    return OpRow(name, _int8(version, condition), inputs or (D, P), scales=Scales.INHERIT, moves_data=True)
+def _int16(
+    version: int | Version,
+    condition: Condition = conditions.always,
+    *,
+    fixed: float | None = None,
+    options: Mapping[str, object] = NO_OPTIONS,
+) -> dict[str, Kernel]:
+    output = None if fixed is None else Form("INT16", (fixed,), (0,))
+    return {"static_wi8_ai16": Kernel(version, output, condition=condition, options=options)}
 
 
-OPS = MappingProxyType(
-    {
-        row.name: row
-        for row in (
-            OpRow("CONV_2D", _int8(conditions.conv_version, conditions.constant_weight_and_bias), (D, W, B), finest=_product),
-            OpRow("DEPTHWISE_CONV_2D", _int8(3, conditions.constant_weight_and_bias), (D, W, B), weight_axis=3, finest=_product),
-            OpRow("FULLY_CONNECTED", _int8(conditions.fully_connected_version, conditions.constant_weight), (D, W, B), finest=_product),
-            OpRow("TRANSPOSE_CONV", _int8(conditions.transpose_conv_version, conditions.constant_weight), (P, W, D, B), finest=_product),
-            OpRow("BATCH_MATMUL", _int8(2, symmetric=(1,)), (D, D), finest=_product),
-            OpRow("ADD", _int8(2), (D, D), finest=_largest),
-            OpRow("SUB", _int8(2), (D, D), finest=_largest),
-            OpRow("MUL", _int8(2), (D, D), finest=_twice_the_product),
-            OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D), finest=_largest_squared),
-            OpRow("ABS", _int8(2), finest=_first),
-            OpRow("EXP", _int8(2)),
-            OpRow("RELU", _int8(2), finest=_first),
-            OpRow("RELU6", _int8(2), finest=_first),
-            OpRow("RELU_N1_TO_1", _int8(1), finest=_first),
-            OpRow("RELU_0_TO_1", _int8(1), finest=_first),
-            OpRow("LEAKY_RELU", _int8(1), finest=_first),
-            OpRow("PRELU", _int8(1), (D, D), finest=_first),
-            OpRow("ELU", _int8(1)),
-            OpRow("GELU", _int8(2)),
-            OpRow("HARD_SWISH", _int8(1), finest=_first),
-            OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128))),
-            OpRow("TANH", _int8(2, fixed=(1 / 128, 0))),
-            OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
-            OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
-            OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
-            OpRow("MEAN", _int8(2), (D, P), finest=_first),
-            OpRow("REDUCE_MAX", _int8(2), (D, P), scales=Scales.INHERIT),
-            OpRow("REDUCE_MIN", _int8(2), (D, P), scales=Scales.INHERIT),
-            OpRow("AVERAGE_POOL_2D", _int8(2), scales=Scales.INHERIT),
-            OpRow("MAX_POOL_2D", _int8(2), scales=Scales.INHERIT),
-            OpRow("RESIZE_BILINEAR", _int8(conditions.resize_version), (D, P), scales=Scales.INHERIT),
-            OpRow("TOPK_V2", _int8(2), (D, P), (D, P), scales=Scales.INHERIT),
-            OpRow("ARG_MAX", _int8(2), (D, P), (P,)),
-            OpRow("ARG_MIN", _int8(2), (D, P), (P,)),
-            OpRow("GREATER", _int8(2), (D, D), (P,)),
-            OpRow("GREATER_EQUAL", _int8(2), (D, D), (P,)),
-            OpRow("LESS", _int8(2), (D, D), (P,)),
-            OpRow("LESS_EQUAL", _int8(2), (D, D), (P,)),
-            OpRow("MAXIMUM", _int8(2, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
-            OpRow("MINIMUM", _int8(2, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
-            OpRow("SELECT", _int8(1), (P, D, D), scales=Scales.JOIN),
-            OpRow("SELECT_V2", _int8(1), (P, D, D), scales=Scales.JOIN),
-            OpRow("PADV2", _int8(2), (D, P, D), scales=Scales.JOIN),
-            OpRow("ONE_HOT", _int8(1), (P, P, D, D), scales=Scales.JOIN),
-            OpRow("FILL", _int8(3), (P, D), scales=Scales.INHERIT),
-            OpRow("DYNAMIC_UPDATE_SLICE", _int8(1), (D, D, P), scales=Scales.JOIN),
-            OpRow("CONCATENATION", _int8(2), scales=Scales.JOIN, moves_data=True),
-            OpRow("PACK", _int8(2), scales=Scales.JOIN, moves_data=True),
-            _moves("RESIZE_NEAREST_NEIGHBOR", conditions.resize_version),
-            _moves("RESHAPE", 1),
-            _moves("TRANSPOSE", 2),
-            _moves("PAD", 2),
-            _moves("MIRROR_PAD", 2),
-            _moves("SLICE", 2),
-            _moves("STRIDED_SLICE", 2),
-            _moves("GATHER", 2),
-            _moves("GATHER_ND", 1),
-            _moves("EMBEDDING_LOOKUP", 1, P, D),
-            _moves("SPLIT", 2, P, D),
-            _moves("SPLIT_V", 2),
-            _moves("UNPACK", 2),
-            _moves("SQUEEZE", 1),
-            _moves("EXPAND_DIMS", 1),
-            _moves("TILE", 3),
-            _moves("REVERSE_V2", 3),
-            _moves("BROADCAST_TO", 3),
-            _moves("DEPTH_TO_SPACE", 2),
-            _moves("SPACE_TO_DEPTH", 2),
-            _moves("BATCH_TO_SPACE_ND", 2),
-            _moves("SPACE_TO_BATCH_ND", 2),
-        )
-    }
+def _dynamic(version: int | Version, *weights: int, options: Mapping[str, object] = NO_OPTIONS) -> dict[str, Kernel]:
+    return {"dynamic_wi8_afp32": Kernel(version, weights=weights or None, options=options)}
+
+
+def _stored(*weights: int) -> dict[str, Kernel]:
+    """Weights in fewer bits and a DEQUANTIZE in front of the float kernel."""
+    kernel = Kernel(1, weights=weights or None)
+    return dict.fromkeys(("weight_only_wi8_afp32", "weight_only_wi4_afp32", "float16"), kernel)
+
+
+def _moves(name: str, kernels: Mapping[str, Kernel], *inputs: Role) -> OpRow:
+    return OpRow(name, kernels, inputs or (D, P), scales=Scales.INHERIT, moves_data=True)
+
+
+def _everywhere(version: int) -> dict[str, Kernel]:
+    return _int8(version) | _int16(version)
+
+
+# ADD and SUB of int16 take any scales only if told not to expect powers of two.
+ANY_SCALE = MappingProxyType({"potScaleInt16": False})
+
+# Without it a kernel without XNNPACK rounds one-sided activations to half of the int8 values.
+ASYMMETRIC = MappingProxyType({"asymmetricQuantizeInputs": True})
+
+ROWS = (
+    OpRow(
+        "CONV_2D",
+        _int8(conditions.conv_version, conditions.constant_weight_and_bias)
+        | _int16(conditions.conv_int16_version, conditions.constant_weight)
+        | _dynamic(5)
+        | _stored(),
+        (D, W, B),
+        finest=_product,
+    ),
+    OpRow(
+        "DEPTHWISE_CONV_2D",
+        _int8(3, conditions.constant_weight_and_bias) | _int16(5, conditions.constant_weight) | _dynamic(6) | _stored(),
+        (D, W, B),
+        weight_axis=3,
+        finest=_product,
+    ),
+    OpRow(
+        "FULLY_CONNECTED",
+        _int8(conditions.fully_connected_version, conditions.constant_weight)
+        | _int16(7, conditions.constant_weight)
+        | _dynamic(12, options=ASYMMETRIC)
+        | _stored(),
+        (D, W, B),
+        finest=_product,
+    ),
+    OpRow(
+        "TRANSPOSE_CONV",
+        _int8(conditions.transpose_conv_version, conditions.constant_weight)
+        | _int16(conditions.transpose_conv_version, conditions.constant_weight)
+        | _dynamic(conditions.transpose_conv_version)
+        | _stored(),
+        (P, W, D, B),
+        finest=_product,
+    ),
+    OpRow(
+        "BATCH_MATMUL",
+        _int8(2, symmetric=(1,)) | _int16(3) | _dynamic(4, 1, options=ASYMMETRIC) | _stored(0, 1),
+        (D, D),
+        finest=_product,
+        weight_axis=-1,
+    ),
+    OpRow("ADD", _int8(2) | _int16(3, options=ANY_SCALE), (D, D), finest=_largest),
+    OpRow("SUB", _int8(2) | _int16(5, options=ANY_SCALE), (D, D), finest=_largest),
+    OpRow("MUL", _int8(2) | _int16(4), (D, D), finest=_twice_the_product),
+    OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D), finest=_largest_squared),
+    OpRow("ABS", _int8(2) | _int16(3), finest=_first),
+    OpRow("EXP", _int8(2) | _int16(2)),
+    OpRow("RELU", _int8(2) | _int16(3), finest=_first),
+    OpRow("RELU6", _int8(2) | _int16(3), finest=_first),
+    OpRow("RELU_N1_TO_1", _int8(1), finest=_first),
+    OpRow("RELU_0_TO_1", _int8(1), finest=_first),
+    OpRow("LEAKY_RELU", _int8(1) | _int16(2), finest=_first),
+    OpRow("PRELU", _int8(1), (D, D), finest=_first),
+    OpRow("ELU", _int8(1)),
+    OpRow("GELU", _int8(2) | _int16(2)),
+    OpRow("HARD_SWISH", _int8(1), finest=_first),
+    OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, fixed=1 / 32768)),
+    OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, fixed=1 / 32768)),
+    OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
+    OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
+    OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
+    OpRow("MEAN", _int8(2) | _int16(3), (D, P), finest=_first),
+    OpRow("REDUCE_MAX", _int8(2) | _int16(3), (D, P), scales=Scales.INHERIT),
+    OpRow("REDUCE_MIN", _int8(2) | _int16(3), (D, P), scales=Scales.INHERIT),
+    OpRow("AVERAGE_POOL_2D", _int8(2) | _int16(3), scales=Scales.INHERIT),
+    OpRow("MAX_POOL_2D", _int8(2) | _int16(3), scales=Scales.INHERIT),
+    OpRow("RESIZE_BILINEAR", _int8(conditions.resize_version) | _int16(4), (D, P), scales=Scales.INHERIT),
+    OpRow("TOPK_V2", _int8(2) | _int16(3), (D, P), (D, P), scales=Scales.INHERIT),
+    OpRow("ARG_MAX", _int8(2), (D, P), (P,)),
+    OpRow("ARG_MIN", _int8(2), (D, P), (P,)),
+    OpRow("GREATER", _int8(2), (D, D), (P,)),
+    OpRow("GREATER_EQUAL", _int8(2), (D, D), (P,)),
+    OpRow("LESS", _int8(2), (D, D), (P,)),
+    OpRow("LESS_EQUAL", _int8(2), (D, D), (P,)),
+    OpRow("MAXIMUM", _int8(2, conditions.broadcast_up_to(5)) | _int16(4, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
+    OpRow("MINIMUM", _int8(2, conditions.broadcast_up_to(5)) | _int16(4, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
+    OpRow("SELECT", _everywhere(1), (P, D, D), scales=Scales.JOIN),
+    OpRow("SELECT_V2", _everywhere(1), (P, D, D), scales=Scales.JOIN),
+    OpRow("PADV2", _int8(2) | _int16(3), (D, P, D), scales=Scales.JOIN),
+    OpRow("ONE_HOT", _int8(1), (P, P, D, D), scales=Scales.JOIN),
+    OpRow("FILL", _everywhere(3), (P, D), scales=Scales.INHERIT),
+    OpRow("DYNAMIC_UPDATE_SLICE", _everywhere(1), (D, D, P), scales=Scales.JOIN),
+    OpRow("CONCATENATION", _int8(2) | _int16(3), scales=Scales.JOIN, moves_data=True),
+    OpRow("PACK", _int8(2) | _int16(3), scales=Scales.JOIN, moves_data=True),
+    _moves("RESIZE_NEAREST_NEIGHBOR", _int8(conditions.resize_version) | _int16(4)),
+    _moves("RESHAPE", _everywhere(1)),
+    _moves("TRANSPOSE", _int8(2) | _int16(5)),
+    _moves("PAD", _int8(2) | _int16(3)),
+    _moves("MIRROR_PAD", _int8(2) | _int16(3)),
+    _moves("SLICE", _int8(2) | _int16(4)),
+    _moves("STRIDED_SLICE", _int8(2) | _int16(4)),
+    _moves("GATHER", _int8(2) | _int16(4) | _stored(0)),
+    _moves("GATHER_ND", _int8(1) | _int16(3)),
+    _moves("EMBEDDING_LOOKUP", _everywhere(1) | _dynamic(3, 1) | _stored(1), P, D),
+    _moves("SPLIT", _int8(2) | _int16(4), P, D),
+    _moves("SPLIT_V", _everywhere(2)),
+    _moves("UNPACK", _int8(2) | _int16(4)),
+    _moves("SQUEEZE", _everywhere(1)),
+    _moves("EXPAND_DIMS", _everywhere(1)),
+    _moves("TILE", _everywhere(3)),
+    _moves("REVERSE_V2", _everywhere(3)),
+    _moves("BROADCAST_TO", _everywhere(3)),
+    _moves("DEPTH_TO_SPACE", _int8(2)),
+    _moves("SPACE_TO_DEPTH", _int8(2)),
+    _moves("BATCH_TO_SPACE_ND", _int8(2) | _int16(4)),
+    _moves("SPACE_TO_BATCH_ND", _int8(2) | _int16(4)),
 )
+OPS = MappingProxyType({row.name: replace(row, kernels=MappingProxyType(row.kernels)) for row in ROWS})
 
 
 JOINING = frozenset(row.name for row in OPS.values() if row.scales is Scales.JOIN)  # one scale for all data inputs and the output

@@ -1,18 +1,21 @@
 """Float TFLite files of one operator, their int8 files, and the float value that an int8 kernel has to hit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from bridge.quantize import quantize
-from bridge.quantize.forms import Form, quantize_values
+from bridge.quantize import OPS, PRECISIONS, quantize
+from bridge.quantize.float_graph import read_graph
+from bridge.quantize.forms import Form, asymmetric, quantize_values, symmetric
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter, Kernels
 from bridge.types import OpOutcome, Ranges, TensorRange
 
 TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
+
+WEIGHTED = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1, "BATCH_MATMUL": 1, "EMBEDDING_LOOKUP": 1}
 
 type Options = tuple[str, Mapping[str, object]]  # a table of the schema and its fields
 
@@ -86,12 +89,54 @@ def calibrate(content: bytes, samples: Sequence[Mapping[str, np.ndarray]]) -> Ra
     return Ranges(spans, len(samples), "test", "")
 
 
-def quantized(content: bytes, ranges: Ranges, folder: Path) -> tuple[tflite.ModelT, OpOutcome]:
-    """The int8 file of a float file, with integer inputs and outputs, and what became of the operator."""
-    source, target = folder / "float.tflite", folder / "int8.tflite"
+def quantized(content: bytes, ranges: Ranges, folder: Path, precision: str) -> tuple[tflite.ModelT, OpOutcome]:
+    """The file of a float file in a precision, and what became of the operator; integer activations are fed and read as integers."""
+    source, target = folder / "float.tflite", folder / "quantized.tflite"
     source.write_bytes(content)
-    made = quantize(source, target, ranges=ranges, op_precisions=["static_wi8_ai8"], input_dtype="int8", output_dtype="int8")
-    return tflite.read(target), made.ops[0]
+    made = quantize(source, target, ranges=ranges, op_precisions=[precision])
+    model = tflite.read(target)
+    return (_without_doors(model) if PRECISIONS[precision].integer else model), made.ops[0]
+
+
+def moved(op: OneOp, ranges: Ranges, precision: str) -> tflite.ModelT:
+    """The file of an operator that moves data, whatever type the data come in: one form for all of them, the version of its row."""
+    graph = read_graph(tflite.parse(op.build(), where="one op"), where="one op")
+    floats = [tensor for tensor in graph.tensors if tensor.type == "FLOAT32"]
+    spans = [
+        _span(graph.value(index)) if tensor.constant else ranges.tensors[tensor.name]
+        for index, tensor in enumerate(graph.tensors)
+        if tensor in floats
+    ]
+    whole = TensorRange(min(span.minimum for span in spans), max(span.maximum for span in spans))
+    form = symmetric(whole, "INT16") if PRECISIONS[precision].activation == "INT16" else asymmetric(whole)
+    version = OPS[op.op].kernels[precision].version
+    wanted = version if isinstance(version, int) else version(graph, graph.ops[0])
+    return with_forms(op, {tensor.name: form for tensor in floats}, max(op.version, wanted))
+
+
+def _span(values: np.ndarray) -> TensorRange:
+    return TensorRange(float(values.min()), float(values.max()))
+
+
+def _without_doors(model: tflite.ModelT) -> tflite.ModelT:
+    """The same file with integer inputs and outputs: no QUANTIZE behind an input, no DEQUANTIZE in front of an output."""
+    graph = tflite.main_graph(model)
+    entered, left, kept = {}, {}, []
+    for operator in graph.operators:
+        name, source, target = tflite.op_name(model, operator), int(operator.inputs[0]), int(operator.outputs[0])
+        if name == "QUANTIZE" and source in graph.inputs and source not in entered:
+            entered[source] = target
+        elif name == "DEQUANTIZE" and target in graph.outputs:
+            left[target] = source
+        else:
+            kept.append(operator)
+    graph.operators = kept
+    for renamed in (entered, left):
+        for outer, inner in renamed.items():
+            graph.tensors[inner].name, graph.tensors[outer].name = graph.tensors[outer].name, b"unused_" + graph.tensors[outer].name
+    graph.inputs = np.asarray([entered.get(int(index), int(index)) for index in graph.inputs], np.int32)
+    graph.outputs = np.asarray([left.get(int(index), int(index)) for index in graph.outputs], np.int32)
+    return model
 
 
 def with_forms(op: OneOp, forms: Mapping[str, Form], version: int) -> tflite.ModelT:
@@ -109,13 +154,17 @@ def with_forms(op: OneOp, forms: Mapping[str, Form], version: int) -> tflite.Mod
 
 
 def twin(model: tflite.ModelT) -> bytes:
-    """The same file in float: quantized constants become the float values they stand for, QUANTIZE operators vanish."""
+    """The same file in float: stored constants become the float values they stand for, QUANTIZE and DEQUANTIZE operators vanish."""
+    return tflite.serialize(_float_model(model, lambda name, value: value))
+
+
+def _float_model(model: tflite.ModelT, change: Callable[[str, np.ndarray], np.ndarray]) -> tflite.ModelT:
     copy = tflite.parse(tflite.serialize(model), where="copy")
     graph = tflite.main_graph(copy)
     same = {}
     operators = []
     for operator in graph.operators:
-        if tflite.op_name(copy, operator) == "QUANTIZE":
+        if tflite.op_name(copy, operator) in ("QUANTIZE", "DEQUANTIZE"):
             same[int(operator.outputs[0])] = int(operator.inputs[0])
             continue
         operator.inputs = np.asarray([same.get(int(index), int(index)) for index in operator.inputs], np.int32)
@@ -123,12 +172,23 @@ def twin(model: tflite.ModelT) -> bytes:
     graph.operators = operators
     graph.outputs = np.asarray([same.get(int(index), int(index)) for index in graph.outputs], np.int32)
     for tensor in graph.tensors:
-        if tensor.quantization is None or tensor.quantization.scale is None:
+        quantized_values = tensor.quantization is not None and tensor.quantization.scale is not None
+        if not quantized_values and tflite.TYPE_NAMES[tensor.type] not in ("FLOAT16", "FLOAT32"):
             continue
         if tflite.is_constant(copy, tensor):
-            tensor.buffer = tflite.add_buffer(copy, dequantize(tflite.constant(copy, tensor), tensor))
+            value = dequantize(_stored(copy, tensor), tensor) if quantized_values else tflite.constant(copy, tensor).astype(np.float32)
+            tensor.buffer = tflite.add_buffer(copy, change(tflite.text(tensor.name), value))
         tflite.set_type(tensor, "FLOAT32")
-    return tflite.serialize(copy)
+    return copy
+
+
+def _stored(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
+    """The stored integers of a constant; two int4 values share a byte, the first in its low half."""
+    if tflite.TYPE_NAMES[tensor.type] != "INT4":
+        return tflite.constant(model, tensor)
+    packed = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    halves = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[: int(np.prod(tflite.shape(tensor)))]
+    return np.where(halves > 7, halves.astype(np.int8) - 16, halves.astype(np.int8)).reshape(tflite.shape(tensor))
 
 
 def _aligned(values: Sequence[float], tensor: tflite.TensorT, rank: int) -> np.ndarray:
@@ -152,29 +212,84 @@ def steps_of(values: np.ndarray, tensor: tflite.TensorT) -> np.ndarray:
     return steps
 
 
-def differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]], kernels: Kernels) -> list[np.ndarray]:
-    """Per output the distance of the integer kernel to the exact value, in steps, over all samples; plain outputs: 0 where equal.
+class Exact:
+    """What an integer file has to give: the float kernel's values for the very numbers that the integer kernel is fed.
 
-    The exact value is the float kernel's on the very numbers that the integer kernel is fed.
+    Args:
+        model: the integer file.
+        samples: float values, one feed per sample.
     """
-    graph = tflite.main_graph(model)
-    tensors = {tflite.text(tensor.name): tensor for tensor in graph.tensors}
-    exact = Interpreter(twin(model), kernels="builtin")
-    integer = Interpreter(tflite.serialize(model), kernels=kernels)
-    found: list[list[np.ndarray]] = [[] for _ in graph.outputs]
+
+    def __init__(self, model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]]) -> None:
+        graph = tflite.main_graph(model)
+        self.content = tflite.serialize(model)
+        self.outputs = [graph.tensors[int(index)] for index in graph.outputs]
+        tensors = {tflite.text(tensor.name): tensor for tensor in graph.tensors}
+        exact = Interpreter(twin(model), kernels="builtin")
+        self.stored, self.wanted = [], []
+        for sample in samples:
+            stored, real = {}, {}
+            for name, value in sample.items():
+                tensor = tensors[name]
+                if _plain(tensor):
+                    stored[name] = real[name] = value
+                    continue
+                stored[name] = np.rint(steps_of(value, tensor)).astype(tflite.dtype(tensor))
+                real[name] = dequantize(stored[name], tensor)
+            self.stored.append(stored)
+            self.wanted.append(exact.run(real))
+
+    def differences(self, kernels: Kernels) -> list[np.ndarray]:
+        """Per output the distance to the exact value, in steps, over all samples; plain outputs: 0 where equal."""
+        integer = Interpreter(self.content, kernels=kernels)
+        found: list[list[np.ndarray]] = [[] for _ in self.outputs]
+        for stored, exact in zip(self.stored, self.wanted, strict=True):
+            for parts, tensor, wanted, got in zip(found, self.outputs, exact, integer.run(stored), strict=True):
+                off = wanted != got if _plain(tensor) else got.astype(np.float64) - steps_of(wanted, tensor)
+                parts.append(np.asarray(off, np.float64).reshape(-1))
+        return [np.concatenate(parts) for parts in found]
+
+
+def _plain(tensor: tflite.TensorT) -> bool:
+    return tensor.quantization is None or tensor.quantization.scale is None
+
+
+def differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]], kernels: Kernels) -> list[np.ndarray]:
+    """Per output the distance of an integer kernel to the exact value, in steps, over all samples."""
+    return Exact(model, samples).differences(kernels)
+
+
+def stored_differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]], kernels: Kernels) -> float:
+    """Largest distance to the float file with the same weights, in parts of its largest value."""
+    exact, stored = Interpreter(twin(model), kernels="builtin"), Interpreter(tflite.serialize(model), kernels=kernels)
+    off = [0.0]
     for sample in samples:
-        stored, real = {}, {}
-        for name, value in sample.items():
-            tensor = tensors[name]
-            if tensor.quantization is None or tensor.quantization.scale is None:
-                stored[name] = real[name] = value
-                continue
-            stored[name] = np.rint(steps_of(value, tensor)).astype(tflite.dtype(tensor))
-            real[name] = dequantize(stored[name], tensor)
-        for position, (wanted, got) in enumerate(zip(exact.run(real), integer.run(stored), strict=True)):
-            tensor = graph.tensors[int(graph.outputs[position])]
-            if tensor.quantization is None or tensor.quantization.scale is None:
-                found[position].append((wanted != got).astype(np.float64))
-            else:
-                found[position].append(got.astype(np.float64) - steps_of(wanted, tensor))
-    return [np.concatenate([part.reshape(-1) for part in parts]) for parts in found]
+        wanted, got = exact.run(sample)[0], stored.run(sample)[0]
+        off.append(float(np.abs(got - wanted).max() / (np.abs(wanted).max() + 1e-30)))
+    return max(off)
+
+
+def hybrid_differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.ndarray]], kernels: Kernels) -> np.ndarray:
+    """Distance of a kernel with float activations and int8 weights to the float kernel with the same weights, in standard deviations.
+
+    Such a kernel rounds its one activation to int8, with the scale that its range in this run gives. Rounding errors are independent with
+    variance step^2 / 12, so the output's variance is that times the sum of the squares of the weights that reach it: the float kernel
+    on ones with squared weights and no bias.
+    """
+    exact, hybrid = Interpreter(twin(model), kernels="builtin"), Interpreter(tflite.serialize(model), kernels=kernels)
+    weight = tflite.main_graph(model).operators[0].inputs[WEIGHTED[tflite.op_name(model, tflite.main_graph(model).operators[0])]]
+    weight_name = tflite.text(tflite.main_graph(model).tensors[int(weight)].name)
+    squares = _float_model(model, lambda name, value: value**2 if name == weight_name else 0 * value)
+    for operator in tflite.main_graph(squares).operators:
+        if hasattr(operator.builtinOptions, "fusedActivationFunction"):
+            operator.builtinOptions.fusedActivationFunction = 0
+    powers = Interpreter(tflite.serialize(squares), kernels="builtin")
+    found = []
+    for sample in samples:
+        ((name, value),) = sample.items()
+        step = (max(float(value.max()), 0.0) - min(float(value.min()), 0.0)) / 255
+        deviation = step / np.sqrt(12) * np.sqrt(powers.run({name: np.ones_like(value)})[0].astype(np.float64))
+        wanted = exact.run(sample)[0].astype(np.float64)
+        rounding = 1e-6 * np.abs(wanted).max() + 1e-30  # of float32 sums, and no division by zero where all weights are zero
+        found.append(((hybrid.run(sample)[0] - wanted) / (deviation + rounding)).reshape(-1))
+    return np.concatenate(found)
