@@ -48,6 +48,7 @@ class Kernel:
         per_channel: whether weights have a scale per channel of the row's `weight_axis`, or one.
         bias: TFLite type of biases where the kernel wants another one than the precision says.
         options: fields of the operator's options to set, such as `asymmetricQuantizeInputs`.
+        finest: in place of the row's, where this kernel is stricter.
     """
 
     version: int | Version
@@ -58,6 +59,7 @@ class Kernel:
     per_channel: bool = field(default=True, kw_only=True)
     bias: str = field(default="", kw_only=True)
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), kw_only=True)
+    finest: FinestStep | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ def _product(scales: Sequence[float]) -> float:
     return math.prod(scales) / STEPS_PER_UNIT
 
 
+def _2048_products(scales: Sequence[float]) -> float:
+    """A sum of n products of int16 has 30 bits and those of n; the output is cut off only after it went through int32."""
+    return 2048 * math.prod(scales)
+
+
 def _largest(scales: Sequence[float]) -> float:
     return max(scales) / STEPS_PER_UNIT
 
@@ -118,6 +125,11 @@ def _largest_squared(scales: Sequence[float]) -> float:
 
 def _first(scales: Sequence[float]) -> float:
     return scales[0] / STEPS_PER_UNIT
+
+
+def _first_and_six(scales: Sequence[float]) -> float:
+    """RELU6 holds its 6 in int32 steps of the output."""
+    return max(scales[0] / STEPS_PER_UNIT, 6 / 2**30)
 
 
 NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
@@ -141,9 +153,10 @@ def _int16(
     *,
     fixed: float | None = None,
     options: Mapping[str, object] = NO_OPTIONS,
+    finest: FinestStep | None = None,
 ) -> dict[str, Kernel]:
     output = None if fixed is None else Form("INT16", (fixed,), (0,))
-    return {"static_wi8_ai16": Kernel(version, output, condition=condition, options=options)}
+    return {"static_wi8_ai16": Kernel(version, output, condition=condition, options=options, finest=finest)}
 
 
 def _dynamic(version: int | Version, *weights: int, options: Mapping[str, object] = NO_OPTIONS) -> dict[str, Kernel]:
@@ -169,6 +182,9 @@ ANY_SCALE = MappingProxyType({"potScaleInt16": False})
 
 # Without it a kernel without XNNPACK rounds one-sided activations to half of the int8 values.
 ASYMMETRIC = MappingProxyType({"asymmetricQuantizeInputs": True})
+
+# LOGISTIC and TANH of int16 multiply by 3 * 4096 * scale, which overflows int32 from 2**16 on.
+LARGEST_INT16_GATE = 2**16 / (3 * 4096) * 32767
 
 ROWS = (
     OpRow(
@@ -207,7 +223,7 @@ ROWS = (
     ),
     OpRow(
         "BATCH_MATMUL",
-        _int8(2, symmetric=(1,)) | _int16(3) | _dynamic(4, 1, options=ASYMMETRIC) | _stored(0, 1),
+        _int8(2, symmetric=(1,)) | _int16(3, finest=_2048_products) | _dynamic(4, 1, options=ASYMMETRIC) | _stored(0, 1),
         (D, D),
         finest=_product,
         weight_axis=-1,
@@ -217,9 +233,9 @@ ROWS = (
     OpRow("MUL", _int8(2) | _int16(4), (D, D), finest=_twice_the_product),
     OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D), finest=_largest_squared),
     OpRow("ABS", _int8(2) | _int16(3), finest=_first),
-    OpRow("EXP", _int8(2) | _int16(2)),
+    OpRow("EXP", _int8(2)),
     OpRow("RELU", _int8(2) | _int16(3), finest=_first),
-    OpRow("RELU6", _int8(2) | _int16(3), finest=_first),
+    OpRow("RELU6", _int8(2) | _int16(3), finest=_first_and_six),
     OpRow("RELU_N1_TO_1", _int8(1), finest=_first),
     OpRow("RELU_0_TO_1", _int8(1), finest=_first),
     OpRow("LEAKY_RELU", _int8(1) | _int16(2), finest=_first),
@@ -227,8 +243,8 @@ ROWS = (
     OpRow("ELU", _int8(1)),
     OpRow("GELU", _int8(2) | _int16(2)),
     OpRow("HARD_SWISH", _int8(1), finest=_first),
-    OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, fixed=1 / 32768)),
-    OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, fixed=1 / 32768)),
+    OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
+    OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
     OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
     OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
     OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
@@ -237,7 +253,12 @@ ROWS = (
     OpRow("REDUCE_MIN", _int8(2) | _int16(3), (D, P), scales=Scales.INHERIT),
     OpRow("AVERAGE_POOL_2D", _int8(2) | _int16(3), scales=Scales.INHERIT),
     OpRow("MAX_POOL_2D", _int8(2) | _int16(3), scales=Scales.INHERIT),
-    OpRow("RESIZE_BILINEAR", _int8(conditions.resize_version) | _int16(4), (D, P), scales=Scales.INHERIT),
+    OpRow(
+        "RESIZE_BILINEAR",
+        _int8(conditions.resize_version, conditions.exact_positions(1 / 255)) | _int16(4, conditions.exact_positions(0.0)),
+        (D, P),
+        scales=Scales.INHERIT,
+    ),
     OpRow("TOPK_V2", _int8(2) | _int16(3), (D, P), (D, P), scales=Scales.INHERIT),
     OpRow("ARG_MAX", _int8(2), (D, P), (P,)),
     OpRow("ARG_MIN", _int8(2), (D, P), (P,)),

@@ -158,7 +158,7 @@ class Placement:
             problem = self._operand_problem(index, row_precision)
             if problem:
                 return problem
-        return kernel.condition(self.graph, op)
+        return kernel.condition(self.graph, op, self.ranges)
 
     def _operand_problem(self, index: int, precision: Precision) -> str:
         """Why a tensor cannot be stored in a precision, '' if it can."""

@@ -147,6 +147,7 @@ class _Planner:
             input_scale=input_scale,
             bias=None if bias is None else bias.reshape(-1),
             bias_type=bias_type,
+            output_scale=solved.form(op.outputs[0]).scale,
             scales=self.constants.weight_scales(op, row),
         )
         operands[at] = Operand(form, self.constants.corrected_weight(op, row))

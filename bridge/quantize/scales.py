@@ -146,13 +146,14 @@ class Scaling:
 
     def _widen(self, step: Step) -> bool:
         """Gives the output a scale that the kernel can rescale its sums to; says whether that changed anything."""
-        if step.row.finest is None:
+        finest = step.kernel.finest or step.row.finest
+        if finest is None:
             return False
         (output,) = step.data_outputs()
         root = self._root(output)
         if root in [self._root(tensor) for tensor in step.data_inputs()]:
             return False
-        factor = step.row.finest(self._scales(step)) / self.form(output).scale
+        factor = finest(self._scales(step)) / self.form(output).scale
         if factor <= 1.0:
             return False
         self.widened[root] = self.widened.get(root, 1.0) * factor * (1 + 1e-6)  # scales are rounded to float32

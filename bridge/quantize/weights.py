@@ -14,6 +14,8 @@ from bridge.quantize.forms import LIMITS, Form
 # accumulator scale it down exactly below 2**47.
 LARGEST_BIAS = MappingProxyType({"INT32": 2**30, "INT64": 2**46})
 
+SMALLEST_FACTOR = 2.0**-30  # half of it is flushed to zero
+
 
 def weight_form(
     weight: np.ndarray,
@@ -23,6 +25,7 @@ def weight_form(
     input_scale: float = 1.0,
     bias: np.ndarray | None = None,
     bias_type: str = "INT32",
+    output_scale: float = 0.0,
     scales: np.ndarray | None = None,
 ) -> Form:
     """Symmetric scales per channel of `axis`, one scale if that is None.
@@ -37,6 +40,7 @@ def weight_form(
         input_scale: scale of the data that the weights are multiplied with.
         bias: float32 [channels], where the kernel wants it in integers.
         bias_type: TFLite type of that bias.
+        output_scale: scale of the results, where they are integers.
         scales: float32 [channels] or [1], in place of those that the largest magnitudes give.
     """
     if type_name == "FLOAT16":
@@ -49,6 +53,7 @@ def weight_form(
         scales = np.asarray([scales.max()])
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * LARGEST_BIAS[bias_type]))
+    scales = np.maximum(scales, output_scale * SMALLEST_FACTOR / input_scale)
     return Form(type_name, tuple(float(scale) for scale in scales.astype(np.float32)), (0,) * len(scales), axis or 0)
 
 

@@ -1,7 +1,8 @@
 """Operands for conformance cases: random, edge and one-sided values, the same in every run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 from one_op import OneOp
@@ -12,25 +13,55 @@ SAMPLES = 4
 # tables add a little to that. Two roundings (both inputs are rescaled first, or XNNPACK and the kernel round ties differently) make one step.
 ONE_ROUNDING = 0.52
 TWO_ROUNDINGS = 1.02
-EXACT = {"steps": 1e-3, "rmse": 1e-3}  # values are copied; float32 has 24 bits for the exact value
+
+
+class Allowed(TypedDict, total=False):
+    """Fields of a case that say what its kernels may do."""
+
+    steps: float
+    rmse: float
+    refused: Mapping[str, str]
+
+
+def refusing(allowed: Allowed, refused: Mapping[str, str]) -> Allowed:
+    """The same with refusals."""
+    made = allowed.copy()
+    made["refused"] = refused
+    return made
+
+
+EXACT: Allowed = {"steps": 1e-3, "rmse": 1e-3}  # values are copied; float32 has 24 bits for the exact value
+
+# The same for int16, in its own steps. Kernels with sums multiply them by 16 bits, which is half a step at the end of the range, and the float32
+# of the exact value is a part of a step.
+INT16 = "static_wi8_ai16"
+EXACT_INT16 = (0.02, 0.02)
+FIXED_POINT_INT16 = (1.5, 0.6)
+INT16_STEPS = {
+    "LOGISTIC": (1.5, 1.02),  # the output's last step, 32767 / 32768, is one below what saturates
+    "TANH": (2.1, 1.02),
+    "GELU": (48.0, 4.0),  # a table of 513 entries with straight lines between them: off where the output saturates inside a line
+}
 
 
 @dataclass(frozen=True)
 class Case:
     """A model, and how far its integer kernels may be off, in steps of the output: at most `steps`, in the mean of squares `rmse`.
 
-    `int16` holds both for int16, whose steps are 256 times smaller; where it is missing, the same steps hold.
+    `refused` holds what the writer says instead where an operator with a row cannot have the kernel, by precision.
     """
 
     id: str
     model: OneOp
     steps: float = TWO_ROUNDINGS
     rmse: float = 0.45  # ideal rounding gives 0.29, two roundings 0.41
-    int16: tuple[float, float] = (0.0, 0.0)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def allowed(self, precision: str) -> tuple[float, float]:
         """Steps and RMSE."""
-        return self.int16 if precision == "static_wi8_ai16" and any(self.int16) else (self.steps, self.rmse)
+        if precision != INT16:
+            return self.steps, self.rmse
+        return EXACT_INT16 if self.steps == EXACT["steps"] else INT16_STEPS.get(self.model.op, FIXED_POINT_INT16)
 
 
 def rng(*key: object) -> np.random.Generator:

@@ -93,7 +93,8 @@ def quantized(content: bytes, ranges: Ranges, folder: Path, precision: str) -> t
     """The file of a float file in a precision, and what became of the operator; integer activations are fed and read as integers."""
     source, target = folder / "float.tflite", folder / "quantized.tflite"
     source.write_bytes(content)
-    made = quantize(source, target, ranges=ranges, op_precisions=[precision])
+    edges = "int8" if precision == "static_wi8_ai8" else "float32"
+    made = quantize(source, target, ranges=ranges, op_precisions=[precision], input_dtype=edges, output_dtype=edges)
     model = tflite.read(target)
     return (_without_doors(model) if PRECISIONS[precision].integer else model), made.ops[0]
 

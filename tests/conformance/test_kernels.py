@@ -63,6 +63,9 @@ def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precisi
         model = moved(case.model, ranges, precision)
     else:
         model, outcome = quantized(content, ranges, tmp_path, precision)
+        if precision in case.refused:
+            assert case.refused[precision] in outcome.reason
+            return
         assert (outcome.precision, outcome.reason) == (precision, "")
     steps, bound = case.allowed(precision)
     beyond = [{name: 3 * value if value.dtype == np.float32 else value for name, value in sample.items()} for sample in samples]
@@ -108,4 +111,4 @@ def test_an_output_range_far_below_what_the_inputs_give_saturates(case: Case, pr
     model, _ = quantized(content, Ranges(spans, 1, "test", ""), tmp_path, precision)
     for kernels in kernel_sets(case):
         for off in differences(model, samples, kernels):
-            assert np.abs(off).max() <= TWO_ROUNDINGS
+            assert np.abs(off).max() <= max(TWO_ROUNDINGS, case.allowed(precision)[0])

@@ -31,7 +31,7 @@ def _conv() -> Iterator[Case]:
     yield Case("dilated", OneOp("CONV_2D", {0: normal(1, 9, 9, 6)}, [(1, 9, 9, 8)], {1: weight(8, 3, 3, 6), 2: bias}, options))
     yield Case("one-by-one", OneOp("CONV_2D", {0: normal(1, 5, 5, 16)}, [(1, 5, 5, 8)], {1: weight(8, 1, 1, 16), 2: bias}, ("Conv2DOptions", CONV)))
     yield Case("grouped", OneOp("CONV_2D", {0: normal(1, 9, 9, 6)}, [(1, 9, 9, 8)], {1: weight(8, 3, 3, 3), 2: bias}, ("Conv2DOptions", CONV)))
-    yield Case("single", OneOp("CONV_2D", {0: normal(1, 1, 1, 1)}, [(1, 1, 1, 1)], {1: weight(1, 1, 1, 1), 2: weight(1)}, ("Conv2DOptions", CONV)))
+    yield Case("single", OneOp("CONV_2D", {0: normal(32, 1, 1, 1)}, [(32, 1, 1, 1)], {1: weight(1, 1, 1, 1), 2: weight(1)}, ("Conv2DOptions", CONV)))
 
 
 def _depthwise() -> Iterator[Case]:
