@@ -34,7 +34,7 @@ from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, open_samples
-from bridge.types import ConvertedModel, Diagnostic, MismatchedScales
+from bridge.types import ConvertedModel, Diagnostic, MismatchedScales, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -202,11 +202,6 @@ def convert(
         with stages("cost"):
             cost = measure_cost(converted.path, quantized.path)
         with stages("report"):
-            facts = {"tensor_map": folder / "tensor_map.json"}
-            write_bytes(facts["tensor_map"], tensor_map_json(converted.tensor_map, model_sha256=converted.sha256).encode())
-            if found:
-                facts["ranges"] = folder / "ranges.json"
-                calibrate_stage.write_ranges(facts["ranges"], found)
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(
                 path=source,
@@ -215,7 +210,7 @@ def convert(
                 decisions=applied.decisions,
                 outcomes=applied.outcomes,
                 converted=converted,
-                artifacts=files | facts,
+                artifacts=files | _write_facts(folder, converted, found),
                 output_dir=folder,
                 versions=versions(converted),
                 quantized=quantized,
@@ -315,6 +310,16 @@ def check_rules(
     if source is None:
         return rules_stage.check(files)
     return rules_stage.check(files, nodes=graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes).nodes)
+
+
+def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None) -> dict[str, Path]:
+    """What other runs can take back: the tensor map, and the ranges where there are any."""
+    files = {"tensor_map": folder / "tensor_map.json"}
+    write_bytes(files["tensor_map"], tensor_map_json(converted.tensor_map, model_sha256=converted.sha256).encode())
+    if ranges:
+        files["ranges"] = folder / "ranges.json"
+        calibrate_stage.write_ranges(files["ranges"], ranges)
+    return files
 
 
 def _divergence(compared: Comparison) -> Divergence | None:

@@ -1,7 +1,7 @@
 """Decides everything about the quantized file before anything is written: precision per operator, form per operand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -163,14 +163,21 @@ def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Sc
         return OpPlan(placed.precision, placed.reason, op.version, tuple(planner.floats(op)), _float_forms(planner.graph, op.outputs))
     row = OPS[op.name]
     kernel = row.kernels[placed.precision]
-    version = max(op.version, kernel.version if isinstance(kernel.version, int) else kernel.version(planner.graph, op))
     if not precision.integer:
         inputs, outputs = planner.packed(op, row, kernel, precision), _float_forms(planner.graph, op.outputs)
     else:
         solved = scaling[placed.precision]
         inputs = planner.integers(solved.steps[op.index], precision, solved)
         outputs = tuple(solved.form(tensor) if row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
-    return OpPlan(placed.precision, placed.reason, version, tuple(inputs), outputs, kernel.options)
+    return OpPlan(placed.precision, placed.reason, _version(planner.graph, op, kernel, inputs), tuple(inputs), outputs, kernel.options)
+
+
+def _version(graph: FloatGraph, op: Op, kernel: Kernel, operands: Sequence[Operand]) -> int:
+    """Of the operator with the inputs that it gets: a bias may be new."""
+    if isinstance(kernel.version, int):
+        return max(op.version, kernel.version)
+    new = [op.outputs[0] if operand.value is not None else -1 for operand in operands[len(op.inputs) :]]
+    return max(op.version, kernel.version(graph, replace(op, inputs=(*op.inputs, *new))))
 
 
 def _with(operands: Sequence[Operand], position: int, operand: Operand) -> list[Operand]:
