@@ -1,0 +1,89 @@
+"""Runs inside the environment of TensorFlow: one SavedModel and its calibration samples in, one quantized file per setting out.
+
+    python bench_quantizers_in_tensorflow.py JOB.json
+
+The job names the SavedModel, the samples (one array per input of the model, in its layout, leading axis = samples), the file for the float
+conversion, and the settings with their output files. The answer is one JSON object: setting -> seconds or the error.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+
+def full_integer(converter: "tf.lite.TFLiteConverter") -> None:
+    """Integer kernels only; an operator without one is an error."""
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+
+
+def float_fallback(converter: "tf.lite.TFLiteConverter") -> None:
+    """What has no integer kernel stays float."""
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+
+
+def per_tensor(converter: "tf.lite.TFLiteConverter") -> None:
+    """One scale per weight."""
+    float_fallback(converter)
+    converter._experimental_disable_per_channel = True
+
+
+def old_quantizer(converter: "tf.lite.TFLiteConverter") -> None:
+    """The quantizer before MLIR's."""
+    float_fallback(converter)
+    converter.experimental_new_quantizer = False
+
+
+def unfolded(converter: "tf.lite.TFLiteConverter") -> None:
+    """Batched products as single ones."""
+    float_fallback(converter)
+    converter.unfold_batchmatmul = True
+
+
+SETTINGS: dict[str, Callable[["tf.lite.TFLiteConverter"], None]] = {
+    "full integer": full_integer,
+    "float fallback": float_fallback,
+    "float fallback, per tensor": per_tensor,
+    "float fallback, old quantizer": old_quantizer,
+    "float fallback, unfolded batch matmul": unfolded,
+}
+
+
+def samples(path: Path) -> Iterator[dict[str, np.ndarray]]:
+    """One set of inputs at a time."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    for row in zip(*arrays.values(), strict=True):
+        yield dict(zip(arrays, row, strict=True))
+
+
+def converted(job: dict[str, str], setting: str) -> bytes:
+    """The bytes of the quantized file."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: samples(Path(job["samples"]))
+    SETTINGS[setting](converter)
+    return bytes(converter.convert())
+
+
+def main() -> None:
+    """Works through the settings of the job."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    answer: dict[str, object] = {}
+    Path(job["float_output"]).write_bytes(tf.lite.TFLiteConverter.from_saved_model(job["saved_model"]).convert())
+    for setting, output in job["settings"].items():
+        started = time.perf_counter()
+        try:
+            Path(output).write_bytes(converted(job, setting))
+            answer[setting] = {"seconds": time.perf_counter() - started}
+        except Exception as error:  # noqa: BLE001  # whatever the tool raises is its answer for this setting
+            answer[setting] = {"error": f"{type(error).__name__}: {error}"[:400]}
+        Path(job["answer"]).write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

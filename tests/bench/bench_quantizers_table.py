@@ -1,0 +1,82 @@
+"""The table of a run: each tool's best file per model, and who is first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TOOLS = ("bridge", "AI Edge Quantizer", "TFLiteConverter", "onnx2tf -oiqt")
+WITHIN_DB = 0.1
+WITHIN_SCORE = 1e-3
+Row = Mapping[str, Any]
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Two tables: the best of each tool, and all settings."""
+    return "\n".join([*_best(document["models"]), "", *_all(document["models"])]) + "\n"
+
+
+def runs(row: Row) -> bool:
+    """Whether there is a file, and it runs."""
+    return "sqnr_db" in row
+
+
+def products_only(row: Row) -> bool:
+    """Whether the recipe quantizes matrix products and leaves all else float."""
+    return row["tool"] == "AI Edge Quantizer" and str(row["setting"]).startswith(("mse", "gptq", "oscar"))
+
+
+def best(rows: Sequence[Row]) -> Row | None:
+    """The file with the highest SQNR."""
+    return max(filter(runs, rows), key=lambda row: row["sqnr_db"], default=None)
+
+
+def _best(models: Sequence[Row]) -> list[str]:
+    lines = [
+        "| model | " + " | ".join(f"{tool}: SQNR dB / score / KB / ms over float ms / s" for tool in TOOLS) + " | ours minus best peer, dB | score |"
+    ]
+    lines.append("|" + "---|" * (len(TOOLS) + 3))
+    for model in models:
+        rows = [row for row in model["rows"] if not products_only(row)]
+        chosen = {tool: best([row for row in rows if row["tool"] == tool]) for tool in TOOLS}
+        lines.append(f"| {model['model']} | " + " | ".join(_cell(chosen[tool], rows, tool) for tool in TOOLS) + f" | {_lead(rows)} |")
+    return lines
+
+
+def _cell(row: Row | None, rows: Sequence[Row], tool: str) -> str:
+    if row is None:
+        reasons = [str(one.get("error", "")) for one in rows if one["tool"] == tool]
+        return "no file: " + (reasons[0][:120].replace("|", "/").replace("\n", " ") if reasons else "not run")
+    score = f"{row['score']:.4g}" if row.get("score") is not None else "-"
+    ratio = f"{row['ms'] / row['float_ms']:.2f}" if "ms" in row else "-"
+    return f"{row['sqnr_db']:.2f} / {score} / {row['bytes'] / 1000:.0f} / {ratio} / {row['seconds'] or 0:.1f} ({row['setting']})"
+
+
+def _lead(rows: Sequence[Row]) -> str:
+    ours, peers = best([row for row in rows if row["tool"] == "bridge"]), [row for row in rows if row["tool"] != "bridge" and runs(row)]
+    if ours is None:
+        return "- | -"
+    if not peers:
+        return "alone | alone"
+    lead = ours["sqnr_db"] - max(row["sqnr_db"] for row in peers)
+    scores = [row["score"] for row in rows if row["tool"] == "bridge" and row.get("score") is not None]
+    their = [row["score"] for row in peers if row.get("score") is not None]
+    return f"{lead:+.2f} | " + (f"{max(scores) - max(their):+.4f}" if scores and their else "-")
+
+
+def _all(models: Sequence[Row]) -> list[str]:
+    lines = [
+        "| model | tool | setting | SQNR dB | score | float score | float MACs | float operators | bytes | ms | float ms | s |",
+        "|" + "---|" * 12,
+    ]
+    for model in models:
+        for row in model["rows"]:
+            head = f"| {model['model']} | {row['tool']} | {row['setting']} | "
+            if not runs(row):
+                lines.append(head + str(row.get("error", ""))[:200].replace("|", "/").replace("\n", " ") + " |" * 9)
+                continue
+            score = f"{row['score']:.4f} | {row['float_score']:.4f}" if row.get("score") is not None else "- | -"
+            time = f"{row['ms']:.3f} | {row['float_ms']:.3f}" if "ms" in row else "- | -"
+            lines.append(
+                head
+                + f"{row['sqnr_db']:.2f} | {score} | {row['float_mac_share']:.2f} | {row['float_op_share']:.2f} | {row['bytes']} | {time} | {row['seconds'] or 0:.1f} |"
+            )
+    return lines

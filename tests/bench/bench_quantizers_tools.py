@@ -1,0 +1,281 @@
+"""The tools that are compared, their settings, and the environments that they run in."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from bench_quantizers_source import Source, code_digest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TIMEOUT_S = 900.0
+ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception)\b.*|^ERROR\b.*")
+
+# Each environment is made by uv when it is first needed; these pins decide what is measured.
+PINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "aeq": ("ai-edge-quantizer==0.10.0", "ai-edge-litert==2.3.0", "numpy==2.5.5"),
+        "tensorflow": ("onnx2tf==2.6.9", "tensorflow==2.21.0", "tf-keras==2.21.0"),
+        "score": ("numpy==2.5.5", "pillow"),
+    }
+)
+VERSIONS: Mapping[str, str] = MappingProxyType(
+    {"AI Edge Quantizer": "0.10.0", "TFLiteConverter": "TensorFlow 2.21.0", "onnx2tf -oiqt": "2.6.9", "bridge": "this revision"}
+)
+# `mse` alone quantizes matrix products and leaves every other operator float; behind a plus it replaces the first one where it knows the operator.
+AEQ_SETTINGS = (
+    "min_max, ranges moving-average",
+    "min_max, ranges min-max",
+    "octav, ranges min-max",
+    "min_max+octav, ranges moving-average",
+    "min_max+octav, ranges min-max",
+    "min_max+mse, ranges min-max",
+    "min_max+gptq, ranges moving-average",
+    "min_max+oscar, ranges moving-average",
+    "mse, ranges min-max",
+)
+TENSORFLOW_SETTINGS = (
+    "full integer",
+    "float fallback",
+    "float fallback, per tensor",
+    "float fallback, old quantizer",
+    "float fallback, unfolded batch matmul",
+)
+ONNX2TF_SETTINGS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = MappingProxyType(
+    {
+        "per channel": ((), {}),
+        "per channel, percentile 99.99": ((), {"ONNX2TF_FLATBUFFER_DIRECT_CALIBRATION_METHOD": "percentile"}),
+        "per tensor": (("-qt", "per-tensor"), {}),
+        "TensorFlow backend": (("-tb", "tf_converter"), {}),
+    }
+)
+OUR_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType({"all int8": ("--rules", "all-int8"), "default rules": ()})
+NOT_QUANTIZING = frozenset({"normalize", "convert", "compare", "cost", "report"})  # stages of ours that the peers' time does not hold either
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a tool made of a source with one setting.
+
+    Attributes:
+        tool: its name.
+        setting: of the tool.
+        file: the quantized file, None where there is none.
+        float_file: the tool's own float file, by whose values its inputs and outputs are told; None = the common one.
+        seconds: what quantizing took.
+        error: why there is no file.
+    """
+
+    tool: str
+    setting: str
+    file: Path | None
+    float_file: Path | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+def environment(cache: Path, name: str) -> Path:
+    """The Python of an environment, which is made if it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: uv cannot make it.
+    """
+    pins = PINS[name]
+    folder = cache / "environments" / f"{name}-{sha256(' '.join(pins).encode()).hexdigest()[:8]}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").is_file():
+        uv = os.environ.get("UV", "uv")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True, cwd=ROOT)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *pins], check=True, cwd=ROOT)
+        (folder / "complete").touch()
+    return python
+
+
+def run(command: Sequence[str | Path], log: Path, *, folder: Path | None = None, variables: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Runs a command; the empty string, or how it failed."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            list(map(str, command)),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=folder or ROOT,
+            env={**os.environ, **variables},
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"no answer within {TIMEOUT_S:g} s"
+    if code < 0:
+        return f"the process was ended by {signal.Signals(-code).name}"
+    return f"exit code {code}: {last_error(log)}" if code else ""
+
+
+def last_error(log: Path) -> str:
+    """The line that says most about a failure."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").replace("\r", "\n").splitlines() if line.strip()]
+    telling = [line for line in lines if ERROR_LINE.match(line) and "fast path failed" not in line]  # onnx2tf's last word says nothing
+    return (telling or lines or ["it printed nothing"])[-1][:300]
+
+
+def run_aeq(source: Source, folder: Path, cache: Path) -> list[Made]:
+    """AI Edge Quantizer on the common float file."""
+    return _worker("AI Edge Quantizer", "aeq", AEQ_SETTINGS, {"float": str(source.float_file)}, source, folder, cache, float_file=None)
+
+
+def run_tensorflow(source: Source, folder: Path, cache: Path) -> list[Made]:
+    """TFLiteConverter on a SavedModel of the same model, made by onnx2tf's TensorFlow backend or, where that fails, by its direct one."""
+    python = environment(cache, "tensorflow")
+    for backend, arguments in (("TensorFlow", ("-tb", "tf_converter")), ("direct", ("-fdosm", "-nuo", "-nuonag"))):
+        saved = folder / f"saved_model_{backend.lower()}"
+        error = _onnx2tf(python, source, saved, arguments, folder / f"saved_model_{backend.lower()}.log")
+        if (saved / "saved_model.pb").is_file():
+            made = _worker(
+                "TFLiteConverter",
+                "tensorflow",
+                TENSORFLOW_SETTINGS,
+                {"saved_model": str(saved), "float_output": str(folder / "float.tflite"), "reference_float": str(source.float_file)},
+                source,
+                folder,
+                cache,
+                float_file=folder / "float.tflite",
+            )
+            if any(one.file for one in made) or backend == "direct":
+                return made
+            error = made[0].error
+    return [Made("TFLiteConverter", setting, None, error=f"no SavedModel: {error}") for setting in TENSORFLOW_SETTINGS]
+
+
+def run_onnx2tf(source: Source, folder: Path, cache: Path) -> list[Made]:
+    """onnx2tf's own integer quantization of the normalised model; both of its files, with and without float operators."""
+    python = environment(cache, "tensorflow")
+    data: list[str] = []
+    with np.load(source.samples) as archive:
+        for name in archive.files:
+            np.save(folder / f"{len(data)}.npy", archive[name][:, 0])
+            data += ["-cind", name, str(folder / f"{len(data) // 5}.npy"), "0", "1"]
+    made = []
+    for setting, (arguments, variables) in ONNX2TF_SETTINGS.items():
+        target = folder / setting.replace(" ", "_").replace(",", "")
+        started = time.perf_counter()
+        error = _onnx2tf(
+            python,
+            source,
+            target,
+            ("-oiqt", "-iqd", "float32", "-oqd", "float32", "-nuo", "-nuonag", *arguments, *data),
+            target.with_suffix(".log"),
+            variables,
+        )
+        seconds = time.perf_counter() - started
+        for kind in ("integer_quant", "full_integer_quant"):
+            file = target / f"model_{kind}.tflite"
+            label = f"{setting}, {kind.replace('_', ' ')}"
+            made.append(
+                Made("onnx2tf -oiqt", label, file, target / "model_float32.tflite", seconds)
+                if file.is_file()
+                else Made("onnx2tf -oiqt", label, None, error=error or "it wrote no such file")
+            )
+    return made
+
+
+def run_ours(source: Source, folder: Path, cache: Path) -> list[Made]:
+    """`bridge convert` on the user's file."""
+    del cache
+    made = []
+    subject = source.subject
+    shapes = [part for name, shape in source.input_shapes.items() for part in ("--input", f"{name}={'x'.join(map(str, shape))}")]
+    for setting, arguments in OUR_SETTINGS.items():
+        target = folder / setting.replace(" ", "_")
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "bridge",
+            "convert",
+            subject.model,
+            "--calibration",
+            subject.calibration,
+            "--evaluation",
+            subject.evaluation,
+        ]
+        error = run([*command, "--no-compare", "-o", target, *arguments, *shapes], target.with_suffix(".log"))
+        file = target / f"{subject.model.stem}.static_wi8_ai8.tflite"
+        if error:
+            made.append(Made("bridge", setting, None, error=error))
+            continue
+        timing = json.loads((target / "report.json").read_text())["timing_s"]
+        seconds = sum(value for stage, value in timing.items() if stage not in NOT_QUANTIZING)
+        made.append(Made("bridge", setting, file, target / f"{subject.model.stem}.float32.tflite", seconds))
+    return made
+
+
+def _onnx2tf(
+    python: Path, source: Source, target: Path, arguments: Sequence[str], log: Path, variables: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Runs onnx2tf on a private copy, since it may rewrite the file."""
+    target.mkdir(parents=True, exist_ok=True)
+    copy = target.with_name(f"{target.name}_source") / "model.onnx"
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source.onnx_file, copy)
+    command: list[str | Path] = [python, "-m", "onnx2tf", "-i", copy, "-o", target, "-n", "-v", "error", *arguments]
+    if source.keep_inputs:
+        command += ["-kat", *source.keep_inputs]
+    return run(command, log, folder=copy.parent, variables=variables)
+
+
+def _worker(
+    tool: str, script: str, settings: Sequence[str], job: Mapping[str, object], source: Source, folder: Path, cache: Path, *, float_file: Path | None
+) -> list[Made]:
+    """One process in the tool's environment for all its settings; what was done before it ended counts."""
+    outputs = {setting: folder / f"{position}.tflite" for position, setting in enumerate(settings)}
+    answer = folder / "answer.json"
+    job = {**job, "samples": str(source.samples), "answer": str(answer), "settings": {setting: str(path) for setting, path in outputs.items()}}
+    (folder / "job.json").write_text(json.dumps(job))
+    failure = run([environment(cache, script), HERE / f"bench_quantizers_in_{script}.py", folder / "job.json"], folder / "log")
+    answers = json.loads(answer.read_text()) if answer.is_file() else {}
+    made = []
+    for setting, path in outputs.items():
+        one = answers.get(setting, {"error": failure or "no answer"})
+        made.append(
+            Made(tool, setting, None, error=one["error"]) if "error" in one else Made(tool, setting, path, float_file, seconds=float(one["seconds"]))
+        )
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """How a tool runs, and what its results depend on beside the source."""
+
+    name: str
+    run: Callable[[Source, Path, Path], list[Made]]
+    version: str
+
+
+def _version(script: str, environment_name: str) -> str:
+    """Changes when the pins or the script that drives the tool change."""
+    parts = [*PINS[environment_name], (HERE / script).read_text()]
+    return sha256("".join(parts).encode()).hexdigest()[:12]
+
+
+TOOLS: Mapping[str, Tool] = MappingProxyType(
+    {
+        "aeq": Tool(
+            "AI Edge Quantizer", run_aeq, _version("bench_quantizers_in_aeq.py", "aeq") + sha256(repr(AEQ_SETTINGS).encode()).hexdigest()[:4]
+        ),
+        "tensorflow": Tool("TFLiteConverter", run_tensorflow, _version("bench_quantizers_in_tensorflow.py", "tensorflow")),
+        "onnx2tf": Tool("onnx2tf -oiqt", run_onnx2tf, sha256(repr((ONNX2TF_SETTINGS, PINS["tensorflow"])).encode()).hexdigest()[:12]),
+        "ours": Tool("bridge", run_ours, code_digest("bridge", "exclusion_rules")),
+    }
+)
