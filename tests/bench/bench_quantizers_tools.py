@@ -57,9 +57,9 @@ ONNX2TF_SETTINGS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = Mapp
         "per channel": ((), {}),
         "per channel, percentile 99.99": ((), {"ONNX2TF_FLATBUFFER_DIRECT_CALIBRATION_METHOD": "percentile"}),
         "per tensor": (("-qt", "per-tensor"), {}),
-        "TensorFlow backend": (("-tb", "tf_converter"), {}),
     }
 )
+DIRECT = ("-nuo", "-nuonag")  # the model is normalised already
 OUR_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType({"all int8": ("--rules", "all-int8"), "default rules": ()})
 NOT_QUANTIZING = frozenset({"normalize", "convert", "compare", "cost", "report"})  # stages of ours that the peers' time does not hold either
 
@@ -138,57 +138,68 @@ def run_aeq(source: Source, folder: Path, cache: Path) -> list[Made]:
 
 def run_tensorflow(source: Source, folder: Path, cache: Path) -> list[Made]:
     """TFLiteConverter on a SavedModel of the same model, made by onnx2tf's TensorFlow backend or, where that fails, by its direct one."""
-    python = environment(cache, "tensorflow")
-    for backend, arguments in (("TensorFlow", ("-tb", "tf_converter")), ("direct", ("-fdosm", "-nuo", "-nuonag"))):
-        saved = folder / f"saved_model_{backend.lower()}"
-        error = _onnx2tf(python, source, saved, arguments, folder / f"saved_model_{backend.lower()}.log")
-        if (saved / "saved_model.pb").is_file():
-            made = _worker(
-                "TFLiteConverter",
-                "tensorflow",
-                TENSORFLOW_SETTINGS,
-                {"saved_model": str(saved), "float_output": str(folder / "float.tflite"), "reference_float": str(source.float_file)},
-                source,
-                folder,
-                cache,
-                float_file=folder / "float.tflite",
-            )
-            if any(one.file for one in made) or backend == "direct":
-                return made
-            error = made[0].error
-    return [Made("TFLiteConverter", setting, None, error=f"no SavedModel: {error}") for setting in TENSORFLOW_SETTINGS]
+    made: list[Made] = []
+    for make in (_tensorflow_backend, _direct_saved_model):
+        saved, error = make(source, cache)
+        if not (saved / "saved_model.pb").is_file():
+            made = [Made("TFLiteConverter", setting, None, error=f"no SavedModel: {error}") for setting in TENSORFLOW_SETTINGS]
+            continue
+        job = {"saved_model": str(saved), "float_output": str(folder / "float.tflite")}
+        made = _worker("TFLiteConverter", "tensorflow", TENSORFLOW_SETTINGS, job, source, folder, cache, float_file=folder / "float.tflite")
+        if any(one.file for one in made):
+            break
+    return made
 
 
 def run_onnx2tf(source: Source, folder: Path, cache: Path) -> list[Made]:
-    """onnx2tf's own integer quantization of the normalised model; both of its files, with and without float operators."""
-    python = environment(cache, "tensorflow")
-    data: list[str] = []
-    with np.load(source.samples) as archive:
-        for name in archive.files:
-            np.save(folder / f"{len(data)}.npy", archive[name][:, 0])
-            data += ["-cind", name, str(folder / f"{len(data) // 5}.npy"), "0", "1"]
+    """onnx2tf's own integer quantization of the normalised model, with and without float operators, and the one that its TensorFlow backend asks for."""
     made = []
     for setting, (arguments, variables) in ONNX2TF_SETTINGS.items():
         target = folder / setting.replace(" ", "_").replace(",", "")
         started = time.perf_counter()
-        error = _onnx2tf(
-            python,
-            source,
-            target,
-            ("-oiqt", "-iqd", "float32", "-oqd", "float32", "-nuo", "-nuonag", *arguments, *data),
-            target.with_suffix(".log"),
-            variables,
+        error = _onnx2tf(source, target, (*DIRECT, *_integer_options(source), *arguments), cache, variables)
+        made += _both_files(setting, target, error, time.perf_counter() - started)
+    started = time.perf_counter()
+    target, error = _tensorflow_backend(source, cache)
+    return [*made, *_both_files("TensorFlow backend", target, error, time.perf_counter() - started)]
+
+
+def _both_files(setting: str, target: Path, error: str, seconds: float) -> list[Made]:
+    made = []
+    for kind in ("integer_quant", "full_integer_quant"):
+        file, label = target / f"model_{kind}.tflite", f"{setting}, {kind.replace('_', ' ')}"
+        made.append(
+            Made("onnx2tf -oiqt", label, file, target / "model_float32.tflite", seconds)
+            if file.is_file()
+            else Made("onnx2tf -oiqt", label, None, error=error or "it wrote no such file")
         )
-        seconds = time.perf_counter() - started
-        for kind in ("integer_quant", "full_integer_quant"):
-            file = target / f"model_{kind}.tflite"
-            label = f"{setting}, {kind.replace('_', ' ')}"
-            made.append(
-                Made("onnx2tf -oiqt", label, file, target / "model_float32.tflite", seconds)
-                if file.is_file()
-                else Made("onnx2tf -oiqt", label, None, error=error or "it wrote no such file")
-            )
     return made
+
+
+def _integer_options(source: Source) -> list[str]:
+    """What -oiqt needs: float in and out as for the other tools, and the samples without a batch axis, which it adds."""
+    options = ["-oiqt", "-iqd", "float32", "-oqd", "float32"]
+    with np.load(source.samples) as archive:
+        for position, name in enumerate(archive.files):
+            path = source.samples.with_name(f"samples_{position}.npy")
+            np.save(path, archive[name][:, 0])
+            options += ["-cind", name, str(path), "0", "1"]
+    return options
+
+
+def _tensorflow_backend(source: Source, cache: Path) -> tuple[Path, str]:
+    """A folder with the SavedModel of onnx2tf's TensorFlow backend and its integer files, made once, and what went wrong."""
+    target = cache / "files" / source.subject.name / f"saved_model-{source.digest}"
+    record = target.with_suffix(".json")
+    if not record.is_file():
+        record.write_text(json.dumps(_onnx2tf(source, target, ("-tb", "tf_converter", *_integer_options(source)), cache)))
+    return target, json.loads(record.read_text())
+
+
+def _direct_saved_model(source: Source, cache: Path) -> tuple[Path, str]:
+    """The same of its direct backend, without integer files."""
+    target = cache / "files" / source.subject.name / f"saved_model_direct-{source.digest}"
+    return target, _onnx2tf(source, target, ("-fdosm", *DIRECT), cache)
 
 
 def run_ours(source: Source, folder: Path, cache: Path) -> list[Made]:
@@ -221,18 +232,16 @@ def run_ours(source: Source, folder: Path, cache: Path) -> list[Made]:
     return made
 
 
-def _onnx2tf(
-    python: Path, source: Source, target: Path, arguments: Sequence[str], log: Path, variables: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """Runs onnx2tf on a private copy, since it may rewrite the file."""
+def _onnx2tf(source: Source, target: Path, arguments: Sequence[str], cache: Path, variables: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Runs onnx2tf on a private copy, since it may rewrite the file; the empty string, or how it failed."""
     target.mkdir(parents=True, exist_ok=True)
     copy = target.with_name(f"{target.name}_source") / "model.onnx"
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(source.onnx_file, copy)
-    command: list[str | Path] = [python, "-m", "onnx2tf", "-i", copy, "-o", target, "-n", "-v", "error", *arguments]
+    command: list[str | Path] = [environment(cache, "tensorflow"), "-m", "onnx2tf", "-i", copy, "-o", target, "-n", "-v", "error", *arguments]
     if source.keep_inputs:
         command += ["-kat", *source.keep_inputs]
-    return run(command, log, folder=copy.parent, variables=variables)
+    return run(command, target.with_suffix(".log"), folder=copy.parent, variables=variables)
 
 
 def _worker(
