@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.convert import build_map, onnx2tf_process
+from bridge.convert.activations import fuse_activations
 from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
 from bridge.errors import UnsupportedModelError
@@ -55,7 +56,7 @@ def to_float_tflite(
         written = onnx2tf_process.run(source, keep_inputs=keep, log=log, timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
         model = tflite.read(written)
         _refuse_custom(graph, model)
-        if _restore_tanh_gelu(graph, model):
+        if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
             written.write_bytes(tflite.serialize(model))
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
         content = written.read_bytes()

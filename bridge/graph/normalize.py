@@ -6,6 +6,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
+from bridge.graph.affine import fold_constant_factors
 from bridge.graph.batch_norm import batch_norm_to_conv
 from bridge.graph.channel_layer_norm import fuse_channel_norms
 from bridge.graph.contrib import expand_contrib, move_to_own_domain
@@ -60,6 +61,7 @@ STEPS: tuple[Step, ...] = (
     Step("lower what patterns left", lower_late),
     Step("BatchNormalization to Conv", batch_norm_to_conv),
     Step("MatMul to Gemm", matmul_to_gemm),
+    Step("constant factors into weights", fold_constant_factors),
     Step("cancel reshapes", cancel_reshapes),
     Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),

@@ -34,6 +34,7 @@ OP_NAMES = _names(schema.BuiltinOperator)  # builtin code -> `CONV_2D`
 OP_CODES = MappingProxyType({name: code for code, name in OP_NAMES.items()})
 TYPE_NAMES = _names(schema.TensorType)  # tensor type code -> `INT8`
 TYPE_CODES = MappingProxyType({name: code for code, name in TYPE_NAMES.items()})
+ACTIVATION_CODES = MappingProxyType({name: code for code, name in _names(schema.ActivationFunctionType).items()})  # `RELU6` -> fused activation code
 
 DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
     {

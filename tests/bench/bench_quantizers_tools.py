@@ -38,7 +38,6 @@ AEQ_SETTINGS = (
     "min_max, ranges moving-average",
     "min_max, ranges min-max",
     "octav, ranges min-max",
-    "min_max+octav, ranges moving-average",
     "min_max+octav, ranges min-max",
     "min_max+mse, ranges min-max",
     "min_max+gptq, ranges moving-average",
@@ -49,13 +48,10 @@ TENSORFLOW_SETTINGS = (
     "full integer",
     "float fallback",
     "float fallback, per tensor",
-    "float fallback, old quantizer",
-    "float fallback, unfolded batch matmul",
 )
 ONNX2TF_SETTINGS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = MappingProxyType(
     {
         "per channel": ((), {}),
-        "per channel, percentile 99.99": ((), {"ONNX2TF_FLATBUFFER_DIRECT_CALIBRATION_METHOD": "percentile"}),
         "per tensor": (("-qt", "per-tensor"), {}),
     }
 )
@@ -272,18 +268,16 @@ class Tool:
     version: str
 
 
-def _version(script: str, environment_name: str) -> str:
-    """Changes when the pins or the script that drives the tool change."""
-    parts = [*PINS[environment_name], (HERE / script).read_text()]
+def _version(script: str, environment_name: str, settings: Sequence[str]) -> str:
+    """Changes when the pins, the settings or the script that drives the tool change."""
+    parts = [*PINS[environment_name], *settings, (HERE / script).read_text()]
     return sha256("".join(parts).encode()).hexdigest()[:12]
 
 
 TOOLS: Mapping[str, Tool] = MappingProxyType(
     {
-        "aeq": Tool(
-            "AI Edge Quantizer", run_aeq, _version("bench_quantizers_in_aeq.py", "aeq") + sha256(repr(AEQ_SETTINGS).encode()).hexdigest()[:4]
-        ),
-        "tensorflow": Tool("TFLiteConverter", run_tensorflow, _version("bench_quantizers_in_tensorflow.py", "tensorflow")),
+        "aeq": Tool("AI Edge Quantizer", run_aeq, _version("bench_quantizers_in_aeq.py", "aeq", AEQ_SETTINGS)),
+        "tensorflow": Tool("TFLiteConverter", run_tensorflow, _version("bench_quantizers_in_tensorflow.py", "tensorflow", TENSORFLOW_SETTINGS)),
         "onnx2tf": Tool("onnx2tf -oiqt", run_onnx2tf, sha256(repr((ONNX2TF_SETTINGS, PINS["tensorflow"])).encode()).hexdigest()[:12]),
         "ours": Tool("bridge", run_ours, code_digest("bridge", "exclusion_rules")),
     }
