@@ -173,8 +173,8 @@ def _both_files(setting: str, target: Path, error: str, seconds: float) -> list[
 
 
 def _integer_options(source: Source) -> list[str]:
-    """What -oiqt needs: float in and out as for the other tools, and the samples without a batch axis, which it adds."""
-    options = ["-oiqt", "-iqd", "float32", "-oqd", "float32"]
+    """What -oiqt needs: the samples without a batch axis, which it adds; it wants int8 in and out for its full integer file."""
+    options = ["-oiqt"]
     with np.load(source.samples) as archive:
         for position, name in enumerate(archive.files):
             path = source.samples.with_name(f"samples_{position}.npy")

@@ -39,7 +39,6 @@ EXPECTED = {
     "dtln_model_2": {("layer_norm", "LayerNormalization"): 1},
     "yolox_nano_coco": {("silu", "Sigmoid"): 104, ("silu", "Mul"): 104},
     "ppocr_v3_det": {("hard_swish", "HardSwish"): 20, ("batch_norm", "Conv"): 1},
-    "mlt_ad01": {("batch_norm", "Mul"): 9, ("batch_norm", "Add"): 9},
     "mobilenetv2_tf2_ptq_deq": {("cnn_residual_add", "Add"): 10},
     "resnet20_cifar10": {("cnn_residual_add", "Add"): 7},
     "blazeface_front_128": {("cnn_residual_add", "Add"): 5},
