@@ -10,6 +10,7 @@ import typer
 
 from bridge.errors import BridgeError, UsageError
 from bridge.observer_names import DEFAULT_OBSERVER
+from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
 
 if TYPE_CHECKING:
     from bridge.report.schema import Report
@@ -65,6 +66,8 @@ def convert(
     observer: Annotated[
         str, typer.Option(help="How ranges are made of the data: min_max, moving_average, percentile (or percentile:99.9), entropy, mse.")
     ] = DEFAULT_OBSERVER,
+    recover: Annotated[list[str] | None, typer.Option(help=f"Method of accuracy recovery, of {', '.join(RECOVERY_NAMES)}; repeat for more.")] = None,
+    no_recover: Annotated[bool, typer.Option("--no-recover", help="No accuracy recovery, not even the default methods.")] = False,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
     gate: Annotated[list[str] | None, typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25'; repeat for more.")] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
@@ -92,6 +95,7 @@ def convert(
             input_dtype=input_dtype,
             output_dtype=output_dtype,
             observer=observer,
+            recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
             ranges=ranges,
             gates=tuple(gate or ()),
             compare=compare,

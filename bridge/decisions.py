@@ -39,6 +39,12 @@ def needs_ranges(decisions: Mapping[str, Decision], default: str, *edges: str) -
     return any(edge != FLOAT for edge in edges) or any(quantize.PRECISIONS[name].needs_ranges for name in asked)
 
 
+def rounds_weights(decisions: Mapping[str, Decision], default: str) -> bool:
+    """Whether weights can become integers, so that there is something to recover."""
+    asked = {default} | {decision.precision for decision in decisions.values()}
+    return any(quantize.PRECISIONS[name].weight in quantize.INTEGER_WEIGHTS for name in asked)
+
+
 def with_own_errors(
     normal: Graph,
     converted: ConvertedModel,

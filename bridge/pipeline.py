@@ -12,8 +12,9 @@ from types import MappingProxyType
 
 from bridge import calibrate as calibrate_stage
 from bridge import frontends, graph, quantize, report
+from bridge import recover as recover_stage
 from bridge import rules as rules_stage
-from bridge.calibrate import Calibration
+from bridge.calibrate import Calibration, Dataset
 from bridge.compare import (
     Comparison,
     Cost,
@@ -26,15 +27,16 @@ from bridge.compare import (
 )
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
-from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, with_own_errors
+from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_own_errors
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent
 from bridge.range_choices import tensor_choices, wide_tensors
+from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, open_samples
-from bridge.types import ConvertedModel, Diagnostic, MismatchedScales, Ranges
+from bridge.types import ConvertedModel, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -86,6 +88,7 @@ def convert(
     input_dtype: str = FLOAT,
     output_dtype: str = FLOAT,
     observer: str = DEFAULT_OBSERVER,
+    recover: Sequence[str] = DEFAULT_RECOVERY,
     ranges: Path | str | None = None,
     gates: Sequence[str] = (),
     compare: bool = True,
@@ -112,6 +115,8 @@ def convert(
         input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
         output_dtype: likewise for outputs.
         observer: how ranges are made of the calibration samples: `min_max`, `moving_average`, `percentile` (or `percentile:99.9`), `entropy`, `mse`.
+        recover: methods of accuracy recovery, names of RECOVERY_NAMES; each is kept only where it helps on calibration samples it was not fitted on.
+            Given `ranges` stay as they are.
         ranges: a ranges.json of an earlier run, instead of calibrating.
         gates: expressions such as `sqnr>=25`; the report's verdict says which hold.
         compare: whether to compare at all.
@@ -128,12 +133,9 @@ def convert(
         UnsupportedModelError: the model cannot become TFLite; names every cause.
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
-    stages = _Stages(progress or Silent())
+    stages, methods = _Stages(progress or Silent()), _checked_options(gates, observer, recover)
     stem = Path(source).name.removesuffix(".onnx")
     target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
-    for gate in gates:
-        report.parse_gate(gate)
-    parse_observer(observer)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
             model = frontends.load(source, input_shapes=input_shapes)
@@ -141,7 +143,8 @@ def convert(
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
             calibrates = needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
-            choose = choose_samples if calibrates else choose_evaluation
+            recovers = calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
+            choose = choose_samples if calibrates or recovers else choose_evaluation
             data = choose(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
@@ -158,31 +161,29 @@ def convert(
             )
         choices, without_effect = tensor_choices(converted.tensor_map, normal.nodes, applied.ranges)
         found = None
-        if calibrates and ranges is not None:
-            given = calibrate_stage.read_ranges(Path(ranges), model_sha256=converted.sha256)
-            found = calibrate_stage.with_choices(given, converted.path, choices)
-        elif calibrates:
-            with stages("calibrate", len(data.calibration)):
-                found = calibrate_stage.calibrate(
-                    converted.path,
-                    data.calibration,
-                    converted.tensor_map.inputs,
-                    observer=observer,
-                    choices=choices,
-                    bits=wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision)),
-                    threads=threads,
-                    progress=stages.progress.advance,
-                )
+        if calibrates:
+            wide = wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision))
+            found = _ranges(converted, data.calibration, ranges, choices, wide, observer=observer, threads=threads, stages=stages)
         if found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure own errors"):
                 found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
                 applied = rules_stage.apply(rule_files, measured(normal.nodes, found), default_precision=precision)
+        asked = op_precisions(converted.tensor_map, applied.decisions, precision)
+        with stages("recover"):
+            recovered = recover_stage.recover(
+                recover_stage.Job(converted.path, asked, precision, converted.tensor_map.inputs, data.calibration, threads, frozenset(choices)),
+                found,
+                methods if recovers else (),
+                ranges_given=ranges is not None,
+            )
+        found = recovered.ranges
         with stages("quantize"):
             quantized = quantize.quantize(
                 converted.path,
                 folder / f"{stem}.{precision}.tflite",
                 ranges=found,
-                op_precisions=op_precisions(converted.tensor_map, applied.decisions, precision),
+                corrections=recovered.corrections,
+                op_precisions=asked,
                 precision=precision,
                 input_dtype=input_dtype,
                 output_dtype=output_dtype,
@@ -193,12 +194,8 @@ def convert(
                 compared = compare_layers(
                     reference, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, progress=stages.progress.advance
                 )
-        mismatches: tuple[MismatchedScales, ...] = ()
-        if found:
-            with stages("check scales"):
-                mismatches = find_mismatched_scales(
-                    converted, quantized, normal.nodes, found, data.evaluation, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads
-                )
+        with stages("check scales"):
+            mismatches = _mismatches(converted, quantized, normal, found, data.evaluation, threads=threads)
         with stages("cost"):
             cost = measure_cost(converted.path, quantized.path)
         with stages("report"):
@@ -236,7 +233,7 @@ def convert(
                     "threads": threads,
                 },
                 mismatches=mismatches,
-                diagnostics=(*data.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
+                diagnostics=(*data.diagnostics, *recovered.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -320,6 +317,50 @@ def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None)
         files["ranges"] = folder / "ranges.json"
         calibrate_stage.write_ranges(files["ranges"], ranges)
     return files
+
+
+def _checked_options(gates: Sequence[str], observer: str, recover: Sequence[str]) -> tuple[str, ...]:
+    """The methods of recovery in the order they run; refuses what cannot be read before any work is done."""
+    for gate in gates:
+        report.parse_gate(gate)
+    parse_observer(observer)
+    return check_recovery(recover)
+
+
+def _ranges(
+    converted: ConvertedModel,
+    samples: Dataset,
+    given: Path | str | None,
+    choices: Mapping[str, RangeChoice],
+    bits: Mapping[str, int],
+    *,
+    observer: str,
+    threads: int,
+    stages: _Stages,
+) -> Ranges:
+    """Those of a file, or calibrated ones."""
+    if given is not None:
+        return calibrate_stage.with_choices(calibrate_stage.read_ranges(Path(given), model_sha256=converted.sha256), converted.path, choices)
+    with stages("calibrate", len(samples)):
+        return calibrate_stage.calibrate(
+            converted.path,
+            samples,
+            converted.tensor_map.inputs,
+            observer=observer,
+            choices=choices,
+            bits=bits,
+            threads=threads,
+            progress=stages.progress.advance,
+        )
+
+
+def _mismatches(
+    converted: ConvertedModel, quantized: QuantizedModel, normal: Graph, ranges: Ranges | None, samples: Dataset, *, threads: int
+) -> tuple[MismatchedScales, ...]:
+    """Operators that force one scale on tensors of different size; none without ranges."""
+    if ranges is None:
+        return ()
+    return find_mismatched_scales(converted, quantized, normal.nodes, ranges, samples, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads)
 
 
 def _divergence(compared: Comparison) -> Divergence | None:

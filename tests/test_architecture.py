@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"errors", "progress"},
-    {"files", "observer_names"},
+    {"files", "observer_names", "recovery_names"},
     {"types"},
     {"tflite"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
-    {"decisions", "range_choices", "samples"},
+    {"decisions", "range_choices", "recover", "samples"},
     {"pipeline"},
     {"tune", "inspect"},
     {"cli"},

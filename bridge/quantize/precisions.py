@@ -67,6 +67,7 @@ PRECISIONS = MappingProxyType(
     }
 )
 ORDER = tuple(PRECISIONS)
+INTEGER_WEIGHTS = frozenset({"INT8", "INT4"})
 
 
 def find_precision(name: str) -> Precision:

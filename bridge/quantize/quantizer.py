@@ -68,7 +68,7 @@ def quantize(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )
-    logger.info("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
+    logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
     return QuantizedModel(output, sha256, precision, outcomes)
 
 

@@ -146,9 +146,12 @@ def test_the_folder_holds_everything_and_the_source_is_untouched(tmp_path: Path)
 def test_ranges_are_taken_back(tmp_path: Path) -> None:
     first = converted("digits_cnn_bn_silu")
     model = MODELS / "digits_cnn_bn_silu"
-    again = bridge.convert(
-        model / "model.onnx", evaluation=model / "evaluation.npz", ranges=first.output_dir / "ranges.json", output_dir=tmp_path / "out"
+    known, evaluation = first.output_dir / "ranges.json", model / "evaluation.npz"
+    corrected = bridge.convert(
+        model / "model.onnx", calibration=model / "calibration.npz", evaluation=evaluation, ranges=known, output_dir=tmp_path / "corrected"
     )
+    assert corrected.artifacts["static_wi8_ai8"].read_bytes() == first.artifacts["static_wi8_ai8"].read_bytes()
+    again = bridge.convert(model / "model.onnx", evaluation=evaluation, ranges=known, output_dir=tmp_path / "out")
     assert again.artifacts["static_wi8_ai8"].read_bytes() == first.artifacts["static_wi8_ai8"].read_bytes()
     codes = {finding.code for finding in again.report.diagnostics}
     assert not codes & {"synthetic-calibration", "synthetic-evaluation"}

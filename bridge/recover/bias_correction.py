@@ -1,0 +1,99 @@
+"""Biases that give every channel of a weighted operator the mean that it has in the float file.
+
+Rounded weights and saturated activations shift the means of channels. The shift is measured with calibration samples, in front of the
+activation: in the quantized file a float copy of the operator reads what the operator reads and has the constants it has.
+
+First what the rounding of the weights alone shifts is taken back everywhere: that is the same for every operator whatever the others do. What is
+left includes what an operator inherits from those before it, so it is taken back in the order of computation, as many operators at a time
+as the budget leaves rounds for.
+
+Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2 and appendix D (empirical
+correction); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from bridge.quantize.corrections import Corrections
+from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.recover.method import Method
+from bridge.recover.probes import Probe, probed
+from bridge.recover.trials import State, Trials, run
+from bridge.recover.weighted import Weighted, stored_bias, stored_weight, weighted_ops
+from bridge.tflite import model as tflite
+
+logger = logging.getLogger(__name__)
+
+MOST_ROUNDS = 24
+ROUND_COST = 2.5  # trials that one round takes: the file with its copies, and a trial
+
+type Means = list[np.ndarray]
+
+
+def correct(trials: Trials, state: State) -> State:
+    """The state with corrected biases."""
+    graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
+    made = trials.quantize(state)
+    ops = weighted_ops(graph, made.ops)
+    if not ops:
+        return state
+    wanted = _float_means(trials, graph, ops)
+    best, score = state, trials.score_file(made.path, "fit")
+    rounds = max(1, min(MOST_ROUNDS, len(ops), int(trials.affordable / ROUND_COST)))
+    blocks = [ops] + [ops[block * len(ops) // rounds : (block + 1) * len(ops) // rounds] for block in range(rounds)]
+    for number, block in enumerate(blocks):
+        shifts = _weight_shifts(trials, graph, best, block) if number == 0 else _shifts(trials, graph, best, block, wanted)
+        tried = _shifted(graph, best, block, shifts)
+        result = trials.score(tried, "fit")
+        if result.beats(score):
+            best, score = tried, result
+    return best
+
+
+def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Mapping[int, np.ndarray]:
+    """Operator -> mean per channel in front of its activation, in the float file."""
+    probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in ops]
+    means = _means(trials, probed(tflite.read(trials.float_model), graph, probes))
+    return {one.op.index: mean for one, mean in zip(ops, means, strict=True)}
+
+
+def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:
+    """By how much the rounding of the weights of each operator lowers the mean of each channel, on what it reads in the quantized file."""
+    model = tflite.read(trials.quantize(state).path)
+    lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in ops]
+    probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(ops, lost, strict=True)]
+    return _means(trials, probed(model, graph, probes))
+
+
+def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
+    """By how much the mean of each channel of each operator is too low."""
+    model = tflite.read(trials.quantize(state).path)
+    probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
+    means = _means(trials, probed(model, graph, probes))
+    return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
+
+
+def _float_bias(graph: FloatGraph, one: Weighted) -> np.ndarray | None:
+    inputs = one.op.inputs
+    return graph.value(inputs[one.bias_at]).reshape(-1) if one.bias_at < len(inputs) and inputs[one.bias_at] >= 0 else None
+
+
+def _shifted(graph: FloatGraph, state: State, ops: Sequence[Weighted], shifts: Means) -> State:
+    biases = {}
+    for one, shift in zip(ops, shifts, strict=True):
+        bias = state.corrections.biases.get(one.op.index, _float_bias(graph, one))
+        biases[one.op.index] = (shift if bias is None else bias + shift).astype(np.float32)
+    return replace(state, corrections=state.corrections.merged(Corrections(biases=MappingProxyType(biases))))
+
+
+def _means(trials: Trials, content: bytes) -> Means:
+    """[channels] float64 per output of a file, over the fit samples."""
+    samples = run(content, trials.feeds("fit"), threads=trials.job.threads)
+    return [np.mean(np.stack(values).astype(np.float64), axis=0) for values in zip(*samples, strict=True)]
+
+
+BIAS_CORRECTION = Method("bias_correction", "biases that restore the mean of every channel", correct)

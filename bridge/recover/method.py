@@ -1,0 +1,23 @@
+"""What a method of accuracy recovery is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.recover.trials import State, Trials
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to win back accuracy.
+
+    Attributes:
+        name: the switch.
+        summary: one line for people.
+        run: the changed state; the same object where there is nothing to change.
+        changes_ranges: whether it does, so that given ranges switch it off.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[Trials, State], State]
+    changes_ranges: bool = False

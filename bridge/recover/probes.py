@@ -1,0 +1,93 @@
+"""Files that show the mean of what weighted operators compute before their activation, per channel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.quantize.float_graph import FloatGraph
+from bridge.recover.weighted import Weighted
+from bridge.tflite import model as tflite
+
+DEQUANTIZE_VERSIONS = {"INT8": 2, "INT16": 3}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A float copy of an operator, put behind it, with constants of its own and without activation.
+
+    Attributes:
+        one: the operator.
+        position: where it is in the file that is probed.
+        weight: float32 in the shape of its weight.
+        bias: float32 [channels], None without one.
+    """
+
+    one: Weighted
+    position: int
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> bytes:
+    """The file with the mean of each probe over all positions as its only outputs, [channels] float32, in their order.
+
+    Args:
+        model: the file, float or quantized; belongs to the function from now on.
+        graph: the float file that it is or was made of.
+        probes: whose operators are in the file.
+    """
+    main = tflite.main_graph(model)
+    behind: dict[int, list[tflite.OperatorT]] = {}
+    real: dict[int, int] = {}
+    outputs = []
+    for number, probe in enumerate(probes):
+        source = int(main.operators[probe.position].inputs[probe.one.data_at])
+        added = behind.setdefault(probe.position, [])
+        kind = tflite.TYPE_NAMES[main.tensors[source].type]
+        if kind != "FLOAT32" and source not in real:
+            real[source] = tflite.add_tensor(model, main, f"real {source}", "FLOAT32", tflite.shape(main.tensors[source]))
+            added.append(tflite.add_op(model, "DEQUANTIZE", DEQUANTIZE_VERSIONS[kind], [source], [real[source]]))
+        outputs.append(_add(model, graph, probe, number, real.get(source, source), added))
+    main.operators = [one for position, op in enumerate(main.operators) for one in (op, *behind.get(position, ()))]
+    return tflite.expose(model, outputs)
+
+
+def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, source: int, added: list[tflite.OperatorT]) -> int:
+    """Adds the copy and the mean of its output; returns the tensor of the mean."""
+    main = tflite.main_graph(model)
+    op = probe.one.op
+    shape = graph.tensors[op.outputs[0]].shape
+    inputs = list(op.inputs)
+    for position, tensor in enumerate(op.inputs):
+        if position not in (probe.one.data_at, probe.one.weight_at, probe.one.bias_at) and tensor >= 0:
+            inputs[position] = _constant(model, f"operand {number} {position}", graph.value(tensor))
+    inputs[probe.one.data_at] = source
+    inputs[probe.one.weight_at] = _constant(model, f"weight {number}", probe.weight)
+    bias = np.zeros(shape[-1], np.float32) if probe.bias is None else probe.bias
+    inputs = [*inputs[: probe.one.bias_at], _constant(model, f"bias {number}", bias)]
+    computed = tflite.add_tensor(model, main, f"computed {number}", "FLOAT32", shape)
+    copy = tflite.add_op(model, op.name, op.version, inputs, [computed])
+    copy.builtinOptionsType, copy.builtinOptions = (
+        tflite.main_graph(graph.model).operators[op.index].builtinOptionsType,
+        _without_activation(op.options),
+    )
+    mean = tflite.add_tensor(model, main, f"mean {number}", "FLOAT32", shape[-1:])
+    axes = _constant(model, f"axes {number}", np.arange(len(shape) - 1, dtype=np.int32))
+    average = tflite.add_op(model, "MEAN", 1, [computed, axes], [mean])
+    tflite.set_options(average, "ReducerOptions")
+    added += [copy, average]
+    return mean
+
+
+def _constant(model: tflite.ModelT, name: str, value: np.ndarray) -> int:
+    kind = "FLOAT32" if value.dtype.kind == "f" else value.dtype.name.upper()
+    return tflite.add_tensor(model, tflite.main_graph(model), name, kind, value.shape, buffer=tflite.add_buffer(model, value))
+
+
+def _without_activation(options: tflite.OperatorT) -> tflite.OperatorT:
+    """The options of the same operator that computes no activation."""
+    bare = type(options)()
+    for name, value in vars(options).items():
+        setattr(bare, name, 0 if name == "fusedActivationFunction" else value)
+    return bare

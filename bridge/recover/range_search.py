@@ -1,0 +1,146 @@
+"""Ranges that minimise the error of the model's outputs rather than that of the tensors.
+
+Coordinate descent over blocks of activations, each trial a run of the real quantized file. How many activations share a block follows from
+how many trials the budget allows: one each on a small model, many on a large one, where the observers' ranges do most of the work.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from bridge.quantize.corrections import Corrections
+from bridge.quantize.float_graph import read_graph
+from bridge.quantize.op_table import OPS, Role, Scales
+from bridge.quantize.precisions import PRECISIONS
+from bridge.recover.method import Method
+from bridge.recover.score import Score
+from bridge.recover.trials import State, Trials
+from bridge.tflite import model as tflite
+from bridge.types import QuantizedModel, Ranges, TensorRange
+
+logger = logging.getLogger(__name__)
+
+STANDARD_ERRORS = 1.0  # a gain that is smaller over the samples is chance
+SMALLEST_GAIN_DB = 0.02  # less is chance: how the values of few samples happen to round
+TRIALS_PER_BLOCK = 2.5  # moves that are tried on a block in one round, on average
+
+type Move = Callable[[TensorRange], TensorRange]
+
+
+def _both(factor: float) -> Move:
+    return lambda span: TensorRange(span.minimum * factor, span.maximum * factor)
+
+
+def _upper(factor: float) -> Move:
+    return lambda span: TensorRange(span.minimum, span.maximum * factor if span.maximum > 0 else span.maximum)
+
+
+def _lower(factor: float) -> Move:
+    return lambda span: TensorRange(span.minimum * factor if span.minimum < 0 else span.minimum, span.maximum)
+
+
+# For all activations at once, from the calibrated ranges.
+GLOBAL_MOVES = (_both(0.9), _both(0.8), _both(0.65))
+
+# Rounds over the blocks. In each the first move that helps is repeated while it helps.
+ROUNDS: tuple[tuple[Move, ...], ...] = (
+    (_both(0.85), _both(1.1)),
+    (_upper(0.85), _lower(0.85)),
+    (_both(0.93), _both(1.05)),
+    (_upper(0.93), _lower(0.93)),
+)
+
+
+@dataclass(slots=True)
+class _Search:
+    """The best ranges so far and what the search has spent."""
+
+    trials: Trials
+    ranges: Ranges
+    corrections: Corrections
+    left: int
+    fit: Score
+    check: Score
+    seen: set[str] = field(default_factory=set)
+
+    def attempt(self, tensors: Sequence[str], move: Move) -> bool:
+        """Moves the ranges of some tensors; keeps that if the fit samples gain and the others do not lose."""
+        if self.left <= 0:
+            return False
+        moved = {name: move(self.ranges.tensors[name]) for name in tensors}
+        tried = replace(self.ranges, tensors=MappingProxyType({**self.ranges.tensors, **moved}))
+        made = self.trials.quantize(State(tried, self.corrections))
+        if made.sha256 in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
+            return False
+        self.seen.add(made.sha256)
+        self.left -= 1
+        fit = self.trials.score_file(made.path, "fit")
+        if not fit.beats(self.fit, by_db=SMALLEST_GAIN_DB, errors=STANDARD_ERRORS):
+            return False
+        check = self.trials.score_file(made.path, "check")
+        if not check.beats(self.check):
+            return False
+        self.ranges, self.fit, self.check = tried, fit, check
+        return True
+
+
+def search(trials: Trials, state: State) -> State:
+    """The state with better ranges for its activations; as it is where none are found."""
+    made = trials.quantize(state)
+    tensors = _own_ranges(trials, made)
+    if state.ranges is None or not tensors:
+        return state
+    found = _Search(
+        trials,
+        state.ranges,
+        state.corrections,
+        trials.affordable,
+        trials.score_file(made.path, "fit"),
+        trials.score_file(made.path, "check"),
+        {made.sha256},
+    )
+    for move in GLOBAL_MOVES:
+        found.attempt(tensors, move)
+    for moves in ROUNDS:
+        gained = False
+        for block in _blocks(tensors, found.left):
+            gained = _descend(found, block, moves) or gained
+        if not gained:
+            break
+    logger.info("range search: %d of %d trials, %.2f dB on the fit samples", trials.affordable - found.left, trials.affordable, found.fit.mean_db)
+    return state if found.ranges is state.ranges else State(found.ranges, state.corrections)
+
+
+def _descend(found: _Search, block: Sequence[str], moves: Sequence[Move]) -> bool:
+    for move in moves:
+        if found.attempt(block, move):
+            while found.attempt(block, move):
+                pass
+            return True
+    return False
+
+
+def _blocks(tensors: Sequence[str], trials: int) -> Iterator[Sequence[str]]:
+    """Neighbours in the order of computation, in as many blocks as the trials that are left allow."""
+    count = max(1, min(len(tensors), int(trials / TRIALS_PER_BLOCK)))
+    for block in range(count):
+        yield tensors[block * len(tensors) // count : (block + 1) * len(tensors) // count]
+
+
+def _own_ranges(trials: Trials, made: QuantizedModel) -> list[str]:
+    """Activations that operators on integers read or write in a range of their own, in the order of computation."""
+    graph = read_graph(tflite.read(trials.job.float_model), where=str(trials.job.float_model))
+    integer = {outcome.index for outcome in made.ops if PRECISIONS[outcome.precision].integer}
+    found: dict[int, None] = {}
+    for op in (graph.ops[index] for index in sorted(integer)):
+        row = OPS[op.name]
+        kernel = row.kernels[made.ops[op.index].precision]
+        read = [tensor for position, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(position) is Role.DATA]
+        found |= {tensor: None for tensor in read if not graph.tensors[tensor].constant and graph.producers.get(tensor) not in integer}
+        if row.scales is not Scales.INHERIT and kernel.fixed_output is None:
+            found |= {tensor: None for position, tensor in enumerate(op.outputs) if row.output_role(position) is Role.DATA}
+    return [name for name in (graph.tensors[tensor].name for tensor in found) if name not in trials.job.fixed_ranges]
+
+
+RANGE_SEARCH = Method("range_search", "ranges that minimise the error of the outputs", search, changes_ranges=True)

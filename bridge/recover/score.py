@@ -1,0 +1,61 @@
+"""How near what a quantized file computes is to what the float file computes, and whether a difference is more than chance."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+HIGHEST_DB, LOWEST_DB = 120.0, -60.0  # beyond float32 rounding there is nothing to gain; a lost signal is lost
+WORST_MAY_LOSE_DB = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """Squared sums of several tensors over the same samples.
+
+    Attributes:
+        signal: [tensors] float64.
+        noise: [samples, tensors] float64.
+    """
+
+    signal: np.ndarray
+    noise: np.ndarray
+
+    @property
+    def each_db(self) -> np.ndarray:
+        """[tensors] SQNR in dB: free of scale, so that boxes do not drown scores."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = 10 * np.log10(self.signal / self.noise.sum(0))
+        clipped: np.ndarray = np.clip(np.nan_to_num(found, nan=LOWEST_DB, posinf=HIGHEST_DB, neginf=LOWEST_DB), LOWEST_DB, HIGHEST_DB)
+        return clipped
+
+    @property
+    def mean_db(self) -> float:
+        """What recovery maximises."""
+        return float(self.each_db.mean())
+
+    def beats(self, other: "Score", *, by_db: float = 0.0, errors: float = 0.0) -> bool:
+        """Whether this is nearer on the whole, and the worst tensor has not paid for the others.
+
+        Args:
+            other: of the same samples.
+            by_db: the gain must be larger.
+            errors: the gain must be larger than so many of its standard errors over the samples: a gain that one sample makes is chance.
+        """
+        if self.mean_db <= other.mean_db + by_db or self.each_db.min() < other.each_db.min() - WORST_MAY_LOSE_DB:
+            return False
+        gains = ((other.noise - self.noise) / np.maximum(other.noise.sum(0), np.finfo(np.float64).tiny)).sum(1)
+        return bool(gains.sum() >= errors * gains.std() * math.sqrt(len(gains)))
+
+
+def score(expected: Sequence[Sequence[np.ndarray]], received: Sequence[Sequence[np.ndarray]]) -> Score:
+    """Scores values, both given as [samples][tensors] float32."""
+    signal = np.array([[float(np.square(value, dtype=np.float64).sum()) for value in sample] for sample in expected]).sum(0)
+    noise = np.array([[_noise(value, got) for value, got in zip(*pair, strict=True)] for pair in zip(expected, received, strict=True)])
+    return Score(signal, noise)
+
+
+def _noise(expected: np.ndarray, received: np.ndarray) -> float:
+    difference = expected.astype(np.float64) - received
+    return float(np.square(difference, out=difference).sum())

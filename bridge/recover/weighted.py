@@ -1,0 +1,100 @@
+"""The operators whose constants recovery changes, in the float file and in the quantized file made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bridge.quantize.float_graph import FloatGraph, Op
+from bridge.quantize.op_table import OPS, OpRow, Role
+from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
+from bridge.tflite import model as tflite
+from bridge.types import OpOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """An operator of the float file with one constant weight that ends up with integer weights.
+
+    Attributes:
+        op: the operator.
+        row: what its operands are.
+        precision: what it runs in.
+        quantized_index: its position in the quantized file.
+    """
+
+    op: Op
+    row: OpRow
+    precision: str
+    quantized_index: int
+
+    @property
+    def data_at(self) -> int:
+        """Position of the activation among its inputs."""
+        return self.row.inputs.index(Role.DATA)
+
+    @property
+    def weight_at(self) -> int:
+        """Position of the weight."""
+        return self.row.inputs.index(Role.WEIGHT)
+
+    @property
+    def bias_at(self) -> int:
+        """Position of the bias, where it has one."""
+        return self.row.inputs.index(Role.BIAS)
+
+    def axis(self, weight: np.ndarray) -> int:
+        """Channel axis of the weight, from the first."""
+        return self.row.weight_axis % weight.ndim
+
+
+def weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weighted]:
+    """The operators with integer weights, in the order of computation."""
+    found = []
+    for outcome in outcomes:
+        row = OPS.get(outcome.op)
+        if row is None or outcome.quantized_index is None or PRECISIONS[outcome.precision].weight not in INTEGER_WEIGHTS:
+            continue
+        op = graph.ops[outcome.index]
+        if row.inputs.count(Role.WEIGHT) == 1 == row.inputs.count(Role.BIAS) and graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].constant:
+            found.append(Weighted(op, row, outcome.precision, outcome.quantized_index))
+    return found
+
+
+def stored_weight(model: tflite.ModelT, one: Weighted) -> np.ndarray:
+    """What the weight of an operator of a quantized file stands for, float32."""
+    main = tflite.main_graph(model)
+    index = int(main.operators[one.quantized_index].inputs[one.weight_at])
+    unpacking = next((op for op in main.operators if index in op.outputs), None)
+    return real_value(model, main.tensors[index if unpacking is None else int(unpacking.inputs[0])])
+
+
+def stored_bias(model: tflite.ModelT, one: Weighted) -> np.ndarray | None:
+    """What its bias stands for, None without one."""
+    main = tflite.main_graph(model)
+    inputs = main.operators[one.quantized_index].inputs
+    if one.bias_at >= len(inputs) or inputs[one.bias_at] < 0:
+        return None
+    return real_value(model, main.tensors[int(inputs[one.bias_at])]).reshape(-1)
+
+
+def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
+    """The real numbers that a constant with symmetric scales stands for, float32."""
+    stored = _stored(model, tensor)
+    if stored.dtype.kind == "f":
+        return stored.astype(np.float32)
+    scales = np.asarray(tensor.quantization.scale, np.float64)
+    shape = [1] * stored.ndim
+    if len(scales) > 1:
+        shape[tensor.quantization.quantizedDimension] = len(scales)
+    real: np.ndarray = (stored.astype(np.float64) * scales.reshape(shape)).astype(np.float32)
+    return real
+
+
+def _stored(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
+    if tflite.TYPE_NAMES[tensor.type] != "INT4":
+        return tflite.constant(model, tensor)
+    packed: Any = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: int(np.prod(tflite.shape(tensor)))].astype(np.int8)
+    return np.where(halves > 7, halves - 16, halves).reshape(tflite.shape(tensor))
