@@ -34,6 +34,10 @@ Inputs = Annotated[
 ]
 Rules = Annotated[list[str] | None, typer.Option("--rules", help="Rule file, or the name of a pack; later ones win. Repeat for more.")]
 NoDefaultRules = Annotated[bool, typer.Option("--no-default-rules", help="Leave out the pack `default`: only what has no kernel stays float.")]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(help="How pictures become inputs: imagenet, imagenet-tf, caffe, clip, yolo, yolox, unit (0..1), raw (0..255), or a .toml file."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
 
@@ -51,8 +55,12 @@ def bridge(version: Annotated[bool, typer.Option("--version", help="Print the ve
 @app.command()
 def convert(
     model: Model,
-    calibration: Annotated[Path | None, typer.Option(help="Data for the ranges: .npz with one array per input, or .npy.")] = None,
-    evaluation: Annotated[Path | None, typer.Option(help="Data for the comparison; `labels` in it give the task accuracy.")] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Data for the ranges: .npz with one array per input, .npy, a folder of pictures, or module:function."),
+    ] = None,
+    evaluation: Annotated[str | None, typer.Option(metavar="DATA", help="Data for the comparison; `labels` in it give the task accuracy.")] = None,
+    preprocess: Preprocess = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results.  [default: <stem>.bridge]", show_default=False)
     ] = None,
@@ -87,6 +95,7 @@ def convert(
             model,
             calibration=calibration,
             evaluation=evaluation,
+            preprocess=preprocess,
             output_dir=output,
             rules=_packs(rules, no_default_rules),
             precision=precision,
@@ -118,7 +127,10 @@ def convert(
 def compare(
     reference: Annotated[Path, typer.Argument(help="The float model: an .onnx file.")],
     candidate: Annotated[Path, typer.Argument(help="The .tflite file.")],
-    data: Annotated[Path, typer.Option(help="Samples: .npz with one array per input of the reference, or .npy.")],
+    data: Annotated[
+        str, typer.Option(help="Samples: .npz with one array per input of the reference, .npy, a folder of pictures, or module:function.")
+    ],
+    preprocess: Preprocess = None,
     tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
     inputs: Inputs = None,
     threads: Threads = 2,
@@ -130,7 +142,14 @@ def compare(
 
     with ProgressBars() as progress:
         result = pipeline.compare(
-            reference, candidate, data=data, tensor_map=tensor_map, input_shapes=_shapes(inputs), threads=threads, progress=progress
+            reference,
+            candidate,
+            data=data,
+            preprocess=preprocess,
+            tensor_map=tensor_map,
+            input_shapes=_shapes(inputs),
+            threads=threads,
+            progress=progress,
         )
     if json:
         _print(result.to_json())

@@ -35,9 +35,26 @@ SYNTHETIC_EVALUATION = Diagnostic(
 )
 
 
-def choose_samples(
-    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
-) -> RunSamples:
+def find_sources(*sources: Path | str | Calibration | None, preprocess: str | Path | None) -> list[Calibration | None]:
+    """The sources of samples, None where there is none; nothing is read yet.
+
+    Args:
+        sources: what the user gave: paths, folders of pictures, `module:function`, or sources already.
+        preprocess: how pictures become inputs.
+
+    Raises:
+        UsageError: a folder comes without a preprocessing, or a preprocessing without a folder.
+        InputError: a preprocessing or a function does not exist.
+    """
+    if preprocess is not None and not any(isinstance(source, Path | str) and Path(source).is_dir() for source in sources):
+        given = ", ".join(str(source) for source in sources if isinstance(source, Path | str))
+        raise UsageError(
+            f"A preprocessing is for folders of pictures. Received: {given or 'no folder'}.", hint="Arrays are saved as the model takes them."
+        )
+    return [source if source is None or isinstance(source, Calibration) else Calibration.find(source, preprocess=preprocess) for source in sources]
+
+
+def choose_samples(normal: Graph, calibration: Calibration | None, evaluation: Calibration | None, *, seed: int, ranges_given: bool) -> RunSamples:
     """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
     if calibration is None and evaluation is None:
         random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
@@ -59,9 +76,7 @@ def choose_samples(
     return RunSamples(kept, held_out, (Diagnostic("evaluation-held-out", "info", message, "--evaluation compares on samples of its own."),))
 
 
-def choose_evaluation(
-    normal: Graph, calibration: Path | str | Calibration | None, evaluation: Path | str | Calibration | None, *, seed: int, ranges_given: bool
-) -> RunSamples:
+def choose_evaluation(normal: Graph, calibration: Calibration | None, evaluation: Calibration | None, *, seed: int, ranges_given: bool) -> RunSamples:
     """What to compare on where nothing is calibrated: the evaluation samples, else those for calibration, else random ones.
 
     Ranges are not looked at, given or not.
@@ -73,7 +88,7 @@ def choose_evaluation(
     return RunSamples(samples, samples, ())
 
 
-def open_samples(data: Path | str | Calibration | None, normal: Graph) -> Dataset:
+def open_samples(data: Calibration | None, normal: Graph) -> Dataset:
     """The samples checked against the model's inputs.
 
     Raises:
@@ -82,4 +97,4 @@ def open_samples(data: Path | str | Calibration | None, normal: Graph) -> Datase
     """
     if data is None:
         raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
-    return (data if isinstance(data, Calibration) else Calibration(Path(data))).dataset(normal.inputs)
+    return data.dataset(normal.inputs)

@@ -26,12 +26,13 @@ GATES = {
     "ai_edge_litert.interpreter": "tflite/interpreter.py",
     "ai_edge_litert.schema_py_generated": "tflite/model.py",
     "flatbuffers": "tflite/model.py",
+    "PIL": "calibrate/images.py",
     "onnxruntime": "compare/runners.py",
     "tensorflow": "frontends/tensorflow_saved.py",
     "torch": "frontends/torch_export.py",
     "typer": "cli.py",
 }
-HEAVY = ("ai_edge_litert", "jinja2", "numpy", "onnx", "onnx2tf", "onnx_ir", "onnxruntime", "onnxscript", "pydantic", "tensorflow", "torch")
+HEAVY = ("PIL", "ai_edge_litert", "jinja2", "numpy", "onnx", "onnx2tf", "onnx_ir", "onnxruntime", "onnxscript", "pydantic", "tensorflow", "torch")
 
 
 def imported_names(path: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -26,6 +26,14 @@ DAMAGE = (
 MAX_QUOTED = 160  # characters of a foreign message, which may hold the file's own bytes
 
 
+class Rows(Protocol):
+    """What a data set needs of an array [N, *sample shape]: its rows, one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredArray:
     """An array of a file, known by its header; `read` gives its first `count` rows.
@@ -35,12 +43,14 @@ class StoredArray:
         shape: with the leading axis of samples.
         dtype: as in the file, maybe of the other byte order.
         read: number of rows -> array; a read-only mapping of the file or an array of its own. Raises InputError when the file is damaged.
+        finite: whether its values are known to be finite.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    read: Callable[[int], np.ndarray]
+    read: Callable[[int], Rows]
+    finite: bool = False
 
 
 def open_arrays(path: Path) -> Mapping[str, StoredArray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.calibrate.array_files import StoredArray, open_arrays
+from bridge.calibrate.array_files import Rows, StoredArray, open_arrays
 from bridge.errors import InputError
 from bridge.types import TensorSpec
 
@@ -38,7 +38,7 @@ class Dataset:
 
     def __init__(
         self,
-        arrays: Mapping[str, np.ndarray],
+        arrays: Mapping[str, Rows],
         inputs: Sequence[TensorSpec],
         *,
         source: str,
@@ -111,7 +111,7 @@ def load(path: Path, inputs: Sequence[TensorSpec], *, limit: int | None = None) 
                 f"{path}: a .npy file holds one array, the model has {len(inputs)} inputs: {names}.", hint="Save an .npz with numpy.savez."
             )
         stored = {inputs[0].name: stored.pop("")}
-    return _checked(stored, inputs, where=str(path), limit=limit)
+    return from_stored(stored, inputs, where=str(path), limit=limit)
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], *, source: str = "arrays", limit: int | None = None) -> Dataset:
@@ -122,7 +122,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], 
     """
     values = {name: np.asarray(value) for name, value in arrays.items()}
     stored = {name: StoredArray(name, value.shape, value.dtype, functools.partial(_rows, value)) for name, value in values.items()}
-    return _checked(stored, inputs, where=source, limit=limit)
+    return from_stored(stored, inputs, where=source, limit=limit)
 
 
 def synthetic(inputs: Sequence[TensorSpec], *, seed: int, samples: int) -> Dataset:
@@ -154,8 +154,12 @@ def split(dataset: Dataset, *, holdout: float) -> tuple[Dataset, Dataset]:
     return dataset.subset(rest), dataset.subset(held, source=f"{dataset.source} ({count} of {total} samples held out)")
 
 
-def _checked(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec], *, where: str, limit: int | None) -> Dataset:
-    """Refuses by the headers first, so that nothing that does not fit is ever unpacked."""
+def from_stored(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec], *, where: str, limit: int | None) -> Dataset:
+    """Samples of arrays known by their headers: what does not fit is refused by these, so that it is never unpacked.
+
+    Raises:
+        InputError: they do not fit the inputs, or hold NaN or infinity.
+    """
     names = {spec.name for spec in inputs}
     shapes = {spec.name: _sample_shape(stored, spec, where) for spec in inputs}
     counts = {name: array.shape[0] for name, array in stored.items() if name in names or (name == LABELS and array.shape)}
@@ -167,7 +171,8 @@ def _checked(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec], *,
         raise InputError(f"{where}: there is no sample in it.")
     arrays = {name: stored[name].read(total) for name in shapes}
     for spec in inputs:
-        _refuse_non_finite(arrays[spec.name], spec, where)
+        if not stored[spec.name].finite:
+            _refuse_non_finite(arrays[spec.name], spec, where)
     labels = _labels(stored[LABELS], total, where) if LABELS in stored and LABELS not in names else None
     ignored = tuple(name for name in stored if name not in names and name != LABELS)
     return Dataset(arrays, [_with_shape(spec, shapes[spec.name]) for spec in inputs], source=where, labels=labels, ignored=ignored)
@@ -185,23 +190,25 @@ def _sample_shape(stored: Mapping[str, StoredArray], spec: TensorSpec, where: st
     if array.dtype.name != spec.dtype:
         raise InputError(f"{where}: array {spec.name!r} must be {spec.dtype}. Received: {array.dtype.name}.", hint=_dtype_hint(array.dtype, spec))
     one = array.shape[1:]
-    if array.shape and _fits(one, spec.shape):
+    if array.shape and fits(one, spec.shape):
         return one
-    if array.shape and _has_batch_of_one(spec) and _fits(one, spec.shape[1:]):
+    if array.shape and has_batch_of_one(spec) and fits(one, spec.shape[1:]):
         return (1, *one)
     expected = " or ".join(f"[samples, {', '.join(map(str, shape))}]" for shape in _accepted(spec))
     raise InputError(f"{where}: array {spec.name!r} must have shape {expected}. Received: {list(array.shape)}.", hint=_shape_hint(array.shape, spec))
 
 
-def _has_batch_of_one(spec: TensorSpec) -> bool:
+def has_batch_of_one(spec: TensorSpec) -> bool:
+    """Whether the input's first axis may be left out."""
     return bool(spec.shape) and (spec.shape[0] == 1 or isinstance(spec.shape[0], str))
 
 
 def _accepted(spec: TensorSpec) -> list[tuple[int | str, ...]]:
-    return [spec.shape[1:], spec.shape] if _has_batch_of_one(spec) else [spec.shape]
+    return [spec.shape[1:], spec.shape] if has_batch_of_one(spec) else [spec.shape]
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
+def fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
+    """Whether the sizes are those that are wanted; a symbolic one takes any."""
     return len(shape) == len(wanted) and all(isinstance(want, str) or size == want for size, want in zip(shape, wanted, strict=True))
 
 
@@ -213,24 +220,25 @@ def _dtype_hint(received: np.dtype[np.generic], spec: TensorSpec) -> str:
 
 def _shape_hint(shape: tuple[int, ...], spec: TensorSpec) -> str:
     """What the data look like, when an axis order or a missing axis explains them."""
-    if any(_fits(shape, accepted) for accepted in _accepted(spec)):
+    if any(fits(shape, accepted) for accepted in _accepted(spec)):
         return f"That is one sample; save {spec.name!r} as array[None] for the leading axis of samples."
     for accepted in _accepted(spec):
         if len(shape) != len(accepted) + 1 or len(accepted) > MAX_PERMUTED_AXES:
             continue
-        leading = len(accepted) - len(spec.shape[1:]) if _has_batch_of_one(spec) else 0  # a batch axis stays where it is
+        leading = len(accepted) - len(spec.shape[1:]) if has_batch_of_one(spec) else 0  # a batch axis stays where it is
         for order in itertools.permutations(range(leading, len(accepted))):
             axes = (*range(leading), *order)
-            if _fits(tuple(shape[1 + axis] for axis in axes), accepted):
+            if fits(tuple(shape[1 + axis] for axis in axes), accepted):
                 named = LAYOUTS.get(tuple(axis - leading for axis in order), "looks like data in another axis order")
                 return f"It {named}: save {spec.name!r} as array.transpose{(0, *(axis + 1 for axis in axes))}."
     return "Save what the model is fed in one call, with a leading axis of samples."
 
 
-def _refuse_non_finite(array: np.ndarray, spec: TensorSpec, where: str) -> None:
-    if array.dtype.kind != "f":
+def _refuse_non_finite(array: Rows, spec: TensorSpec, where: str) -> None:
+    if np.dtype(spec.dtype).kind != "f":
         return
-    for position, value in enumerate(array):
+    for position in range(len(array)):
+        value = array[position]
         if not np.isfinite(value).all():
             raise InputError(f"{where}: array {spec.name!r} holds NaN or infinity in sample {position} (of {len(array)}, counted from 0).")
 
@@ -241,7 +249,7 @@ def _labels(stored: StoredArray, total: int, where: str) -> np.ndarray:
             f"{where}: array {LABELS!r} must be one class index per sample, integers of shape [samples]. Received: {stored.dtype.name} {list(stored.shape)}.",
             hint="Save one-hot labels as labels.argmax(-1).",
         )
-    return np.asarray(stored.read(total).reshape(-1), np.int64)
+    return np.asarray(stored.read(total), np.int64).reshape(-1)
 
 
 def _with_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:

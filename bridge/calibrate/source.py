@@ -1,39 +1,115 @@
 """Where samples come from, before the model that they are for is known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from bridge.calibrate.dataset import Dataset, from_arrays, load
+from bridge.calibrate.callable_source import find_function, from_function
+from bridge.calibrate.dataset import Dataset, from_arrays, from_stored, load
+from bridge.calibrate.preprocessing import PREPROCESSINGS, Preprocessing, find_preprocessing
+from bridge.calibrate.stream import from_stream
+from bridge.errors import InputError, UsageError
 from bridge.types import TensorSpec
 
 
+class _Open(Protocol):
+    def __call__(self, inputs: tuple[TensorSpec, ...], /) -> Dataset: ...
+
+
 class Calibration:
-    """Samples for `convert`: read and checked when the model's inputs are known.
+    """Samples for `convert`: read and checked when the model's inputs are known. Made by one of the `from_...` methods."""
 
-    Args:
-        data: a `.npz` or `.npy` file, or arrays named like the model's inputs, [N, *input shape] each; `labels` [N] may be among them.
-    """
+    def __init__(self, open_for: _Open) -> None:
+        self._open_for = open_for
 
-    def __init__(self, data: Path | Mapping[str, np.ndarray]) -> None:
-        self._data = data
+    @classmethod
+    def find(cls, source: Path | str, *, preprocess: str | Path | None = None) -> Self:
+        """Samples as the command line names them: a file, a folder of pictures (and how they are preprocessed), or `module:function`.
+
+        Raises:
+            UsageError: a folder comes without a preprocessing.
+            InputError: the preprocessing or the function does not exist.
+        """
+        path = Path(source)
+        if path.is_dir():
+            if preprocess is None:
+                raise UsageError(
+                    f"{path}: pictures need a preprocessing, the one that the model was trained with.",
+                    hint=f"--preprocess {', '.join(PREPROCESSINGS)}, or a .toml file.",
+                )
+            return cls.from_images(path, preprocess)
+        if ":" in str(source) and not path.exists():
+            return cls.from_callable(str(source))
+        return cls.from_npz(path)
 
     @classmethod
     def from_npz(cls, path: Path | str) -> Self:
-        """Samples in a file, one array per model input."""
-        return cls(Path(path))
+        """Samples in an `.npz` file with one array [N, *input shape] per model input, or an `.npy` file for a model with one input."""
+        return cls(lambda inputs: load(Path(path), inputs))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Samples in memory."""
-        return cls(dict(arrays))
+        """Samples in memory: arrays named like the model's inputs, [N, *input shape] each; `labels` [N] may be among them."""
+        kept = dict(arrays)
+        return cls(lambda inputs: from_arrays(kept, inputs))
+
+    @classmethod
+    def from_images(cls, folder: Path | str, preprocess: str | Path | Preprocessing, *, limit: int | None = None) -> Self:
+        """Pictures in a folder, decoded one by one; `preprocess` is a name, a TOML file, or the values themselves.
+
+        Raises:
+            InputError: there is no such preprocessing.
+        """
+        steps = preprocess if isinstance(preprocess, Preprocessing) else find_preprocessing(preprocess)
+
+        def open_for(inputs: tuple[TensorSpec, ...]) -> Dataset:
+            from bridge.calibrate.images import open_images  # Pillow, which only this needs
+
+            if len(inputs) != 1:
+                names = ", ".join(spec.name for spec in inputs)
+                raise InputError(f"{folder}: pictures are for a model with one input. Received: {names}.", hint="Give the samples as .npz.")
+            return from_stored(open_images(Path(folder), steps, inputs[0]), inputs, where=str(folder), limit=limit)
+
+        return cls(open_for)
+
+    @classmethod
+    def from_callable(cls, function: str | Callable[[], object], *, limit: int | None = None) -> Self:
+        """What a function without arguments returns: arrays [N, ...] by input name, or something to iterate; the function itself or `module:function`.
+
+        Raises:
+            InputError: there is no such function.
+        """
+        found = find_function(function) if isinstance(function, str) else function
+        where = function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__)
+        return cls(lambda inputs: from_function(found, inputs, where=where, limit=limit))
+
+    @classmethod
+    def from_iterable(cls, elements: Iterable[object], *, limit: int | None = None) -> Self:
+        """Anything that yields arrays, tuples (inputs..., labels) or dicts, each one sample or a batch; read once, kept in a temporary file."""
+        return cls._from_stream(elements, type(elements).__name__, limit)
+
+    @classmethod
+    def from_dataloader(cls, loader: Iterable[object], *, limit: int | None = None) -> Self:
+        """A PyTorch DataLoader; its batches are split into samples."""
+        return cls._from_stream(loader, "DataLoader", limit)
+
+    @classmethod
+    def from_tf_dataset(cls, dataset: Iterable[object], *, limit: int | None = None) -> Self:
+        """A tf.data.Dataset, batched or not; in the layout of the model's own input, as all samples."""
+        return cls._from_stream(dataset, "tf.data.Dataset", limit)
+
+    @classmethod
+    def _from_stream(cls, elements: Iterable[object], where: str, limit: int | None) -> Self:
+        if isinstance(elements, str | bytes | Mapping) or not isinstance(elements, Iterable):
+            raise UsageError(f"Samples are iterated. Received: {type(elements).__name__}.", hint="from_arrays takes arrays by name.")
+        return cls(lambda inputs: from_stream(elements, inputs, where=where, limit=limit))
 
     def dataset(self, inputs: tuple[TensorSpec, ...]) -> Dataset:
         """The samples for a model with these inputs.
 
         Raises:
-            InputError: the file cannot be read, or the samples do not fit the inputs.
+            InputError: they cannot be read, or do not fit the inputs.
         """
-        return load(self._data, inputs) if isinstance(self._data, Path) else from_arrays(self._data, inputs)
+        return self._open_for(inputs)
