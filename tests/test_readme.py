@@ -1,5 +1,6 @@
 """What the README says can be done."""
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from bridge.calibrate.preprocessing import Preprocessing, find_preprocessing
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +51,15 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_rule_file_example_is_valid(tmp_path: Path) -> None:
-    (example,) = (text for kind, text in BLOCKS if kind == "toml")
+    (example,) = (text for kind, text in BLOCKS if kind == "toml" and "[[rules]]" in text)
     (tmp_path / "head.toml").write_text(example)
     subprocess.run([sys.executable, "-m", "bridge", "rules", "check", str(tmp_path / "head.toml")], check=True)
+
+
+def test_the_preprocessing_example_is_valid_and_names_every_key(tmp_path: Path) -> None:
+    (example,) = (text for kind, text in BLOCKS if kind == "toml" and "[[rules]]" not in text)
+    path = tmp_path / "mine.toml"
+    path.write_text(example)
+    assert find_preprocessing(path).size == (192, 256)
+    named = set(re.findall(r"^(\w+) = |`(\w+) = ", example, re.MULTILINE))
+    assert {first or second for first, second in named} >= {field.name for field in dataclasses.fields(Preprocessing)} - {"padding"}

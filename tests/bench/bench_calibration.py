@@ -1,8 +1,9 @@
 """Calibration against plain inference over the same samples with the same threads; prints JSON.
 
-    python tests/bench/bench_calibration.py [float.tflite ...] [--samples 60] [--threads 2] [--rounds 5]
+    python tests/bench/bench_calibration.py [float.tflite ...] [--observer min_max ...] [--samples 60] [--threads 2] [--rounds 5]
 
-Without a file it measures a generated network of convolutions. Both sides run alternately; the figures are medians over the rounds.
+Without a file it measures a generated network of convolutions. All sides run alternately; the figures are medians over the rounds. `of_min_max` is the
+time of an observer over that of min_max.
 """
 
 import argparse
@@ -54,26 +55,34 @@ def generated(path: Path) -> Path:
     return path
 
 
-def measure(path: Path, *, samples: int, threads: int, rounds: int) -> dict[str, object]:
-    """Seconds of both ways over the same samples, and their ratio."""
+def measure(path: Path, observers: list[str], *, samples: int, threads: int, rounds: int) -> dict[str, object]:
+    """Seconds of plain inference and of each observer over the same samples, and their ratios."""
     specs = Interpreter(path).inputs
     data = calibrate.synthetic(specs, seed=0, samples=samples)
     bindings = [InputBinding(spec.name, spec.name, tuple(map(int, spec.shape)), tuple(range(len(spec.shape))), spec.dtype) for spec in specs]
-    plain_s, calibration_s = [], []
+    plain_s: list[float] = []
+    calibration_s: dict[str, list[float]] = {name: [] for name in dict.fromkeys(["min_max", *observers])}
     for _ in range(rounds):
         plain_s.append(_plain(path, data, bindings, threads))
-        begin = time.perf_counter()
-        ranges = calibrate.calibrate(path, data, bindings, threads=threads, progress=lambda _: None)
-        calibration_s.append(time.perf_counter() - begin)
+        for name, seconds in calibration_s.items():
+            begin = time.perf_counter()
+            ranges = calibrate.calibrate(path, data, bindings, observer=name, threads=threads, progress=lambda _: None)
+            seconds.append(time.perf_counter() - begin)
     return {
         "model": path.name,
         "tensors": len(ranges.tensors),
         "samples": samples,
         "threads": threads,
         "plain_s": round(median(plain_s), 4),
-        "calibration_s": round(median(calibration_s), 4),
-        "ratio": round(median(calibration_s) / median(plain_s), 2),
-        "ratio_of_minima": round(min(calibration_s) / min(plain_s), 2),
+        "observers": {
+            name: {
+                "calibration_s": round(median(seconds), 4),
+                "ratio": round(median(seconds) / median(plain_s), 2),
+                "ratio_of_minima": round(min(seconds) / min(plain_s), 2),
+                "of_min_max": round(median(seconds) / median(calibration_s["min_max"]), 2),
+            }
+            for name, seconds in calibration_s.items()
+        },
     }
 
 
@@ -89,13 +98,14 @@ def _plain(path: Path, data: Dataset, bindings: list[InputBinding], threads: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--observer", action="append", default=[], help="repeat for more")
     parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = options.files or [generated(Path(folder) / "generated.tflite")]
-        results = [measure(path, samples=options.samples, threads=options.threads, rounds=options.rounds) for path in files]
+        results = [measure(path, options.observer, samples=options.samples, threads=options.threads, rounds=options.rounds) for path in files]
     json.dump(results, sys.stdout, indent=1)
     sys.stdout.write("\n")
 
