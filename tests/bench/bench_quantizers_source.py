@@ -99,7 +99,7 @@ def bindings_of(entries: Sequence[Mapping[str, Any]]) -> tuple[InputBinding, ...
 
 def samples_of(path: Path, inputs: Sequence[TensorSpec]) -> Dataset:
     """The samples of a file, one call each."""
-    return Calibration(path).dataset(tuple(inputs))
+    return Calibration.from_npz(path).dataset(tuple(inputs))
 
 
 def code_digest(*packages: str) -> str:
