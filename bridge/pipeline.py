@@ -35,7 +35,7 @@ from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
-from bridge.samples import choose_evaluation, choose_samples, open_samples
+from bridge.samples import choose_evaluation, choose_samples, find_sources, open_samples
 from bridge.types import ConvertedModel, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -80,6 +80,7 @@ def convert(
     *,
     calibration: Path | str | Calibration | None = None,
     evaluation: Path | str | Calibration | None = None,
+    preprocess: str | Path | None = None,
     rules: Sequence[str | Path] = ("default",),
     precision: str = DEFAULT_PRECISION,
     output_dir: Path | str | None = None,
@@ -104,9 +105,11 @@ def convert(
 
     Args:
         source: an `.onnx` file; it is only read.
-        calibration: samples for the ranges: `.npz` with one array per input, `.npy`, or a Calibration; without it seeded random data, and the report
-            says so. Where every activation stays float, no ranges are needed and these samples serve the comparison.
+        calibration: samples for the ranges: `.npz` with one array per input, `.npy`, a folder of pictures, `module:function`, or a Calibration;
+            without it seeded random data, and the report says so. Where every activation stays float, no ranges are needed and these samples serve
+            the comparison.
         evaluation: samples for the comparison; without it a quarter of the calibration samples is held out.
+        preprocess: how the pictures of a folder become inputs: a name such as `imagenet`, or a TOML file.
         rules: names of packs and paths of rule files; later ones win.
         precision: of everything that no rule names.
         output_dir: folder for the results, `<stem>.bridge` beside the current folder if None.
@@ -136,6 +139,7 @@ def convert(
     stages, methods = _Stages(progress or Silent()), _checked_options(gates, observer, recover)
     stem = Path(source).name.removesuffix(".onnx")
     target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
+    sources = find_sources(calibration, evaluation, preprocess=preprocess)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
             model = frontends.load(source, input_shapes=input_shapes)
@@ -145,7 +149,7 @@ def convert(
             calibrates = needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
             recovers = calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
             choose = choose_samples if calibrates or recovers else choose_evaluation
-            data = choose(normal, calibration, evaluation, seed=seed, ranges_given=ranges is not None)
+            data = choose(normal, *sources, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
             converted = to_float_tflite(
@@ -248,6 +252,7 @@ def compare(
     candidate: Path | str,
     *,
     data: Path | str | Calibration,
+    preprocess: str | Path | None = None,
     tensor_map: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     layer_samples: int = 16,
@@ -259,7 +264,8 @@ def compare(
     Args:
         reference: an `.onnx` file.
         candidate: a `.tflite` file, float or quantized, whoever made it.
-        data: samples in the layout of the ONNX model.
+        data: samples in the layout of the ONNX model: a file, a folder of pictures, `module:function`, or a Calibration.
+        preprocess: how the pictures of a folder become inputs.
         tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
         layer_samples: samples for the errors of layers; outputs use all.
@@ -271,9 +277,10 @@ def compare(
         ToolError: a model does not run.
     """
     progress = progress or Silent()
+    (source,) = find_sources(data, preprocess=preprocess)
     model = frontends.load(reference, input_shapes=input_shapes)
     normal = graph.normalize(model, input_shapes=input_shapes)
-    samples = open_samples(data, normal)
+    samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
     progress.stage("compare", len(samples))
