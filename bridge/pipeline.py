@@ -201,7 +201,7 @@ def convert(
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, normal, found, data.evaluation, threads=threads)
         with stages("cost"):
-            cost = measure_cost(converted.path, quantized.path)
+            cost = measure_cost(converted, quantized)
         with stages("report"):
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(

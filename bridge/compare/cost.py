@@ -11,13 +11,36 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bridge.compare import borders
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
+from bridge.types import ConvertedModel, QuantizedModel
 
 MIN_RUNS, MAX_RUNS = 5, 50
 LATENCY_BUDGET_S = 0.4  # for both files together; the median of five runs is the least that is worth a report
+TIMED_LONE_OPS, LONE_BUDGET_S = 8, 0.05
+REDUCED_TYPES = frozenset({"INT2", "INT4", "INT8", "UINT8", "INT16"})
 
 type Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoneFloatOp:
+    """A float operator that only integers surround.
+
+    Attributes:
+        node: the user's node.
+        op: TFLite operator.
+        converted_elements: what the DEQUANTIZE and QUANTIZE around it convert in one run.
+        alone_ms: latency of the operator with its conversions in a file of their own; None where it was not measured.
+        latency_share: `alone_ms` over the latency of the whole file: an estimate, since inside the file the conversions may be shared.
+    """
+
+    node: str
+    op: str
+    converted_elements: int
+    alone_ms: float | None
+    latency_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +55,9 @@ class Cost:
     float_mac_share: float
     float_bytes: int
     quantized_bytes: int
+    converted_elements: int
+    cancelling_pairs: int
+    lone_float_ops: tuple[LoneFloatOp, ...] = ()
 
 
 def _conv(inputs: Shapes, output: tuple[int, ...]) -> int:
@@ -74,15 +100,15 @@ MACS: Mapping[str, Callable[[Shapes, tuple[int, ...]], int]] = MappingProxyType(
 )
 
 
-def measure_cost(float_model: Path, quantized_model: Path) -> Cost:
+def measure_cost(converted: ConvertedModel, quantized: QuantizedModel) -> Cost:
     """Measures both files on constant inputs.
 
     Raises:
         ToolError: LiteRT cannot run one of them.
     """
-    model = tflite.read(quantized_model)
+    model = tflite.read(quantized.path)
     counts = Counter(tflite.op_name(model, op) for op in tflite.main_graph(model).operators)
-    float_ms, quantized_ms = side_by_side_ms(float_model, quantized_model)
+    float_ms, quantized_ms = side_by_side_ms(converted.path, quantized.path)
     return Cost(
         float_ms=float_ms,
         quantized_ms=quantized_ms,
@@ -90,38 +116,81 @@ def measure_cost(float_model: Path, quantized_model: Path) -> Cost:
         dequantize_ops=counts["DEQUANTIZE"],
         transpose_ops=counts["TRANSPOSE"],
         float_mac_share=float_mac_share(model),
-        float_bytes=float_model.stat().st_size,
-        quantized_bytes=quantized_model.stat().st_size,
+        float_bytes=converted.path.stat().st_size,
+        quantized_bytes=quantized.path.stat().st_size,
+        converted_elements=borders.converted_elements(model),
+        cancelling_pairs=borders.cancelling_pairs(model),
+        lone_float_ops=_lone_ops(model, converted, quantized, quantized_ms),
     )
 
 
+def _lone_ops(model: tflite.ModelT, converted: ConvertedModel, quantized: QuantizedModel, quantized_ms: float) -> tuple[LoneFloatOp, ...]:
+    """Those that convert most first; the first few are timed."""
+    owners = {op.quantized_index: converted.tensor_map.owners[op.index] for op in quantized.ops}
+    found = sorted(borders.lone_float_ops(model), key=lambda one: -one.converted_elements)
+    rows = []
+    for place, one in enumerate(found):
+        op = tflite.main_graph(model).operators[one.position]
+        own_ms = median_ms(borders.alone(tflite.read(quantized.path), one)) if place < TIMED_LONE_OPS else None
+        share = own_ms / quantized_ms if own_ms is not None else None
+        rows.append(LoneFloatOp(owners[one.position], tflite.op_name(model, op), one.converted_elements, own_ms, share))
+    return tuple(rows)
+
+
 def float_mac_share(model: tflite.ModelT) -> float:
-    """Share of the multiply-accumulates, 0..1, done by operators that read float activations and float weights; 0 when there are none at all."""
+    """Share of the multiply-accumulates, 0..1, that float kernels do; 0 when there are none at all.
+
+    Weights that a DEQUANTIZE unpacks are multiplied as floats; a kernel that reads integer weights rounds float activations to integers itself.
+    """
     main = tflite.main_graph(model)
     total = in_float = 0
     for op in main.operators:
         count = MACS.get(tflite.op_name(model, op))
         if count is None:
             continue
-        inputs = [main.tensors[index] for index in op.inputs]
-        macs = count(tuple(tflite.shape(tensor) for tensor in inputs), tflite.shape(main.tensors[op.outputs[0]]))
+        inputs = [main.tensors[index] if index >= 0 else None for index in op.inputs]
+        macs = count(tuple(tflite.shape(tensor) if tensor else () for tensor in inputs), tflite.shape(main.tensors[op.outputs[0]]))
         total += macs
-        if all(tflite.dtype(tensor).kind == "f" or tflite.TYPE_NAMES[tensor.type] == "INT32" for tensor in inputs):
+        if REDUCED_TYPES.isdisjoint(tflite.TYPE_NAMES[tensor.type] for tensor in inputs if tensor):
             in_float += macs
     return in_float / total if total else 0.0
+
+
+def median_ms(content: bytes) -> float:
+    """Median latency of a file in ms on constant inputs; one thread, optimised kernels.
+
+    Raises:
+        ToolError: LiteRT cannot run it.
+    """
+    runner = Interpreter(content)
+    feeds = _zeros(runner)
+    runner.run_views(feeds)
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and time.perf_counter() - started < LONE_BUDGET_S):
+        times.append(_run_ms(runner, feeds))
+    return median(times)
 
 
 def side_by_side_ms(first: Path, second: Path) -> tuple[float, float]:
     """Median latency of both files in ms, runs alternating so that both meet the same machine; one thread, optimised kernels."""
     runners = [Interpreter(path) for path in (first, second)]
-    feeds = [{spec.name: np.zeros(tuple(int(size) for size in spec.shape), spec.dtype) for spec in runner.inputs} for runner in runners]
+    feeds = [_zeros(runner) for runner in runners]
     for runner, values in zip(runners, feeds, strict=True):
         runner.run_views(values)
     times: tuple[list[float], list[float]] = ([], [])
     started = time.perf_counter()
     while len(times[0]) < MIN_RUNS or (len(times[0]) < MAX_RUNS and time.perf_counter() - started < LATENCY_BUDGET_S):
         for runner, values, measured in zip(runners, feeds, times, strict=True):
-            begin = time.perf_counter()
-            runner.run_views(values)
-            measured.append((time.perf_counter() - begin) * 1e3)
+            measured.append(_run_ms(runner, values))
     return median(times[0]), median(times[1])
+
+
+def _zeros(runner: Interpreter) -> dict[str, np.ndarray]:
+    return {spec.name: np.zeros(tuple(int(size) for size in spec.shape), spec.dtype) for spec in runner.inputs}
+
+
+def _run_ms(runner: Interpreter, feeds: Mapping[str, np.ndarray]) -> float:
+    begin = time.perf_counter()
+    runner.run_views(feeds)
+    return (time.perf_counter() - begin) * 1e3

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from bridge.report.schema import Diagnostic, Gate, Report
-from bridge.report.wording import decibel, milliseconds, number, percent, significant, size, times, visible
+from bridge.report.wording import about, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
 
-MAX_WARNINGS = 8
+MAX_WARNINGS, MAX_LONE = 8, 3
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention somebody or make a link
 
@@ -15,7 +15,10 @@ MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention so
 def render(report: Report) -> str:
     """The report as Markdown."""
     return (
-        "\n".join((*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_warnings(report))) + "\n"
+        "\n".join(
+            (*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_lone(report), *_warnings(report))
+        )
+        + "\n"
     )
 
 
@@ -40,7 +43,7 @@ def _figures(report: Report) -> Iterator[str]:
         ),
     )
     counts = ", ".join(f"{count} {'without an operator' if name == 'none' else code(name)}" for name, count in summary.precisions.items())
-    yield f"{report.coverage.nodes} nodes: {counts}. {percent(cost.float_mac_share)} of the multiply-accumulates are float."
+    yield f"{report.coverage.nodes} nodes: {counts}. {percent(cost.float_mac_share)} of the multiply-accumulates are float; {conversions(cost)}."
     compared = "nothing was compared in this run" if report.summary.worst_output is None else f"compared over {report.evaluation.samples} samples"
     yield f"{report.coverage.mapped} nodes have a proved counterpart, {report.coverage.explained} a reason why not; {compared}."
     yield ""
@@ -79,6 +82,15 @@ def _worst(report: Report) -> Iterator[str]:
             for layer in report.summary.worst
         )
         yield from table(("layers with the largest own error", "op", "own SQNR", "RMSE/scale", ""), rows)
+
+
+def _lone(report: Report) -> Iterator[str]:
+    rows = (
+        (code(row.node), code(row.op), str(row.converted_elements), milliseconds(row.alone_ms), about(row.latency_share))
+        for row in report.cost.lone_float_ops[:MAX_LONE]
+    )
+    if report.cost.lone_float_ops:
+        yield from table(("float between integers", "op", "values converted", "alone", "of the latency"), rows)
 
 
 def _warnings(report: Report) -> Iterator[str]:

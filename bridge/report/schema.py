@@ -229,10 +229,28 @@ class Coverage(Part):
     explained: int
 
 
+class LoneFloatOp(Part):
+    """A float operator of `node` that only integers surround, and the conversions around it.
+
+    `alone_ms` is measured on the operator and its conversions in a file of their own, `latency_share` that over the latency of the whole file, an
+    estimate; None for all but the first few.
+    """
+
+    node: str
+    op: str
+    converted_elements: int
+    alone_ms: Real | None = None
+    latency_share: Real | None = None
+
+
 class Cost(Part):
     """What runs and how long, float beside quantized: ops in the quantized file, milliseconds per run, bytes of the files; None = not measured.
 
-    `float_mac_share` is 0 .. 1.
+    Attributes:
+        float_mac_share: 0 .. 1; multiplied by float kernels, also where the weights are stored as integers.
+        converted_elements: what QUANTIZE and DEQUANTIZE convert in one run.
+        cancelling_pairs: conversions that only undo the one before them.
+        lone_float_ops: those that convert most first.
     """
 
     float_ms: Real | None = None
@@ -243,6 +261,9 @@ class Cost(Part):
     float_mac_share: Real | None = None
     float_bytes: int | None = None
     quantized_bytes: int | None = None
+    converted_elements: int | None = None
+    cancelling_pairs: int | None = None
+    lone_float_ops: tuple[LoneFloatOp, ...] = ()
 
 
 class Diagnostic(Part):

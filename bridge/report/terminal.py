@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.report.schema import Output, Report
-from bridge.report.wording import NOTHING, decibel, milliseconds, number, percent, significant, size, times, visible
+from bridge.report.wording import NOTHING, about, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
 
 MAX_WARNINGS = 5
+MAX_LONE = 3
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 WIDTH = 120  # of `render`; a terminal has its own
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
@@ -39,6 +40,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
     yield from _cost(report)
+    yield from _lone(report)
     yield from _warnings(report)
     yield ""
     for name, file in report.artifacts.items():
@@ -112,7 +114,20 @@ def _cost(report: Report) -> Iterator[RenderableType]:
     if cost.quantized_ms is not None:
         yield Text(f"latency {milliseconds(cost.float_ms)} → {milliseconds(cost.quantized_ms)} ({times(summary.speedup)} as fast)")
     if cost.float_mac_share is not None:
-        yield Text(f"float {percent(cost.float_mac_share)} of the multiply-accumulates")
+        yield Text(f"float {percent(cost.float_mac_share)} of the multiply-accumulates; {conversions(cost)}")
+
+
+def _lone(report: Report) -> Iterator[RenderableType]:
+    """The float operators between integers that convert most."""
+    rows = report.cost.lone_float_ops
+    if not rows:
+        return
+    table = plain_table("float between integers", "op", "converted", "alone", "of the latency")
+    for row in rows[:MAX_LONE]:
+        table.add_row(Text(visible(row.node, 80)), visible(row.op), f"{row.converted_elements}", milliseconds(row.alone_ms), about(row.latency_share))
+    yield table
+    if len(rows) > MAX_LONE:
+        yield Text(f"and {len(rows) - MAX_LONE} more in report.html", "dim")
 
 
 def _warnings(report: Report) -> Iterator[RenderableType]:

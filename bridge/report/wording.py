@@ -2,6 +2,8 @@
 
 import math
 
+from bridge.report.schema import Cost
+
 NOTHING = "-"
 MAX_NAME = 160  # characters of a name that a format shows
 UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -39,6 +41,17 @@ def significant(value: float | None) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 0 .. 1 as `98.5 %`."""
     return NOTHING if share is None else f"{number(share * 100, digits)} %"
+
+
+def about(share: float | None) -> str:
+    """An estimated share as `about 3 %`."""
+    return NOTHING if share is None else f"about {percent(share, 0)}"
+
+
+def conversions(cost: Cost) -> str:
+    """What a run converts between integers and floats, `12 QUANTIZE and 9 DEQUANTIZE convert 40320 values`."""
+    head = f"{cost.quantize_ops} QUANTIZE and {cost.dequantize_ops} DEQUANTIZE"
+    return head if cost.converted_elements is None else f"{head} convert {cost.converted_elements} values"
 
 
 def size(count: int | None) -> str:

@@ -2,15 +2,19 @@
 
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert import interpreter as litert
 
 import bridge
 from bridge.pipeline import ConversionResult
@@ -157,3 +161,42 @@ def test_ranges_are_taken_back(tmp_path: Path) -> None:
     assert not codes & {"synthetic-calibration", "synthetic-evaluation"}
     assert again.report.summary.deployable
     assert again.report.options["rules"] == ("default",)
+
+
+def onnx_macs(path: Path) -> dict[str, int]:
+    """Multiply-accumulates of every Conv, Gemm and MatMul of the user's file, by node, from the shapes that ONNX infers."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    graph = model.graph
+    shapes = {
+        value.name: [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim] for value in (*graph.value_info, *graph.output, *graph.input)
+    }
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        outputs = math.prod(shapes[node.output[0]])
+        if node.op_type == "Conv":
+            found[node.name] = outputs * math.prod(shapes[node.input[1]][1:])
+        elif node.op_type in ("Gemm", "MatMul"):
+            transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+            found[node.name] = outputs * shapes[node.input[0]][0 if transposed else -1]
+    return found
+
+
+@pytest.mark.parametrize("rules", [("all-int8",), ("default",)])
+def test_the_share_of_float_arithmetic_is_that_of_the_onnx_nodes_that_stay_float(rules: tuple[str, ...]) -> None:
+    result = converted("digits_vit", rules)
+    precision = {node.name: node.precision for node in result.report.nodes}
+    macs = onnx_macs(MODELS / "digits_vit" / "model.onnx")
+    floats = sum(count for name, count in macs.items() if precision[name] == "float32")
+    assert result.report.cost.float_mac_share == pytest.approx(floats / sum(macs.values()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cost_block_counts_what_the_file_holds(name: str) -> None:
+    result = converted(name)
+    cost, path = result.report.cost, result.artifacts["static_wi8_ai8"]
+    interpreter = litert.Interpreter(str(path), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF)
+    ops = Counter(op["op_name"] for op in interpreter._get_ops_details())  # LiteRT's own reader of the file
+    assert (cost.quantize_ops, cost.dequantize_ops, cost.transpose_ops) == (ops["QUANTIZE"], ops["DEQUANTIZE"], ops["TRANSPOSE"])
+    assert (cost.float_bytes, cost.quantized_bytes) == (result.artifacts["float32"].stat().st_size, path.stat().st_size)
+    assert cost.cancelling_pairs == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.report.build import build
-from bridge.report.schema import Cost, Divergence, Evaluation, Histogram, Metric, Report
+from bridge.report.schema import Cost, Divergence, Evaluation, Histogram, LoneFloatOp, Metric, Report
 from bridge.types import (
     ConvertedModel,
     Decision,
@@ -177,6 +177,12 @@ def stages() -> dict[str, Any]:
             float_mac_share=0.02,
             float_bytes=4_200_000,
             quantized_bytes=1_150_000,
+            converted_elements=640,
+            cancelling_pairs=0,
+            lone_float_ops=(
+                LoneFloatOp(node="ln/div", op="DIV", converted_elements=512, alone_ms=0.12, latency_share=0.086),
+                LoneFloatOp(node="fc", op="GELU", converted_elements=128),
+            ),
         ),
         "divergence": Divergence(node="fc", tensor="fc_out", error="own", sqnr_db=19.5, threshold_db=20.0),
         "histograms": (Histogram(tensor="fc_out", minimum=-1.0, maximum=1.0, reference=(0, 3, 9, 4), candidate=(1, 3, 8, 4)),),
@@ -209,6 +215,7 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
         owners = tuple(name if owner == "fc" else owner for owner in converted.tensor_map.owners)
         pairs = tuple(replace(pair, node=name) if pair.node == "fc" else pair for pair in converted.tensor_map.pairs)
         decisions = {node.name: replace(_decision(node), reason=name) for node in facts}
+        lone = stages["cost"].lone_float_ops
         changed = {
             "graph": replace(graph, source_nodes=source, nodes=facts),
             "decisions": decisions,
@@ -218,6 +225,7 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
             "diagnostics": (Diagnostic("hostile", "warning", name, name, name),),
             "divergence": stages["divergence"].model_copy(update={"node": name}),
             "path": name,
+            "cost": stages["cost"].model_copy(update={"lone_float_ops": tuple(row.model_copy(update={"node": name}) for row in lone)}),
         }
         return build(**(stages | changed))
 

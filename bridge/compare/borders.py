@@ -1,0 +1,120 @@
+"""What is converted between integers and floats inside a quantized file, and the float operators that are converted to and from alone."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.compare.attribution import MOVEMENT_OPS
+from bridge.compare.forms import form_of
+from bridge.tflite import model as tflite
+from bridge.tflite.compaction import compact
+
+BORDER_OPS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Who writes and who reads each tensor of a main graph, by position of the operators."""
+
+    writers: Mapping[int, int]
+    readers: Mapping[int, tuple[int, ...]]
+    outputs: frozenset[int]
+
+
+def links(model: tflite.ModelT) -> Links:
+    """The links of the main graph."""
+    main = tflite.main_graph(model)
+    readers: dict[int, list[int]] = {}
+    for position, op in enumerate(main.operators):
+        for tensor in dict.fromkeys(map(int, op.inputs)):
+            readers.setdefault(tensor, []).append(position)
+    writers = {int(tensor): position for position, op in enumerate(main.operators) for tensor in op.outputs}
+    return Links(writers, {tensor: tuple(found) for tensor, found in readers.items()}, frozenset(map(int, main.outputs)))
+
+
+def converted_elements(model: tflite.ModelT) -> int:
+    """Elements that QUANTIZE and DEQUANTIZE convert in one run; constants are converted once, when the file is loaded, and do not count."""
+    main = tflite.main_graph(model)
+    borders = (op for op in main.operators if tflite.op_name(model, op) in BORDER_OPS and not _constant(model, int(op.inputs[0])))
+    return sum(_size(model, int(op.outputs[0])) for op in borders)
+
+
+def cancelling_pairs(model: tflite.ModelT) -> int:
+    """Conversions that only undo the one before them: back to the very form that was left, or through integers between two float operators."""
+    main, found = tflite.main_graph(model), links(model)
+    count = 0
+    for op in main.operators:
+        before = found.writers.get(int(op.inputs[0])) if tflite.op_name(model, op) in BORDER_OPS else None
+        if before is not None and tflite.op_name(model, main.operators[before]) in BORDER_OPS:
+            source, target = main.tensors[main.operators[before].inputs[0]], main.tensors[op.outputs[0]]
+            count += source.type == target.type and form_of(source) == form_of(target)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class LoneOp:
+    """A float operator that only integers surround.
+
+    Attributes:
+        position: in the quantized file.
+        borders: positions of the DEQUANTIZE and QUANTIZE operators around it.
+        converted_elements: what those convert in one run.
+    """
+
+    position: int
+    borders: tuple[int, ...]
+    converted_elements: int
+
+
+def lone_float_ops(model: tflite.ModelT) -> tuple[LoneOp, ...]:
+    """Float operators that read nothing but what a DEQUANTIZE makes of integers and write only for QUANTIZE; those that move data count not."""
+    main, found = tflite.main_graph(model), links(model)
+    return tuple(
+        LoneOp(position, borders, sum(_size(model, int(main.operators[border].outputs[0])) for border in borders))
+        for position, op in enumerate(main.operators)
+        if tflite.op_name(model, op) not in MOVEMENT_OPS and (borders := tuple(_borders(model, found, op)))
+    )
+
+
+def _borders(model: tflite.ModelT, found: Links, op: tflite.OperatorT) -> Iterator[int]:
+    """The conversions around an operator; none unless there are some on every activation that it reads and writes."""
+    main = tflite.main_graph(model)
+    read = [int(tensor) for tensor in op.inputs if tensor >= 0 and not _constant(model, int(tensor))]
+    written = [int(tensor) for tensor in op.outputs]
+    before = [found.writers.get(tensor) for tensor in read if found.writers.get(tensor) is None or not _unpacks(model, found.writers[tensor])]
+    behind = [reader for tensor in written for reader in found.readers.get(tensor, ())]
+    reads = {tflite.op_name(model, main.operators[position]) if position is not None else "" for position in before}
+    writes = {tflite.op_name(model, main.operators[position]) for position in behind}
+    if reads == {"DEQUANTIZE"} and writes == {"QUANTIZE"} and found.outputs.isdisjoint(written):
+        yield from dict.fromkeys(position for position in (*before, *behind) if position is not None)
+
+
+def _unpacks(model: tflite.ModelT, position: int) -> bool:
+    """Whether an operator makes a float weight of a stored one."""
+    op = tflite.main_graph(model).operators[position]
+    return tflite.op_name(model, op) in BORDER_OPS and _constant(model, int(op.inputs[0]))
+
+
+def alone(model: tflite.ModelT, lone: LoneOp) -> bytes:
+    """A file with nothing but the operator and its conversions; `model` belongs to the caller no longer."""
+    main, found = tflite.main_graph(model), links(model)
+    kept = {lone.position, *lone.borders}
+    kept |= {found.writers[int(tensor)] for tensor in main.operators[lone.position].inputs if int(tensor) in found.writers}
+    main.operators = [op for position, op in enumerate(main.operators) if position in kept]
+    written = {int(tensor) for op in main.operators for tensor in op.outputs}
+    read = dict.fromkeys(int(tensor) for op in main.operators for tensor in op.inputs if tensor >= 0)
+    main.inputs = np.asarray([tensor for tensor in read if tensor not in written and not _constant(model, tensor)], np.int32)
+    main.outputs = np.asarray([tensor for tensor in written if tensor not in read], np.int32)
+    model.subgraphs, model.signatureDefs, model.metadata = [main], None, None
+    compact(model)
+    return tflite.serialize(model)
+
+
+def _constant(model: tflite.ModelT, tensor: int) -> bool:
+    return tflite.is_constant(model, tflite.main_graph(model).tensors[tensor])
+
+
+def _size(model: tflite.ModelT, tensor: int) -> int:
+    return math.prod(tflite.shape(tflite.main_graph(model).tensors[tensor]))
