@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 
-from bridge.quantize import conditions
-from bridge.quantize.conditions import Condition, Version
+from bridge.quantize import conditions, versions
+from bridge.quantize.conditions import Condition
 from bridge.quantize.forms import Form
+from bridge.quantize.versions import Version
 
 
 class Role(Enum):
@@ -54,7 +55,7 @@ class Kernel:
     version: int | Version
     fixed_output: Form | None = None
     symmetric: tuple[int, ...] = ()
-    condition: Condition = conditions.always
+    condition: Condition = conditions.ALWAYS
     weights: tuple[int, ...] | None = field(default=None, kw_only=True)
     per_channel: bool = field(default=True, kw_only=True)
     bias: str = field(default="", kw_only=True)
@@ -138,7 +139,7 @@ D, W, B, P = Role.DATA, Role.WEIGHT, Role.BIAS, Role.PLAIN
 
 def _int8(
     version: int | Version,
-    condition: Condition = conditions.always,
+    condition: Condition = conditions.ALWAYS,
     *,
     fixed: tuple[float, int] | None = None,
     symmetric: tuple[int, ...] = (),
@@ -149,7 +150,7 @@ def _int8(
 
 def _int16(
     version: int | Version,
-    condition: Condition = conditions.always,
+    condition: Condition = conditions.ALWAYS,
     *,
     fixed: float | None = None,
     options: Mapping[str, object] = NO_OPTIONS,
@@ -159,8 +160,16 @@ def _int16(
     return {"static_wi8_ai16": Kernel(version, output, condition=condition, options=options, finest=finest)}
 
 
-def _dynamic(version: int | Version, *weights: int, options: Mapping[str, object] = NO_OPTIONS) -> dict[str, Kernel]:
-    return {"dynamic_wi8_afp32": Kernel(version, weights=weights or None, options=options)}
+def _dynamic(
+    version: int | Version,
+    *weights: int,
+    condition: Condition = conditions.ALWAYS,
+    per_channel: bool = True,
+    options: Mapping[str, object] = NO_OPTIONS,
+) -> dict[str, Kernel]:
+    return {
+        "dynamic_wi8_afp32": Kernel(version, condition=condition, weights=weights or None, per_channel=per_channel, options=options),
+    }
 
 
 def _stored(*weights: int) -> dict[str, Kernel]:
@@ -186,27 +195,30 @@ ASYMMETRIC = MappingProxyType({"asymmetricQuantizeInputs": True})
 # LOGISTIC and TANH of int16 multiply by 3 * 4096 * scale, which overflows int32 from 2**16 on.
 LARGEST_INT16_GATE = 2**16 / (3 * 4096) * 32767
 
+# SOFTMAX of int16 multiplies differences by 6553.5 * scale.
+LARGEST_INT16_SOFTMAX = 2**31 / 65535 / 6553.5 * 32767
+
 ROWS = (
     OpRow(
         "CONV_2D",
-        _int8(conditions.conv_version, conditions.constant_weight_and_bias)
-        | _int16(conditions.conv_int16_version, conditions.constant_weight)
-        | _dynamic(5)
+        _int8(versions.CONV, conditions.CONSTANT_WEIGHT_AND_BIAS)
+        | _int16(versions.CONV_INT16, conditions.CONSTANT_WEIGHT)
+        | _dynamic(versions.CONV_HYBRID)
         | _stored(),
         (D, W, B),
         finest=_product,
     ),
     OpRow(
         "DEPTHWISE_CONV_2D",
-        _int8(3, conditions.constant_weight_and_bias) | _int16(5, conditions.constant_weight) | _dynamic(6) | _stored(),
+        _int8(3, conditions.CONSTANT_WEIGHT_AND_BIAS) | _int16(5, conditions.CONSTANT_WEIGHT) | _dynamic(6) | _stored(),
         (D, W, B),
         weight_axis=3,
         finest=_product,
     ),
     OpRow(
         "FULLY_CONNECTED",
-        _int8(conditions.fully_connected_version, conditions.constant_weight)
-        | _int16(7, conditions.constant_weight)
+        _int8(versions.FULLY_CONNECTED, conditions.CONSTANT_WEIGHT)
+        | _int16(7, conditions.CONSTANT_WEIGHT)
         | _dynamic(12, options=ASYMMETRIC)
         | _stored(),
         (D, W, B),
@@ -214,16 +226,26 @@ ROWS = (
     ),
     OpRow(
         "TRANSPOSE_CONV",
-        _int8(conditions.transpose_conv_version, conditions.constant_weight)
-        | _int16(conditions.transpose_conv_version, conditions.constant_weight)
-        | _dynamic(conditions.transpose_conv_version)
+        _int8(versions.TRANSPOSE_CONV, conditions.CONSTANT_WEIGHT)
+        | _int16(versions.TRANSPOSE_CONV, conditions.CONSTANT_WEIGHT)
+        | _dynamic(versions.TRANSPOSE_CONV)
         | _stored(),
         (P, W, D, B),
         finest=_product,
     ),
+    OpRow("CONV_3D", _stored(), (D, W, B), weight_axis=-1),
+    OpRow("CONV_3D_TRANSPOSE", _stored(), (P, W, D, B), weight_axis=-2),
+    OpRow(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        _dynamic(3, condition=conditions.PLAIN_LSTM, per_channel=False, options=ASYMMETRIC) | _stored(),
+        (D, *[W] * 8, P),
+    ),
     OpRow(
         "BATCH_MATMUL",
-        _int8(2, symmetric=(1,)) | _int16(3, finest=_2048_products) | _dynamic(4, 1, options=ASYMMETRIC) | _stored(0, 1),
+        _int8(2, symmetric=(1,))
+        | _int16(3, finest=_2048_products)
+        | _dynamic(4, 1, condition=conditions.SECOND_AS_IT_IS, options=ASYMMETRIC)
+        | _stored(0, 1),
         (D, D),
         finest=_product,
         weight_axis=-1,
@@ -232,6 +254,9 @@ ROWS = (
     OpRow("SUB", _int8(2) | _int16(5, options=ANY_SCALE), (D, D), finest=_largest),
     OpRow("MUL", _int8(2) | _int16(4), (D, D), finest=_twice_the_product),
     OpRow("SQUARED_DIFFERENCE", _int8(2, conditions.broadcast_up_to(4)), (D, D), finest=_largest_squared),
+    OpRow("DIV", _int8(1, conditions.ONE_DIVISOR) | _int16(1, conditions.ONE_DIVISOR), (D, D)),
+    OpRow("LOG", _int8(2, conditions.clear_of_zero(16))),
+    OpRow("RSQRT", _int8(2, conditions.clear_of_zero(16))),
     OpRow("ABS", _int8(2) | _int16(3), finest=_first),
     OpRow("EXP", _int8(2)),
     OpRow("RELU", _int8(2) | _int16(3), finest=_first),
@@ -245,7 +270,7 @@ ROWS = (
     OpRow("HARD_SWISH", _int8(1), finest=_first),
     OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
     OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
-    OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128))),
+    OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.entries_up_to(32, LARGEST_INT16_SOFTMAX), fixed=1 / 32768)),
     OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
     OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
     OpRow("MEAN", _int8(2) | _int16(3), (D, P), finest=_first),
@@ -255,17 +280,13 @@ ROWS = (
     OpRow("MAX_POOL_2D", _int8(2) | _int16(3), scales=Scales.INHERIT),
     OpRow(
         "RESIZE_BILINEAR",
-        _int8(conditions.resize_version, conditions.exact_positions(1 / 255)) | _int16(4, conditions.exact_positions(0.0)),
+        _int8(versions.RESIZE, conditions.exact_positions(1 / 255)) | _int16(4, conditions.exact_positions(0.0)),
         (D, P),
         scales=Scales.INHERIT,
     ),
     OpRow("TOPK_V2", _int8(2) | _int16(3), (D, P), (D, P), scales=Scales.INHERIT),
     OpRow("ARG_MAX", _int8(2), (D, P), (P,)),
     OpRow("ARG_MIN", _int8(2), (D, P), (P,)),
-    OpRow("GREATER", _int8(2), (D, D), (P,)),
-    OpRow("GREATER_EQUAL", _int8(2), (D, D), (P,)),
-    OpRow("LESS", _int8(2), (D, D), (P,)),
-    OpRow("LESS_EQUAL", _int8(2), (D, D), (P,)),
     OpRow("MAXIMUM", _int8(2, conditions.broadcast_up_to(5)) | _int16(4, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
     OpRow("MINIMUM", _int8(2, conditions.broadcast_up_to(5)) | _int16(4, conditions.broadcast_up_to(5)), (D, D), scales=Scales.JOIN),
     OpRow("SELECT", _everywhere(1), (P, D, D), scales=Scales.JOIN),
@@ -276,7 +297,7 @@ ROWS = (
     OpRow("DYNAMIC_UPDATE_SLICE", _everywhere(1), (D, D, P), scales=Scales.JOIN),
     OpRow("CONCATENATION", _int8(2) | _int16(3), scales=Scales.JOIN, moves_data=True),
     OpRow("PACK", _int8(2) | _int16(3), scales=Scales.JOIN, moves_data=True),
-    _moves("RESIZE_NEAREST_NEIGHBOR", _int8(conditions.resize_version) | _int16(4)),
+    _moves("RESIZE_NEAREST_NEIGHBOR", _int8(versions.RESIZE) | _int16(4)),
     _moves("RESHAPE", _everywhere(1)),
     _moves("TRANSPOSE", _int8(2) | _int16(5)),
     _moves("PAD", _int8(2) | _int16(3)),
@@ -291,6 +312,7 @@ ROWS = (
     _moves("UNPACK", _int8(2) | _int16(4)),
     _moves("SQUEEZE", _everywhere(1)),
     _moves("EXPAND_DIMS", _everywhere(1)),
+    _moves("REVERSE_SEQUENCE", _int16(1)),
     _moves("TILE", _everywhere(3)),
     _moves("REVERSE_V2", _everywhere(3)),
     _moves("BROADCAST_TO", _everywhere(3)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import LARGEST_FLOAT16
+from bridge.quantize.missing_kernels import why_no_kernel
 from bridge.quantize.op_table import OPS, Role, Scales
 from bridge.quantize.precisions import PRECISIONS, Precision, finest
 from bridge.types import TensorRange
@@ -179,7 +180,8 @@ def _no_kernel(op: Op, precision: str) -> str:
     """Without a weight there is nothing that a precision with float activations could change."""
     weighted = op.name in OPS and Role.WEIGHT in OPS[op.name].inputs
     if PRECISIONS[precision].integer or weighted:
-        return f"no {precision} kernel for {op.name}"
+        why = why_no_kernel(op.name, precision)
+    return f"no {precision} kernel for {op.name}" + (f": {why}" if why else "")
     return f"has no weights, and the activations of {precision} are float"
 
 

@@ -82,6 +82,8 @@ def _movement() -> Iterator[Case]:
     yield from _moved("SPACE_TO_BATCH_ND", "pad", (1, 5, 8, 2), (4, 3, 4, 2), {1: ints(2, 2), 2: ints([0, 1], [0, 0])})
     yield from _moved("TILE", "two", (2, 3), (4, 9), {1: ints(2, 3)})
     yield from _moved("REVERSE_V2", "axis-1", (2, 5, 3), (2, 5, 3), {1: ints(1)})
+    lengths = {1: ints(2, 3, 4)}
+    yield from _moved("REVERSE_SEQUENCE", "lengths", (3, 5), (3, 5), lengths, ("ReverseSequenceOptions", {"seqDim": 1}))
     yield Case("rows", OneOp("BROADCAST_TO", {0: normal(1, 3)}, [(4, 3)], {1: ints(4, 3)}, version=2), **EXACT)
     yield Case("embedding", OneOp("EMBEDDING_LOOKUP", {0: ints([0, 3], [4, 2], [1, 1], [4, 4])}, [(2, 6)], {1: weight(5, 6)}), **EXACT)
 

@@ -31,6 +31,8 @@ class OneOp:
         outputs: shape per output.
         options: table of the schema and its fields.
         output_types: NumPy dtype per output; float32 if shorter.
+        length: how many inputs it has, where the last ones are missing; else as many as operands.
+        states: shape of the tensors that the operator itself writes, by position; zero before every run.
     """
 
     op: str
@@ -40,6 +42,8 @@ class OneOp:
     options: Options | None = None
     output_types: Sequence[str] = ()
     version: int = 1
+    length: int = 0
+    states: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     def build(self) -> bytes:
         """The float file; operand i is called `in<i>`, output i `out<i>`."""
@@ -47,7 +51,11 @@ class OneOp:
         graph = tflite.main_graph(model)
         operands = {**self.feeds, **self.constants}
         inputs = []
-        for position in range(max(operands) + 1):
+        for position in range(self.length or max(operands) + 1):
+            if position in self.states:
+                inputs.append(tflite.add_tensor(model, graph, f"in{position}", "FLOAT32", self.states[position]))
+                graph.tensors[-1].isVariable = True
+                continue
             if position not in operands:
                 inputs.append(-1)
                 continue

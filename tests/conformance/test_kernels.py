@@ -87,9 +87,15 @@ def test_stored_weights_give_what_their_values_give_in_float(case: Case, precisi
         assert stored_differences(model, case.model.samples(), kernels) <= 3e-6
 
 
-@pytest.mark.parametrize(("case", "precision"), in_precision(DYNAMIC), ids=name)
+ONE_ACTIVATION = [(case, precision) for case, precision in in_precision(DYNAMIC) if case.model.op != "UNIDIRECTIONAL_SEQUENCE_LSTM"]
+
+
+@pytest.mark.parametrize(("case", "precision"), ONE_ACTIVATION, ids=name)
 def test_activations_rounded_at_run_time_cost_what_one_rounding_costs(case: Case, precision: str, tmp_path: Path) -> None:
     model, outcome = quantized(case.model.build(), NO_RANGES, tmp_path, precision)
+    if precision in case.refused:
+        assert case.refused[precision] in outcome.reason
+        return
     assert (outcome.precision, outcome.reason) == (precision, "")
     for kernels in kernel_sets(case):
         off = hybrid_differences(model, case.model.samples(), kernels)

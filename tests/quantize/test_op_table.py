@@ -12,7 +12,8 @@ def test_row_is_consistent(row: OpRow) -> None:
     assert row.name in tflite.OP_CODES
     assert set(row.kernels) <= set(PRECISIONS)
     assert Role.DATA in row.inputs
-    assert (Role.WEIGHT in row.inputs) == (Role.BIAS in row.inputs)
+    if any(PRECISIONS[precision].integer for precision in row.kernels):
+        assert (Role.WEIGHT in row.inputs) == (Role.BIAS in row.inputs)
     if row.scales is Scales.INHERIT:
         assert row.inputs.count(Role.DATA) == 1
     if row.moves_data:
