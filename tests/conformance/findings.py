@@ -115,7 +115,7 @@ def _ranges() -> Iterator[Finding]:
     for finer, wrong in ((0.5, RIGHT), (1.0, 100.0), (8.0, 100.0)):
         forms = {"in0": int8(0, 3), "in1": int8(-3, 0), "out0": int8(-28 * squared / finer, 227 * squared / finer)}
         yield Finding(
-            f"mul-without-xnnpack-and-an-output-{finer:g}-times-as-fine-as-the-product", multiply, forms, {"optimized": RIGHT, "builtin": off}, 3
+            f"mul-without-xnnpack-and-an-output-{finer:g}-times-as-fine-as-the-product", multiply, forms, {"optimized": RIGHT, "builtin": wrong}, 3
         )
     forms = {"in0": int16(-1e6, 1e6), "out0": Form("INT16", (1 / 32768,), (0,))}
     for name in ("LOGISTIC", "TANH"):
