@@ -112,10 +112,10 @@ def _ranges() -> Iterator[Finding]:
     forms = {"in0": int8(-3, 3), "out0": int8(-0.01, 0.01)}
     yield Finding("hard-swish-does-not-load-when-its-output-is-128-times-finer", swish, forms, {"builtin": "output_multiplier_exponent"}, 1)
     multiply, squared = OneOp("MUL", EQUAL_SIDES, [(64,)], options=("MulOptions", {})), (3 / 255) ** 2
-    for finer, wrong in ((0.5, RIGHT), (1.0, 100.0), (8.0, 100.0)):
-        forms = {"in0": int8(0, 3), "in1": int8(-3, 0), "out0": int8(-28 * squared / finer, 227 * squared / finer)}
+    for fineness, wrong in ((0.5, RIGHT), (1.0, 100.0), (8.0, 100.0)):
+        forms = {"in0": int8(0, 3), "in1": int8(-3, 0), "out0": int8(-28 * squared / fineness, 227 * squared / fineness)}
         yield Finding(
-            f"mul-without-xnnpack-and-an-output-{finer:g}-times-as-fine-as-the-product", multiply, forms, {"optimized": RIGHT, "builtin": wrong}, 3
+            f"mul-without-xnnpack-and-an-output-{fineness:g}-times-as-fine-as-the-product", multiply, forms, {"optimized": RIGHT, "builtin": wrong}, 3
         )
     forms = {"in0": int16(-1e6, 1e6), "out0": Form("INT16", (1 / 32768,), (0,))}
     for name in ("LOGISTIC", "TANH"):
