@@ -87,6 +87,15 @@ def _whole_lstm(graph: FloatGraph, op: Op, spans: Spans) -> str:
 PLAIN_LSTM = Condition("all gates have constant weights; no peepholes, projection or normalised gates", _whole_lstm)
 
 
+def _input(graph: FloatGraph, op: Op, spans: Spans) -> tuple[str, TensorRange]:
+    """Name and range of the first input."""
+    tensor = graph.tensors[op.inputs[0]]
+    if not tensor.constant:
+        return tensor.name, spans[tensor.name]
+    values = graph.value(tensor.index)
+    return tensor.name, TensorRange(float(values.min(initial=0.0)), float(values.max(initial=0.0)))
+
+
 # The scales of its channels lie along the last axis of the second operand.
 SECOND_AS_IT_IS = Condition(
     "the second operand is not transposed", lambda graph, op, spans: "its second operand is transposed" if op.options.adjY else ""
@@ -97,8 +106,8 @@ def within(limit: float) -> Condition:
     """An input range that a kernel's fixed-point input holds (docs/kernels.md)."""
 
     def refusal(graph: FloatGraph, op: Op, spans: Spans) -> str:
-        name = graph.tensors[op.inputs[0]].name
-        largest = max(-spans[name].minimum, spans[name].maximum)
+        name, span = _input(graph, op, spans)
+        largest = max(-span.minimum, span.maximum)
         return f"its kernel takes values up to {limit:.6g}, and {name!r} reaches {largest:.6g}" if largest > limit else ""
 
     return Condition(f"the input stays within {limit:.6g}", refusal)
@@ -108,8 +117,7 @@ def clear_of_zero(ratio: float) -> Condition:
     """A function that is steep near zero takes inputs that never come near: rounding them would cost many steps of the output."""
 
     def refusal(graph: FloatGraph, op: Op, spans: Spans) -> str:
-        name = graph.tensors[op.inputs[0]].name
-        span = spans[name]
+        name, span = _input(graph, op, spans)
         clear = span.minimum > 0 and span.minimum * ratio >= span.maximum
         return "" if clear else f"it is too steep near zero for the input {name!r} from {span.minimum:.6g} to {span.maximum:.6g}"
 

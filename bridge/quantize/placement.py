@@ -181,7 +181,7 @@ def _no_kernel(op: Op, precision: str) -> str:
     weighted = op.name in OPS and Role.WEIGHT in OPS[op.name].inputs
     if PRECISIONS[precision].integer or weighted:
         why = why_no_kernel(op.name, precision)
-    return f"no {precision} kernel for {op.name}" + (f": {why}" if why else "")
+        return f"no {precision} kernel for {op.name}" + (f": {why}" if why else "")
     return f"has no weights, and the activations of {precision} are float"
 
 
