@@ -16,10 +16,12 @@ class Condition:
     Attributes:
         words: for people; '' where there is no condition.
         refusal: says why an operator cannot have the kernel, '' if it can.
+        rare: whether most operators do not meet it, so that a forecast had better count on float.
     """
 
     words: str
     refusal: Callable[[FloatGraph, Op, Spans], str]
+    rare: bool = False
 
     def __call__(self, graph: FloatGraph, op: Op, spans: Spans) -> str:
         """Why the operator cannot have the kernel, '' if it can."""
@@ -73,7 +75,7 @@ def _one_divisor(graph: FloatGraph, op: Op, spans: Spans) -> str:
 
 
 # A divisor of one value fills its range; of several the smallest can round to zero or overflow (docs/kernels.md).
-ONE_DIVISOR = Condition("the divisor is a constant of one value other than zero", _one_divisor)
+ONE_DIVISOR = Condition("the divisor is a constant of one value other than zero", _one_divisor, rare=True)
 
 
 def _whole_lstm(graph: FloatGraph, op: Op, spans: Spans) -> str:
@@ -121,7 +123,7 @@ def clear_of_zero(ratio: float) -> Condition:
         clear = span.minimum > 0 and span.minimum * ratio >= span.maximum
         return "" if clear else f"it is too steep near zero for the input {name!r} from {span.minimum:.6g} to {span.maximum:.6g}"
 
-    return Condition(f"the smallest input is at least 1/{ratio:g} of the largest", refusal)
+    return Condition(f"the smallest input is at least 1/{ratio:g} of the largest", refusal, rare=True)
 
 
 def entries_up_to(count: int, limit: float) -> Condition:

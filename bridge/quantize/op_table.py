@@ -328,5 +328,8 @@ JOINING = frozenset(row.name for row in OPS.values() if row.scales is Scales.JOI
 
 
 def has_kernel(op_name: str, precision: str) -> bool:
-    """Whether an operator of that TFLite name can run in a precision other than by its own special conditions; everything runs in float32."""
-    return precision == "float32" or (op_name in OPS and precision in OPS[op_name].kernels)
+    """Whether an operator of that TFLite name runs in a precision unless it is special; everything runs in float32."""
+    if precision == "float32":
+        return True
+    kernel = OPS[op_name].kernels.get(precision) if op_name in OPS else None
+    return kernel is not None and not kernel.condition.rare

@@ -35,6 +35,7 @@ def test_the_last_role_stands_for_all_further_operands() -> None:
     [
         ("CONV_2D", "static_wi8_ai8", True),
         ("SQRT", "static_wi8_ai8", False),
+        ("DIV", "static_wi8_ai8", False),  # only by one constant
         ("SQRT", "float32", True),
         ("CUSTOM:Foo", "static_wi8_ai8", False),
         ("CONV_2D", "wi2", False),
