@@ -36,7 +36,7 @@ from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, find_sources, open_samples
-from bridge.types import ConvertedModel, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
+from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -163,6 +163,7 @@ def convert(
                 timeout_s=timeout_s,
                 memory_limit_mb=memory_limit_mb,
             )
+        converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
         choices, without_effect = tensor_choices(converted.tensor_map, normal.nodes, applied.ranges)
         found = None
         if calibrates:
@@ -237,7 +238,7 @@ def convert(
                     "threads": threads,
                 },
                 mismatches=mismatches,
-                diagnostics=(*data.diagnostics, *recovered.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
+                diagnostics=(*data.diagnostics, *equalization, *recovered.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
                 gates=gates,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -332,6 +333,24 @@ def _checked_options(gates: Sequence[str], observer: str, recover: Sequence[str]
         report.parse_gate(gate)
     parse_observer(observer)
     return check_recovery(recover)
+
+
+def _equalized(
+    converted: ConvertedModel,
+    samples: Dataset,
+    decisions: Mapping[str, Decision],
+    methods: Sequence[str],
+    precision: str,
+    stages: _Stages,
+    threads: int,
+) -> tuple[ConvertedModel, tuple[Diagnostic, ...]]:
+    """The float file after equalization, and what there is to say about that."""
+    if recover_stage.EQUALIZATION not in methods:
+        return converted, ()
+    with stages("equalize"):
+        asked = op_precisions(converted.tensor_map, decisions, precision)
+        made, outcome = recover_stage.equalize(converted, samples, op_precisions=asked, precision=precision, threads=threads)
+    return made, (outcome.diagnostic(),)
 
 
 def _ranges(

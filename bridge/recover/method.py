@@ -13,11 +13,11 @@ class Method:
     Attributes:
         name: the switch.
         summary: one line for people.
-        run: the changed state; the same object where there is nothing to change.
+        run: the changed state; the same object where there is nothing to change. None for the method that changes the float file instead.
         changes_ranges: whether it does, so that given ranges switch it off.
     """
 
     name: str
     summary: str
-    run: Callable[[Trials, State], State]
+    run: Callable[[Trials, State], State] | None
     changes_ranges: bool = False

@@ -1,11 +1,12 @@
 """Ranges that minimise the error of the model's outputs rather than that of the tensors.
 
 Coordinate descent over blocks of activations, each trial a run of the real quantized file. How many activations share a block follows from
-how many trials the budget allows: one each on a small model, many on a large one, where the observers' ranges do most of the work.
+how many trials the budget allows: one each on a small model, many on a large one. It begins with the ranges that minimise the error of the
+tensors, for all activations at once and block by block.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import read_graph
 from bridge.quantize.op_table import OPS, Role, Scales
 from bridge.quantize.precisions import PRECISIONS
+from bridge.recover.clipping import clipped_ranges
 from bridge.recover.method import Method
 from bridge.recover.score import Score
 from bridge.recover.trials import State, Trials
@@ -23,32 +25,33 @@ logger = logging.getLogger(__name__)
 
 STANDARD_ERRORS = 1.0  # a gain that is smaller over the samples is chance
 SMALLEST_GAIN_DB = 0.02  # less is chance: how the values of few samples happen to round
+CLIPPING_WEIGHTS = (1.0, 4.0)
 TRIALS_PER_BLOCK = 2.5  # moves that are tried on a block in one round, on average
 
-type Move = Callable[[TensorRange], TensorRange]
+type Move = Callable[[str, TensorRange], TensorRange]
 
 
 def _both(factor: float) -> Move:
-    return lambda span: TensorRange(span.minimum * factor, span.maximum * factor)
+    return lambda _, span: TensorRange(span.minimum * factor, span.maximum * factor)
 
 
 def _upper(factor: float) -> Move:
-    return lambda span: TensorRange(span.minimum, span.maximum * factor if span.maximum > 0 else span.maximum)
+    return lambda _, span: TensorRange(span.minimum, span.maximum * factor if span.maximum > 0 else span.maximum)
 
 
 def _lower(factor: float) -> Move:
-    return lambda span: TensorRange(span.minimum * factor if span.minimum < 0 else span.minimum, span.maximum)
+    return lambda _, span: TensorRange(span.minimum * factor if span.minimum < 0 else span.minimum, span.maximum)
 
 
-# For all activations at once, from the calibrated ranges.
-GLOBAL_MOVES = (_both(0.9), _both(0.8), _both(0.65))
+def _to(ranges: Mapping[str, TensorRange]) -> Move:
+    return lambda name, _: ranges[name]
 
-# Rounds over the blocks. In each the first move that helps is repeated while it helps.
+
+# Rounds over the blocks, after one with the ranges that minimise the error of the tensor. The first move that helps is repeated while it helps.
 ROUNDS: tuple[tuple[Move, ...], ...] = (
-    (_both(0.85), _both(1.1)),
-    (_upper(0.85), _lower(0.85)),
-    (_both(0.93), _both(1.05)),
-    (_upper(0.93), _lower(0.93)),
+    (_both(0.87), _both(1.1)),
+    (_upper(0.87), _lower(0.87)),
+    (_upper(1.1), _lower(1.1)),
 )
 
 
@@ -68,7 +71,7 @@ class _Search:
         """Moves the ranges of some tensors; keeps that if the fit samples gain and the others do not lose."""
         if self.left <= 0:
             return False
-        moved = {name: move(self.ranges.tensors[name]) for name in tensors}
+        moved = {name: move(name, self.ranges.tensors[name]) for name in tensors}
         tried = replace(self.ranges, tensors=MappingProxyType({**self.ranges.tensors, **moved}))
         made = self.trials.quantize(State(tried, self.corrections))
         if made.sha256 in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
@@ -100,25 +103,23 @@ def search(trials: Trials, state: State) -> State:
         trials.score_file(made.path, "check"),
         {made.sha256},
     )
-    for move in GLOBAL_MOVES:
+    candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, tensors, CLIPPING_WEIGHTS), state.ranges.tensors)]
+    for move in (*candidates, _both(0.9)):
         found.attempt(tensors, move)
-    for moves in ROUNDS:
-        gained = False
+    for moves in (candidates, *ROUNDS):
         for block in _blocks(tensors, found.left):
-            gained = _descend(found, block, moves) or gained
-        if not gained:
-            break
+            _descend(found, block, moves)
     logger.info("range search: %d of %d trials, %.2f dB on the fit samples", trials.affordable - found.left, trials.affordable, found.fit.mean_db)
     return state if found.ranges is state.ranges else State(found.ranges, state.corrections)
 
 
-def _descend(found: _Search, block: Sequence[str], moves: Sequence[Move]) -> bool:
+def _descend(found: _Search, block: Sequence[str], moves: Sequence[Move]) -> None:
+    """Takes the first move that helps, again and again."""
     for move in moves:
         if found.attempt(block, move):
             while found.attempt(block, move):
                 pass
-            return True
-    return False
+            return
 
 
 def _blocks(tensors: Sequence[str], trials: int) -> Iterator[Sequence[str]]:

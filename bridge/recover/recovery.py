@@ -11,6 +11,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
 from bridge.recover.bias_correction import BIAS_CORRECTION
 from bridge.recover.method import Method
+from bridge.recover.outcome import TOO_LITTLE, Outcome, judged
 from bridge.recover.range_search import RANGE_SEARCH
 from bridge.recover.trials import Job, State, Trials
 from bridge.recovery_names import check_recovery
@@ -18,34 +19,6 @@ from bridge.types import Diagnostic, Ranges
 
 NO_CORRECTIONS = Corrections()
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one method did.
-
-    Attributes:
-        method: its name.
-        kept: whether the result has its changes.
-        reason: why it has not; empty when it has.
-        before_db: SQNR before, on calibration samples that the method was not fitted on; None when nothing was tried.
-        after_db: SQNR with its changes on the same samples.
-        samples: how many these are.
-    """
-
-    method: str
-    kept: bool
-    reason: str = ""
-    before_db: float | None = None
-    after_db: float | None = None
-    samples: int = 0
-
-    def diagnostic(self) -> Diagnostic:
-        """The same in a sentence."""
-        message = f"{self.method}: {'kept' if self.kept else self.reason}"
-        if self.before_db is not None and self.after_db is not None:
-            message += f"; {self.before_db:.1f} dB before it, {self.after_db:.1f} dB with it on {self.samples} calibration samples not used by it"
-        return Diagnostic("recovery", "info", f"{message}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,14 +41,14 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
     Args:
         job: the file and its calibration samples.
         ranges: calibrated ranges, None where no activation becomes an integer.
-        methods: names in any order; they run in the order of METHODS.
+        methods: names in any order; they run in the order of METHODS, without the one that changes the float file (`equalize`).
         ranges_given: the ranges are to stay as they are.
 
     Raises:
         UsageError: there is no such method.
         ToolError: LiteRT cannot run a file.
     """
-    chosen = [METHODS[name] for name in check_recovery(methods)]
+    chosen = [METHODS[name] for name in check_recovery(methods) if METHODS[name].run is not None]
     state = State(ranges)
     if not chosen or not any(PRECISIONS[name].weight in INTEGER_WEIGHTS for name in job.op_precisions):
         return Recovered(ranges)
@@ -91,17 +64,15 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
 
 def _run(method: Method, trials: Trials, state: State, *, ranges_given: bool) -> tuple[State, Outcome]:
     if not trials.possible:
-        return state, Outcome(method.name, kept=False, reason="not tried, it needs three samples and an output that is float")
+        return state, Outcome(method.name, kept=False, reason=TOO_LITTLE)
     if method.changes_ranges and ranges_given:
         return state, Outcome(method.name, kept=False, reason="not tried, the ranges were given")
-    changed = method.run(trials, state)
+    changed = state if method.run is None else method.run(trials, state)
     if changed is state:
         return state, Outcome(method.name, kept=False, reason="found nothing that helps")
-    before, after = trials.score(state, "check"), trials.score(changed, "check")
-    kept = after.beats(before)
-    reason = "" if kept else "taken back"
-    outcome = Outcome(method.name, kept, reason, before.mean_db, after.mean_db, trials.count("check"))
-    return (changed if kept else state), outcome
+    outcome = judged(method.name, trials.score(state, "check"), trials.score(changed, "check"))
+    return (changed if outcome.kept else state), outcome
 
 
-METHODS = MappingProxyType({method.name: method for method in (RANGE_SEARCH, BIAS_CORRECTION)})
+EQUALIZATION = Method("equalization", "channels of like range between two layers, in the float file", None)
+METHODS = MappingProxyType({method.name: method for method in (EQUALIZATION, RANGE_SEARCH, BIAS_CORRECTION)})
