@@ -18,6 +18,7 @@ from bridge.calibrate import checks
 from bridge.calibrate.dataset import Dataset
 from bridge.calibrate.observation import Observation
 from bridge.calibrate.observers import needs_values
+from bridge.calibrate.picture_checks import check_pictures
 from bridge.calibrate.watch import Watch, watch
 from bridge.errors import InputError, ToolError
 from bridge.files import digest
@@ -82,7 +83,12 @@ def calibrate(
     names = {position: name for position, name in zip(reversed(watched.source), reversed(watched.names), strict=True)}
     user_names = {binding.tflite_name: binding.onnx_name for binding in bindings}
     inputs = {user_names[name]: extents[position] for position, name in enumerate(watched.fed)}
-    warnings = (*diagnostics, *checks.check_data(dataset, inputs), *checks.check_ranges(dataset, total.extents, names))
+    warnings = (
+        *diagnostics,
+        *checks.check_data(dataset, inputs),
+        *check_pictures(dataset, float_model, bindings, inputs),
+        *checks.check_ranges(dataset, total.extents, names),
+    )
     logger.info("calibrated %d tensors on %d samples", len(watched.names), len(dataset))
     return Ranges(
         tensors=MappingProxyType({name: found[position] for name, position in zip(watched.names, watched.source, strict=True)}),

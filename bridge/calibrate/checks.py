@@ -12,7 +12,6 @@ FEW_SAMPLES = 16
 GROWN = 0.1  # a range counts as growing when the last quarter of the samples added more than this share of its width
 GROWING_SHARE = 0.2  # of the tensors; a few always meet their extreme value late, 4 of 39 in a ResNet-20 with 100 good samples
 NAMED = 5  # examples in one message
-RAW_PIXEL_MAXIMUM = 255.0
 OVERLAP_ELEMENTS = 4096  # of each input that tell two samples apart
 
 
@@ -33,37 +32,40 @@ def check_data(dataset: Dataset, inputs: Mapping[str, TensorRange]) -> tuple[Dia
                 "Give real samples with --calibration.",
             )
         )
-    elif len(dataset) < FEW_SAMPLES:
-        found.append(
-            Diagnostic(
-                "few-calibration-samples",
-                "warning",
-                f"{dataset.source}: {len(dataset)} calibration samples are few; ranges need at least {FEW_SAMPLES}, better 100.",
-                "Add samples that cover all kinds of input.",
-            )
-        )
     if dataset.ignored:
         found.append(
             Diagnostic("unused-arrays", "info", f"{dataset.source}: the model has no input for {_named(dataset.ignored)}; these arrays are not used.")
         )
     found += [_constant(dataset, name, extent) for name, extent in inputs.items() if extent.minimum == extent.maximum and len(dataset) > 1]
-    found += [_raw_pixels(dataset, name) for name, extent in inputs.items() if _looks_raw(dataset, name, extent)]
+    leaked = _labels_among_inputs(dataset)
+    if leaked is not None:
+        found.append(leaked)
     return tuple(found)
 
 
 def check_ranges(dataset: Dataset, extents: Extents, names: Mapping[int, str]) -> tuple[Diagnostic, ...]:
     """What the ranges tell; `names` are those of the tensors."""
     found = []
-    growth = 1.0 - extents.curve()[-2]
+    curve = extents.curve()
+    growth = 1.0 - curve[-2]
     growing = np.flatnonzero(growth > GROWN)
-    if len(dataset) >= FEW_SAMPLES and growing.size > GROWING_SHARE * growth.size:
+    if 0 < len(dataset) < FEW_SAMPLES and dataset.source != SYNTHETIC:
+        found.append(
+            Diagnostic(
+                "few-calibration-samples",
+                "warning",
+                f"{dataset.source}: {len(dataset)} calibration samples are few; ranges need at least {FEW_SAMPLES}, better 100.{_curve(curve)}",
+                "Add samples that cover all kinds of input.",
+            )
+        )
+    elif growing.size > GROWING_SHARE * growth.size:
         worst = sorted(growing.tolist(), key=lambda tensor: -growth[tensor])
         found.append(
             Diagnostic(
                 "ranges-still-growing",
                 "warning",
                 f"The last quarter of the {len(dataset)} calibration samples widened {growing.size} of {growth.size} ranges by more than "
-                f"{GROWN:.0%}: {_named([names[tensor] for tensor in worst])}.",
+                f"{GROWN:.0%}: {_named([names[tensor] for tensor in worst])}.{_curve(curve[:, growing])}",
                 "Calibrate on more samples.",
             )
         )
@@ -115,20 +117,31 @@ def _constant(dataset: Dataset, name: str, extent: TensorRange) -> Diagnostic:
     )
 
 
-def _looks_raw(dataset: Dataset, name: str, extent: TensorRange) -> bool:
-    """Whole numbers from 0 to 255 that reach near both ends: pixels before any preprocessing."""
-    if not (0.0 <= extent.minimum <= 8.0 and RAW_PIXEL_MAXIMUM - 8.0 <= extent.maximum <= RAW_PIXEL_MAXIMUM):
-        return False
-    first = dataset[0].get(name)
-    return first is not None and bool((first == np.round(first)).all())
+def _curve(curve: np.ndarray) -> str:
+    """How wide the ranges were after each quarter of the samples; empty without ranges."""
+    if not curve.size:
+        return ""
+    shares = [f"{share:.0%}" for share in np.median(curve, axis=1)]
+    return f" After each quarter of the samples the ranges had {', '.join(shares[:-1])} and {shares[-1]} of their width (median)."
 
 
-def _raw_pixels(dataset: Dataset, name: str) -> Diagnostic:
+def _labels_among_inputs(dataset: Dataset) -> Diagnostic | None:
+    """A place in an input that holds the label of every sample, whatever the sample."""
+    labels = dataset.labels
+    if labels is None or len(labels) < FEW_SAMPLES or len(set(labels.tolist())) < 2:
+        return None
+    same = {spec.name: np.ones(int(np.prod([int(size) for size in spec.shape])), np.bool_) for spec in dataset.inputs}
+    for label, sample in zip(labels, dataset, strict=True):
+        for name, places in same.items():
+            places &= sample[name].reshape(-1) == label
+        if not any(places.any() for places in same.values()):
+            return None
+    name, places = next((name, places) for name, places in same.items() if places.any())
     return Diagnostic(
-        "raw-pixels",
-        "info",
-        f"{dataset.source}: input {name!r} holds whole numbers from 0 to 255, as pixels before any preprocessing do.",
-        "If the model was trained on scaled or normalised input, save that instead.",
+        "labels-among-inputs",
+        "warning",
+        f"{dataset.source}: element {int(np.flatnonzero(places)[0])} of input {name!r} is the label in each of the {len(labels)} samples.",
+        "Leave the label out of the input: a table's label column is no feature.",
     )
 
 

@@ -26,11 +26,6 @@ def test_good_data_get_no_advice() -> None:
     assert codes(data(NORMAL)) == []
 
 
-@pytest.mark.parametrize(("samples", "expected"), [(15, ["few-calibration-samples"]), (16, [])])
-def test_fewer_than_sixteen_samples_are_few(samples: int, expected: list[str]) -> None:
-    assert codes(data(NORMAL[:samples])) == expected
-
-
 def test_random_samples_are_not_for_deployment() -> None:
     (found,) = check_data(synthetic([X], seed=0, samples=4), {})
     assert (found.code, found.severity) == ("synthetic-calibration", "warning")
@@ -49,16 +44,24 @@ def test_arrays_without_an_input_are_named() -> None:
     assert "'boxes'" in found.message
 
 
-def test_whole_numbers_up_to_255_look_like_pixels() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 4))
-    assert codes(data(pixels)) == ["raw-pixels"]
+LABELS = np.arange(40) % 3
 
 
-@pytest.mark.parametrize(
-    "values", [NORMAL * 40.0 + 120.0, np.random.default_rng(0).uniform(0.0, 255.0, (40, 4)), np.arange(160).reshape(40, 4) / 1.6]
-)
-def test_other_values_do_not(values: np.ndarray) -> None:
-    assert codes(data(values)) == []
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_label_among_the_features_is_found(place: int) -> None:
+    table = NORMAL.copy()
+    table[:, place] = LABELS
+    (found,) = check_data(data(table, labels=LABELS), {})
+    assert (found.code, found.severity) == ("labels-among-inputs", "warning")
+    assert f"element {place} of input 'x' is the label in each of the 40 samples" in found.message
+
+
+def test_labels_beside_the_inputs_are_fine() -> None:
+    almost = NORMAL.copy()
+    almost[:, 2] = LABELS
+    almost[39, 2] += 1.0
+    assert check_data(data(almost, labels=LABELS), {}) == ()
+    assert check_data(data(np.zeros((40, 4)), labels=np.zeros(40, np.int64)), {}) == ()  # one class, and a place that is always the same
 
 
 def observed(highs: np.ndarray) -> Extents:
@@ -75,6 +78,22 @@ def test_ranges_that_grow_to_the_end_ask_for_more_samples() -> None:
     assert found.code == "ranges-still-growing"
     assert "3 of 3 ranges" in found.message
     assert "'a', 'b', 'c'" in found.message
+
+
+def test_the_curve_of_the_growing_ranges_is_told() -> None:
+    highs = np.column_stack([np.repeat([1.0, 2.0, 3.0, 4.0], 10), np.ones(40)])
+    (found,) = check_ranges(data(NORMAL), observed(highs), {0: "a", 1: "b"})
+    assert "After each quarter of the samples the ranges had 25%, 50%, 75% and 100% of their width (median)." in found.message
+
+
+@pytest.mark.parametrize(("samples", "expected"), [(15, ["few-calibration-samples"]), (16, [])])
+def test_fewer_than_sixteen_samples_are_few(samples: int, expected: list[str]) -> None:
+    assert [found.code for found in check_ranges(data(NORMAL[:samples]), observed(np.ones((samples, 1))), {0: "a"})] == expected
+
+
+def test_few_samples_come_with_their_curve() -> None:
+    (found,) = check_ranges(data(NORMAL[:4]), observed(np.array([[1.0], [1.0], [3.0], [4.0]])), {0: "a"})
+    assert "25%, 25%, 75% and 100%" in found.message
 
 
 def test_ranges_that_settled_do_not() -> None:
