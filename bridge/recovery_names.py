@@ -5,7 +5,7 @@ from typing import Final
 
 from bridge.errors import UsageError
 
-RECOVERY_NAMES: Final = ("equalization", "range_search", "bias_correction")
+RECOVERY_NAMES: Final = ("equalization", "range_search", "mse_weights", "adaround", "bias_correction")
 DEFAULT_RECOVERY: Final = ("range_search", "bias_correction")
 
 

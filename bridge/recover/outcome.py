@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from bridge.recover.score import Score
 from bridge.types import Diagnostic
 
-STANDARD_ERRORS = 1.0  # what a method gains on samples it was not fitted on must be more than chance
 TOO_LITTLE = "not tried, it needs three samples and an output that is float"
 
 
@@ -37,7 +36,7 @@ class Outcome:
         return Diagnostic("recovery", "info", f"{message}.")
 
 
-def judged(method: str, before: Score, after: Score) -> Outcome:
-    """Kept if the samples that the method was not fitted on gain."""
-    kept = after.beats(before, errors=STANDARD_ERRORS)
+def judged(method: str, before: Score, after: Score, *, errors: float = 0.0) -> Outcome:
+    """Kept if the samples that the method was not fitted on gain, by more than so many standard errors of the gain."""
+    kept = after.beats(before, errors=errors)
     return Outcome(method, kept, "" if kept else "taken back", before.mean_db, after.mean_db, len(before.noise))

@@ -144,4 +144,4 @@ def _own_ranges(trials: Trials, made: QuantizedModel) -> list[str]:
     return [name for name in (graph.tensors[tensor].name for tensor in found) if name not in trials.job.fixed_ranges]
 
 
-RANGE_SEARCH = Method("range_search", "ranges that minimise the error of the outputs", search, changes_ranges=True)
+RANGE_SEARCH = Method("range_search", "ranges that minimise the error of the outputs", search, changes_ranges=True, errors=STANDARD_ERRORS)

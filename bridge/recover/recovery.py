@@ -9,8 +9,10 @@ from types import MappingProxyType
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
+from bridge.recover.adaround import ADAROUND
 from bridge.recover.bias_correction import BIAS_CORRECTION
 from bridge.recover.method import Method
+from bridge.recover.mse_weights import MSE_WEIGHTS
 from bridge.recover.outcome import TOO_LITTLE, Outcome, judged
 from bridge.recover.range_search import RANGE_SEARCH
 from bridge.recover.trials import Job, State, Trials
@@ -70,9 +72,9 @@ def _run(method: Method, trials: Trials, state: State, *, ranges_given: bool) ->
     changed = state if method.run is None else method.run(trials, state)
     if changed is state:
         return state, Outcome(method.name, kept=False, reason="found nothing that helps")
-    outcome = judged(method.name, trials.score(state, "check"), trials.score(changed, "check"))
+    outcome = judged(method.name, trials.score(state, "check"), trials.score(changed, "check"), errors=method.errors)
     return (changed if outcome.kept else state), outcome
 
 
 EQUALIZATION = Method("equalization", "channels of like range between two layers, in the float file", None)
-METHODS = MappingProxyType({method.name: method for method in (EQUALIZATION, RANGE_SEARCH, BIAS_CORRECTION)})
+METHODS = MappingProxyType({method.name: method for method in (EQUALIZATION, RANGE_SEARCH, MSE_WEIGHTS, ADAROUND, BIAS_CORRECTION)})

@@ -64,10 +64,20 @@ def weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weigh
 
 def stored_weight(model: tflite.ModelT, one: Weighted) -> np.ndarray:
     """What the weight of an operator of a quantized file stands for, float32."""
+    return real_value(model, _weight_tensor(model, one))
+
+
+def weight_scales(model: tflite.ModelT, one: Weighted) -> np.ndarray:
+    """Its scales, [channels] or [1] float32."""
+    return np.asarray(_weight_tensor(model, one).quantization.scale, np.float32)
+
+
+def _weight_tensor(model: tflite.ModelT, one: Weighted) -> tflite.TensorT:
+    """The constant, maybe in front of a DEQUANTIZE."""
     main = tflite.main_graph(model)
     index = int(main.operators[one.quantized_index].inputs[one.weight_at])
     unpacking = next((op for op in main.operators if index in op.outputs), None)
-    return real_value(model, main.tensors[index if unpacking is None else int(unpacking.inputs[0])])
+    return main.tensors[index if unpacking is None else int(unpacking.inputs[0])]
 
 
 def stored_bias(model: tflite.ModelT, one: Weighted) -> np.ndarray | None:
