@@ -232,6 +232,7 @@ def convert(
                 options={
                     "rules": tuple(map(str, rules)),
                     "observer": found.observer if found else "none",
+                    "recover": methods,
                     "input_layout": input_layout,
                     "layer_samples": layer_samples,
                     "seed": seed,
