@@ -169,6 +169,18 @@ def inspect(model: Model, rules: Rules = None, no_default_rules: NoDefaultRules 
     _print(result.to_json() if json else render(result))
 
 
+@app.command()
+def ops(
+    names: Annotated[list[str] | None, typer.Argument(help="TFLite operators to show in detail, for example CONV_2D.")] = None,
+    json: Json = False,
+) -> None:
+    """Show which TFLite operators have kernels in which precision, under which conditions, and what is wrong with the others."""
+    from bridge.inspect import kernels
+
+    table = kernels.kernel_table(tuple(names or ()))
+    _print(kernels.to_json(table) if json else kernels.render(table, details=bool(names)))
+
+
 @rules_app.command("list")
 def rules_list(json: Json = False) -> None:
     """List the rule packs that ship with bridge."""

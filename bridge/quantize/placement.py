@@ -8,7 +8,7 @@ from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import LARGEST_FLOAT16
 from bridge.quantize.missing_kernels import why_no_kernel
-from bridge.quantize.op_table import OPS, Role, Scales
+from bridge.quantize.op_table import OPS, Role, Scales, has_kernel
 from bridge.quantize.precisions import PRECISIONS, Precision, finest
 from bridge.types import TensorRange
 
@@ -64,7 +64,12 @@ class Placement:
         return self._join(op, carried, wanted) if moves and PRECISIONS[wanted].integer else Placed(wanted)
 
     def _instead(self, op: Op, wanted: str, refusal: str) -> Placed:
-        """The first precision that stores the same weights without a larger error, float32 if none does."""
+        """The first precision that stores the same weights without a larger error, float32 if none does.
+
+        An integer kernel that exists, and misses a range or a constant bias, leaves the operator float: its user can mend that.
+        """
+        if PRECISIONS[wanted].integer and has_kernel(op.name, wanted):
+            return Placed("float32", refusal)
         for other in PRECISIONS[wanted].instead:
             if not self._refusal(op, other):
                 return Placed(other, refusal)

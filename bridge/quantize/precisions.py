@@ -52,7 +52,14 @@ PRECISIONS = MappingProxyType(
             FLOAT32,
             Precision("float16", "FLOAT32", "FLOAT16", "FLOAT32", "float16 weights, float activations", unpacked=True),
             Precision("weight_only_wi8_afp32", "FLOAT32", "INT8", "FLOAT32", "int8 weights, float activations", unpacked=True),
-            Precision("static_wi8_ai16", "INT16", "INT8", "INT64", "int8 weights, int16 activations, calibrated ranges"),
+            Precision(
+                "static_wi8_ai16",
+                "INT16",
+                "INT8",
+                "INT64",
+                "int8 weights, int16 activations, calibrated ranges",
+                instead=("weight_only_wi8_afp32",),
+            ),
             Precision(
                 "dynamic_wi8_afp32",
                 "FLOAT32",
@@ -61,7 +68,14 @@ PRECISIONS = MappingProxyType(
                 "int8 weights, activations rounded to int8 inside the kernels",
                 instead=("weight_only_wi8_afp32",),
             ),
-            Precision("static_wi8_ai8", "INT8", "INT8", "INT32", "int8 weights and activations, calibrated ranges"),
+            Precision(
+                "static_wi8_ai8",
+                "INT8",
+                "INT8",
+                "INT32",
+                "int8 weights and activations, calibrated ranges",
+                instead=("dynamic_wi8_afp32",),  # an LSTM
+            ),
             Precision("weight_only_wi4_afp32", "FLOAT32", "INT4", "FLOAT32", "int4 weights, float activations", unpacked=True),
         )
     }

@@ -1,5 +1,6 @@
 """Every row of the op table against the kernels that LiteRT really has: XNNPACK, its own optimised kernels, its reference kernels."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from bridge.types import Ranges, TensorRange
 INTEGER = tuple(row.name for row in PRECISIONS.values() if row.integer)
 STORED = tuple(row.name for row in PRECISIONS.values() if row.unpacked)
 DYNAMIC = "dynamic_wi8_afp32"
+type Record = Callable[[str, object], None]  # pytest's record_property: measure.py gathers it
+
 NO_RANGES = Ranges({}, 0, "none", "")
 
 # LiteRT's reference resolver does not know these operators, in float neither.
@@ -56,7 +59,7 @@ def test_case_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize(("case", "precision"), in_precision(*INTEGER), ids=name)
-def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precision: str, tmp_path: Path) -> None:
+def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precision: str, tmp_path: Path, record_property: Record) -> None:
     content, samples = case.model.build(), case.model.samples()
     ranges = calibrate(content, samples)
     if OPS[case.model.op].moves_data and precision != "static_wi8_ai8":
@@ -68,6 +71,7 @@ def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precisi
             return
         assert (outcome.precision, outcome.reason) == (precision, "")
     steps, bound = case.allowed(precision)
+    seen = 0.0
     beyond = [{name: 3 * value if value.dtype == np.float32 else value for name, value in sample.items()} for sample in samples]
     for label, fed in (("inside", samples), ("beyond", beyond)):
         exact = Exact(model, fed)
@@ -76,32 +80,37 @@ def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precisi
                 worst, rmse = float(np.abs(off).max()), float(np.sqrt(np.mean(off**2)))
                 assert worst <= steps, f"{kernels} kernel, {label} its range, output {output}: {worst:.2f} steps off"
                 assert rmse <= bound, f"{kernels} kernel, {label} its range, output {output}: RMSE {rmse:.2f} steps"
+                seen = max(seen, worst)
+    record_property("measured", (case.model.op, precision, seen))
 
 
 @pytest.mark.parametrize(("case", "precision"), in_precision(*STORED), ids=name)
-def test_stored_weights_give_what_their_values_give_in_float(case: Case, precision: str, tmp_path: Path) -> None:
+def test_stored_weights_give_what_their_values_give_in_float(case: Case, precision: str, tmp_path: Path, record_property: Record) -> None:
     model, outcome = quantized(case.model.build(), NO_RANGES, tmp_path, precision)
     assert (outcome.precision, outcome.reason) == (precision, "")
-    for kernels in kernel_sets(case):
-        # float32 sums in another order: some parts in a million of the largest value, which cancels in what is cut off.
-        assert stored_differences(model, case.model.samples(), kernels) <= 3e-6
+    worst = max(stored_differences(model, case.model.samples(), kernels) for kernels in kernel_sets(case))
+    assert worst <= 3e-6  # float32 sums in another order: some parts in a million of the largest value, which cancels in what is cut off
+    record_property("measured", (case.model.op, precision, 1e6 * worst))
 
 
 ONE_ACTIVATION = [(case, precision) for case, precision in in_precision(DYNAMIC) if case.model.op != "UNIDIRECTIONAL_SEQUENCE_LSTM"]
 
 
 @pytest.mark.parametrize(("case", "precision"), ONE_ACTIVATION, ids=name)
-def test_activations_rounded_at_run_time_cost_what_one_rounding_costs(case: Case, precision: str, tmp_path: Path) -> None:
+def test_activations_rounded_at_run_time_cost_one_rounding(case: Case, precision: str, tmp_path: Path, record_property: Record) -> None:
     model, outcome = quantized(case.model.build(), NO_RANGES, tmp_path, precision)
     if precision in case.refused:
         assert case.refused[precision] in outcome.reason
         return
     assert (outcome.precision, outcome.reason) == (precision, "")
+    seen = 0.0
     for kernels in kernel_sets(case):
         off = hybrid_differences(model, case.model.samples(), kernels)
         worst, rmse = float(np.abs(off).max()), float(np.sqrt(np.mean(off**2)))
         assert worst <= DEVIATIONS, f"{kernels} kernel: {worst:.2f} deviations off"
         assert rmse <= DEVIATIONS_RMSE, f"{kernels} kernel: RMSE {rmse:.2f} deviations"
+        seen = max(seen, worst)
+    record_property("measured", (case.model.op, precision, seen))
 
 
 SUMS = [(case, precision) for case, precision in in_precision(*INTEGER) if case.id == "normal" and OPS[case.model.op].finest]
