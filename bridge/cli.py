@@ -175,10 +175,10 @@ def ops(
     json: Json = False,
 ) -> None:
     """Show which TFLite operators have kernels in which precision, under which conditions, and what is wrong with the others."""
-    from bridge.inspect import kernels
+    from bridge.inspect import kernel_table
 
-    table = kernels.kernel_table(tuple(names or ()))
-    _print(kernels.to_json(table) if json else kernels.render(table, details=bool(names)))
+    table = kernel_table.kernel_table(tuple(names or ()))
+    _print(kernel_table.to_json(table) if json else kernel_table.render(table, details=bool(names)))
 
 
 @rules_app.command("list")

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.cli import main
 from bridge.errors import UsageError
-from bridge.inspect.kernels import KernelView, kernel_table, render
+from bridge.inspect.kernel_table import KernelView, kernel_table, render
 from bridge.quantize import OPS, PRECISIONS
 from bridge.quantize.missing_kernels import MISSING
 
