@@ -1,11 +1,9 @@
 """The Python API, and the only file that knows the order of the stages."""
 
-import contextlib
 import importlib.metadata
 import platform
 import resource
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +28,7 @@ from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_own_errors
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
-from bridge.progress import Progress, Silent
+from bridge.progress import Progress, Silent, Stages
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.file_comparison import FileComparison, build_file_comparison
@@ -57,22 +55,6 @@ class ConversionResult:
     report: Report
     output_dir: Path
     artifacts: Mapping[str, Path]
-
-
-class _Stages:
-    """Times the stages and tells the progress about them."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.seconds = progress, dict[str, float]()
-
-    @contextlib.contextmanager
-    def __call__(self, name: str, total: int = 0) -> Iterator[None]:
-        self.progress.stage(name, total)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def convert(
@@ -136,7 +118,7 @@ def convert(
         UnsupportedModelError: the model cannot become TFLite; names every cause.
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
-    stages, methods = _Stages(progress or Silent()), _checked_options(gates, observer, recover)
+    stages, methods = Stages(progress or Silent()), _checked_options(gates, observer, recover)
     stem = Path(source).name.removesuffix(".onnx")
     target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
@@ -342,7 +324,7 @@ def _equalized(
     decisions: Mapping[str, Decision],
     methods: Sequence[str],
     precision: str,
-    stages: _Stages,
+    stages: Stages,
     threads: int,
 ) -> tuple[ConvertedModel, tuple[Diagnostic, ...]]:
     """The float file after equalization, and what there is to say about that."""
@@ -363,7 +345,7 @@ def _ranges(
     *,
     observer: str,
     threads: int,
-    stages: _Stages,
+    stages: Stages,
 ) -> Ranges:
     """Those of a file, or calibrated ones."""
     if given is not None:

@@ -1,5 +1,8 @@
 """How long work tells how far it is."""
 
+import contextlib
+import time
+from collections.abc import Iterator
 from typing import Protocol
 
 
@@ -21,3 +24,25 @@ class Silent:
 
     def advance(self, steps: int) -> None:
         """Ignored."""
+
+
+class Stages:
+    """Times the stages and tells the progress about them.
+
+    Attributes:
+        progress: who is told.
+        seconds: name of a stage -> how long it took, all times together.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.seconds = progress, dict[str, float]()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, total: int = 0) -> Iterator[None]:
+        """A stage that ends with the block; `total` is how many steps it has, 0 if unknown."""
+        self.progress.stage(name, total)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

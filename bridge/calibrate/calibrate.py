@@ -73,7 +73,7 @@ def calibrate(
     watched = watch(tflite.read(float_model), extents=not needs_values(observer), valued=valued)
     plan = _Plan(watched, observer, choices, bits)
     workers, diagnostics = _workers(float_model, watched, bindings, dataset[0], copies=min(threads, len(dataset)), threads=threads)
-    seen = [Observation(plan.observers, plan.bits, len(dataset)) for _ in workers]
+    seen = [Observation(plan.observers, plan.bits) for _ in workers]
     tasks = [functools.partial(worker.observe, one) for worker, one in zip(workers, seen, strict=True)]
     parallel.run(tasks, Stream(dataset, progress))
     total = seen[0]

@@ -17,14 +17,13 @@ class Observation:
     Args:
         observers: name of the observer of each tensor, such as `percentile:99.9`.
         bits: of each tensor's integer type.
-        samples: number of samples there will be.
 
     Attributes:
         extents: of all tensors.
     """
 
-    def __init__(self, observers: Sequence[str], bits: Sequence[int], samples: int) -> None:
-        self.extents = Extents(len(observers), samples)
+    def __init__(self, observers: Sequence[str], bits: Sequence[int]) -> None:
+        self.extents = Extents(len(observers))
         self._groups = [(members, _open(name, [bits[tensor] for tensor in members])) for name, members in _groups(observers).items()]
 
     def observe(self, position: int, values: Sequence[np.ndarray]) -> None:

@@ -37,7 +37,7 @@ each_observer = pytest.mark.parametrize("observer", OBSERVER_NAMES)
 
 def seen(observer: str, values: Sequence[np.ndarray], *, bits: int = 8, workers: int = 1) -> TensorRange:
     """The range of one tensor; sample i goes to worker i modulo their number, in reverse order."""
-    found = [Observation([observer], [bits], len(values)) for _ in range(workers)]
+    found = [Observation([observer], [bits]) for _ in range(workers)]
     for position in range(len(values))[:: 1 if workers == 1 else -1]:
         found[position % workers].observe(position, [values[position]])
     for other in found[1:]:
@@ -197,7 +197,7 @@ def test_entropy_with_more_levels_than_bins_clips_nothing() -> None:
 
 
 def test_each_tensor_has_the_observer_it_was_given() -> None:
-    observation = Observation(["percentile:90.0", "min_max", "mse", "percentile:90.0"], [8, 8, 8, 8], SAMPLES)
+    observation = Observation(["percentile:90.0", "min_max", "mse", "percentile:90.0"], [8, 8, 8, 8])
     for position, row in enumerate(NORMAL):
         observation.observe(position, [row, row, row, -2.0 * row])
     expected = [seen("percentile:90.0", list(NORMAL)), seen("min_max", list(NORMAL)), seen("mse", list(NORMAL))]
