@@ -219,14 +219,15 @@ def rules_explain(
     nodes: Annotated[str, typer.Argument(help="Glob over node names, for example 'encoder/layer.3/*'; quote it.")],
     rules: Rules = None,
     no_default_rules: NoDefaultRules = False,
+    precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
     json: Json = False,
 ) -> None:
-    """Say for every node which rule decided, what it overruled, and which rules only just missed."""
-    from bridge import pipeline
+    """Say for every node which rule decided, what it overruled, which rules only just missed, and which kernels the precision lacks."""
+    from bridge.inspect import explain
     from bridge.rules import render
 
-    found = pipeline.explain(model, nodes, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
+    found = explain(model, nodes, rules=_packs(rules, no_default_rules), precision=precision, input_shapes=_shapes(inputs))
     if json:
         _print_json([asdict(one) for one in found])
     else:

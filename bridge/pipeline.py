@@ -274,19 +274,6 @@ def compare(
     )
 
 
-def explain(
-    source: Path | str, nodes: str, *, rules: Sequence[str | Path] = ("default",), input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-) -> tuple[rules_stage.Explanation, ...]:
-    """Why the nodes whose names match the glob `nodes` get their precision.
-
-    Raises:
-        UsageError: the model, a rule file or the glob cannot be used.
-        UnsupportedModelError: the model cannot become TFLite.
-    """
-    normal = graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes)
-    return rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=DEFAULT_PRECISION)
-
-
 def check_rules(
     files: Sequence[str | Path], *, source: Path | str | None = None, input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 ) -> tuple[Diagnostic, ...]:

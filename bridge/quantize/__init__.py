@@ -2,7 +2,7 @@
 
 from bridge.quantize.corrections import Corrections, merge
 from bridge.quantize.op_table import JOINING, OPS, has_kernel
-from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS, finest
+from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS, find_precision, finest
 from bridge.quantize.quantizer import quantize
 
-__all__ = ["INTEGER_WEIGHTS", "JOINING", "OPS", "PRECISIONS", "Corrections", "finest", "has_kernel", "merge", "quantize"]
+__all__ = ["INTEGER_WEIGHTS", "JOINING", "OPS", "PRECISIONS", "Corrections", "find_precision", "finest", "has_kernel", "merge", "quantize"]

@@ -36,7 +36,7 @@ class MissedRule:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that the rules say about one node."""
+    """All that the rules say about one node; `kernels` tells of its operators that have none in the precision, as far as somebody who knows added it."""
 
     node: str
     op_type: str
@@ -46,6 +46,7 @@ class Explanation:
     overridden: tuple[Overridden, ...]
     near_misses: tuple[MissedRule, ...]
     range: RangeDecision | None = None
+    kernels: tuple[str, ...] = ()
 
 
 def explain(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], glob: str, *, default_precision: str) -> tuple[Explanation, ...]:
@@ -112,6 +113,7 @@ def _paragraph(one: Explanation) -> list[str]:
     return [
         f"{printable(one.node)}  [{printable(', '.join(facts))}]",
         f"  {decision.precision}: {by}",
+        *(f"  {note}" for note in one.kernels),
         *([f"  range of what it writes: {one.range.choice}: rule {one.range.rule!r} ({one.range.file}:{one.range.line})"] if one.range else []),
         *(f"  overridden: rule {rule.id!r} ({rule.file}:{rule.line}), {rule.action}" for rule in one.overridden),
         *(f"  near miss: rule {rule.id!r} ({rule.file}:{rule.line}): {rule.condition}" for rule in one.near_misses),

@@ -1,0 +1,53 @@
+"""Why a node gets its precision: what the rules say, and which of its operators have no kernel in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge import frontends, graph, quantize
+from bridge import rules as rules_stage
+from bridge.inspect.overview import DEFAULT_PRECISION
+from bridge.inspect.tflite_ops import without_kernel
+
+FLOAT = "float32"
+
+
+def explain(
+    source: Path | str,
+    nodes: str,
+    *,
+    rules: Sequence[str | Path] = ("default",),
+    precision: str = DEFAULT_PRECISION,
+    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> tuple[rules_stage.Explanation, ...]:
+    """Why the nodes whose names match the glob `nodes` get their precision.
+
+    Args:
+        source: an `.onnx` file.
+        nodes: glob over node names and module paths.
+        rules: names of packs and paths of rule files; later ones win.
+        precision: of nodes that no rule takes.
+        input_shapes: sizes for inputs with dynamic dimensions, by name.
+
+    Raises:
+        UsageError: the model, a rule file, the precision or the glob cannot be used.
+        UnsupportedModelError: the model cannot become TFLite.
+    """
+    quantize.find_precision(precision)
+    normal = graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes)
+    facts = {node.name: node for node in normal.nodes}
+    found = rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=precision)
+    return tuple(
+        replace(
+            one,
+            kernels=tuple(_note(op, one.decision.precision) for op in without_kernel(facts[one.node], one.decision.precision, quantize.has_kernel)),
+        )
+        for one in found
+    )
+
+
+def _note(op: str, precision: str) -> str:
+    """What an operator without a kernel in a precision gets instead."""
+    instead = next((other for other in quantize.PRECISIONS[precision].instead if quantize.has_kernel(op, other)), FLOAT)
+    return f"no {precision} kernel for {op}: it runs in {instead}"
