@@ -8,8 +8,8 @@ import numpy as np
 from bridge.calibrate.float_bins import Distribution, FloatBins
 from bridge.types import TensorRange
 
-COARSE = np.exp2(-np.arange(0, 41) / 4.0)  # shares of an extent that are tried: from all of it to a thousandth
-FINE = np.exp2(np.linspace(-0.25, 0.25, 17))  # around the best of them
+COARSE = np.exp2(-np.arange(0, 21) / 2.0)  # shares of an extent that are tried: from all of it to a thousandth
+FINE = np.exp2(np.linspace(-0.5, 0.5, 25))  # around the best of them: 3 % apart, as fine as the bins
 
 
 class LeastError:
@@ -75,9 +75,9 @@ def squared_errors(found: Distribution, lows: np.ndarray, highs: np.ndarray, *, 
     lows, highs = lows[:, None], highs[:, None]
     step = np.maximum(highs - lows, np.finfo(np.float64).tiny) / steps
     start, end = found.lows[None], found.highs[None]
-    inner = step**3 * (_rounding_integral(np.clip(end, lows, highs) / step) - _rounding_integral(np.clip(start, lows, highs) / step))
-    below = (np.minimum(end - lows, 0.0) ** 3 - np.minimum(start - lows, 0.0) ** 3) / 3.0
-    above = (np.maximum(end - highs, 0.0) ** 3 - np.maximum(start - highs, 0.0) ** 3) / 3.0
+    inner = _cube(step) * (_rounding_integral(np.clip(end, lows, highs) / step) - _rounding_integral(np.clip(start, lows, highs) / step))
+    below = (_cube(np.minimum(end - lows, 0.0)) - _cube(np.minimum(start - lows, 0.0))) / 3.0
+    above = (_cube(np.maximum(end - highs, 0.0)) - _cube(np.maximum(start - highs, 0.0))) / 3.0
     width = end - start
     exact = (start - step * np.round(np.clip(start, lows, highs) / step)) ** 2
     mean = np.where(width > 0.0, (inner + below + above) / np.where(width > 0.0, width, 1.0), exact)
@@ -87,7 +87,11 @@ def squared_errors(found: Distribution, lows: np.ndarray, highs: np.ndarray, *, 
 def _rounding_integral(t: np.ndarray) -> np.ndarray:
     """The integral of (u - round(u)) ** 2 from 0 to t."""
     whole = np.round(t)
-    return np.asarray(whole / 12.0 + (t - whole) ** 3 / 3.0)
+    return np.asarray(whole / 12.0 + _cube(t - whole) / 3.0)
+
+
+def _cube(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x * x * x)  # NumPy's `x**3` is pow, which makes the whole search eight times slower
 
 
 def _best(errors: Callable[[np.ndarray], np.ndarray], coarse: np.ndarray = COARSE, around: float = 1.0) -> float:
