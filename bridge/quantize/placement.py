@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import LARGEST_FLOAT16
+from bridge.quantize.islands import ALONE, idle_operators
 from bridge.quantize.missing_kernels import why_no_kernel
 from bridge.quantize.op_table import OPS, Role, Scales, has_kernel
 from bridge.quantize.precisions import PRECISIONS, Precision, finest
@@ -49,7 +50,13 @@ class Placement:
         """The precision of every operator, in execution order."""
         for op in self.graph.ops:
             self.placed[op.index] = self._decide(op)
+        self._merge_islands()
         return tuple(self.placed[op.index] for op in self.graph.ops)
+
+    def _merge_islands(self) -> None:
+        integer = [PRECISIONS[self.placed[op.index].precision].integer for op in self.graph.ops]
+        for index in idle_operators(self.graph, integer):
+            self.placed[index] = Placed("float32", "" if self.wanted[index] == "float32" else ALONE)
 
     def _decide(self, op: Op) -> Placed:
         wanted = self.wanted[op.index]
