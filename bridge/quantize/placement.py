@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bridge.quantize.conditions import Spans
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import LARGEST_FLOAT16
@@ -31,7 +32,7 @@ class Placement:
     Args:
         graph: the float graph.
         wanted: precision asked for, per operator.
-        ranges: calibrated ranges by tensor name.
+        spans: precision -> ranges by tensor name.
         constants: weights and biases.
         input_type: TFLite type the model's float inputs will have.
         output_type: likewise for outputs.
@@ -39,7 +40,7 @@ class Placement:
 
     graph: FloatGraph
     wanted: Sequence[str]
-    ranges: Mapping[str, TensorRange]
+    spans: Mapping[str, Spans]
     constants: Constants
     input_type: str
     output_type: str
@@ -171,7 +172,7 @@ class Placement:
             problem = self._operand_problem(index, row_precision)
             if problem:
                 return problem
-        return kernel.condition(self.graph, op, self.ranges)
+        return kernel.condition(self.graph, op, self.spans[precision])
 
     def _operand_problem(self, index: int, precision: Precision) -> str:
         """Why a tensor cannot be stored in a precision, '' if it can."""
@@ -179,7 +180,7 @@ class Placement:
         if tensor.type != "FLOAT32":
             return f"works on {tensor.type.lower()} data"
         if not tensor.constant:
-            return range_problem(self.ranges, tensor.name) if precision.needs_ranges else ""
+            return range_problem(self.spans[precision.name], tensor.name) if precision.needs_ranges else ""
         peak = self.constants.peak(index)
         if not math.isfinite(peak):
             return f"its constant {tensor.name!r} holds values that are not finite"

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bridge.quantize.conditions import Spans
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, Op
@@ -15,7 +16,6 @@ from bridge.quantize.placement import INTEGER_EDGES, Placed, Placement
 from bridge.quantize.precisions import PRECISIONS, Precision
 from bridge.quantize.scales import Scaling, Step
 from bridge.quantize.weights import bias_form, weight_form
-from bridge.types import TensorRange
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Plan:
 def make_plan(
     graph: FloatGraph,
     wanted: Sequence[str],
-    ranges: Mapping[str, TensorRange],
+    spans: Mapping[str, Spans],
     *,
     corrections: Corrections,
     input_type: str,
@@ -77,18 +77,18 @@ def make_plan(
     Args:
         graph: the float graph.
         wanted: precision asked for, per operator.
-        ranges: calibrated ranges by tensor name.
+        spans: precision -> ranges by tensor name.
         corrections: other constants for some operators.
         input_type: TFLite type of model inputs that are float now.
         output_type: likewise of model outputs.
     """
     constants = Constants(graph, corrections)
-    placed = Placement(graph, wanted, ranges, constants, input_type, output_type).decide()
+    placed = Placement(graph, wanted, spans, constants, input_type, output_type).decide()
     scaling = {}
     for row in PRECISIONS.values():
         if row.integer:
             steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name}
-            scaling[row.name] = Scaling(graph, steps, ranges, constants, row)
+            scaling[row.name] = Scaling(graph, steps, spans[row.name], constants, row)
             scaling[row.name].solve()
     ops = tuple(_plan_op(_Planner(graph, constants), op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
     edge = scaling[INTEGER_EDGES]

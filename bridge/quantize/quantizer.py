@@ -11,6 +11,7 @@ from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
 from bridge.quantize.precisions import find_precision
+from bridge.quantize.spans import spans_by_precision
 from bridge.quantize.writer import Writer
 from bridge.tflite import model as tflite
 from bridge.types import OpOutcome, QuantizedModel, Ranges
@@ -61,7 +62,9 @@ def quantize(
     graph = read_graph(tflite.read(float_model), where=str(float_model))
     _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     corrections.check(len(graph.ops))
-    plan = make_plan(graph, op_precisions, ranges.tensors, corrections=corrections, input_type=input_dtype.upper(), output_type=output_dtype.upper())
+    plan = make_plan(
+        graph, op_precisions, spans_by_precision(ranges), corrections=corrections, input_type=input_dtype.upper(), output_type=output_dtype.upper()
+    )
     positions = Writer(graph, plan).write()
     sha256 = write_bytes(output, tflite.serialized(graph.model))
     outcomes = tuple(

@@ -10,6 +10,7 @@ from cases import CASES
 from one_op import Exact, calibrate, differences, hybrid_differences, moved, quantized, stored_differences
 
 from bridge.quantize import OPS, PRECISIONS
+from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Kernels
 from bridge.types import Ranges, TensorRange
 
@@ -124,6 +125,9 @@ def test_an_output_range_far_below_what_the_inputs_give_saturates(case: Case, pr
     known = calibrate(content, samples)
     spans = {name: TensorRange(narrower * span.minimum, narrower * span.maximum) if name == "out0" else span for name, span in known.tensors.items()}
     model, _ = quantized(content, Ranges(spans, 1, "test", ""), tmp_path, precision)
+    (made,) = [tensor for tensor in tflite.main_graph(model).tensors if tflite.text(tensor.name) == "out0"]
+    peak = max(abs(known.tensors["out0"].minimum), abs(known.tensors["out0"].maximum))
+    unresolved = peak * 2.0**-22 / float(made.quantization.scale[0])  # in steps: the exact value is a float32 sum of terms as large as that
     for kernels in kernel_sets(case):
         for off in differences(model, samples, kernels):
-            assert np.abs(off).max() <= max(TWO_ROUNDINGS, case.allowed(precision)[0])
+            assert np.abs(off).max() <= max(TWO_ROUNDINGS, case.allowed(precision)[0]) + unresolved
