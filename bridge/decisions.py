@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from bridge import quantize
 from bridge import rules as rules_stage
+from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.own_errors import charge_writers, own_errors
 from bridge.compare.samples import Samples
 from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, TensorMap
@@ -58,7 +59,8 @@ def with_own_errors(
     """The ranges with what each node loses by itself; as they are if they say so already.
 
     Measured in rounds, each on a file quantized by the rules with what is known so far. A node that is float and still loses something owes that to the
-    rounding of its inputs, so it counts for the nodes that write them.
+    rounding of its inputs, so it counts for the nodes that write them. Where one scale drowns an input of a join on its way to a model output, the nodes
+    that carry it there have the error of that input.
     """
     if ranges.own_sqnr_db is not None:
         return ranges
@@ -70,6 +72,11 @@ def with_own_errors(
             asked = op_precisions(converted.tensor_map, decisions, precision)
             trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
             errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+            mismatches = find_mismatched_scales(
+                converted, trial, normal.nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
+            )
+        drowned = {name: min(one.sqnr_db for one in found.inputs) for found in mismatches if found.at_output for name in found.float_nodes}
+        known |= {name: max(LOWEST_DB, min(error, known.get(name, error))) for name, error in drowned.items()}
         for name, error in charge_writers(normal.nodes, errors).items():
             known[name] = max(LOWEST_DB, min(error, known.get(name, error)))
     return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))

@@ -90,6 +90,15 @@ def test_the_rule_that_it_gives_restores_the_scores_and_leaves_the_layers_in_int
     assert {precisions[name] for name in ("head/concat", "head/reshape")} == {"float32"}
 
 
+def test_the_default_pack_keeps_the_scores_by_itself() -> None:
+    result = converted("default")
+    assert scores_sqnr_db(result) > 30.0
+    assert found(result) == []
+    rules = {node.name: node.rule for node in result.report.nodes}
+    assert rules["head/concat"] == "own-error"
+    assert rules["box/conv"] is None
+
+
 def test_every_format_shows_the_rule() -> None:
     result = converted("all-int8")
     (finding,) = found(result)
