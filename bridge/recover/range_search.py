@@ -2,7 +2,7 @@
 
 Coordinate descent over blocks of activations, each trial a run of the real quantized file. How many activations share a block follows from
 how many trials the budget allows: one each on a small model, many on a large one. It begins with the ranges that minimise the error of the
-tensors, for all activations at once and block by block.
+tensors: for all activations that one kind of operator writes, for all at once, then block by block.
 """
 
 import logging
@@ -103,11 +103,12 @@ def search(trials: Trials, state: State) -> State:
         trials.score_file(made.path, "check"),
         {made.sha256},
     )
-    candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, tensors, CLIPPING_WEIGHTS), state.ranges.tensors)]
-    for move in (*candidates, _both(0.9)):
-        found.attempt(tensors, move)
+    candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, list(tensors), CLIPPING_WEIGHTS), state.ranges.tensors)]
+    for alike in (*_by_kind(tensors), list(tensors)):
+        _descend(found, alike, candidates)
+    found.attempt(list(tensors), _both(0.9))
     for moves in (candidates, *ROUNDS):
-        for block in _blocks(tensors, found.left):
+        for block in _blocks(list(tensors), found.left):
             _descend(found, block, moves)
     logger.info("range search: %d of %d trials, %.2f dB on the fit samples", trials.affordable - found.left, trials.affordable, found.fit.mean_db)
     return state if found.ranges is state.ranges else State(found.ranges, state.corrections)
@@ -129,8 +130,13 @@ def _blocks(tensors: Sequence[str], trials: int) -> Iterator[Sequence[str]]:
         yield tensors[block * len(tensors) // count : (block + 1) * len(tensors) // count]
 
 
-def _own_ranges(trials: Trials, made: QuantizedModel) -> list[str]:
-    """Activations that operators on integers read or write in a range of their own, in the order of computation."""
+def _by_kind(tensors: Mapping[str, str]) -> list[list[str]]:
+    """Activations that the same kind of operator writes: like ones want the same, which is found with few trials."""
+    return [[name for name, kind in tensors.items() if kind == one] for one in dict.fromkeys(tensors.values())]
+
+
+def _own_ranges(trials: Trials, made: QuantizedModel) -> dict[str, str]:
+    """Activations that operators on integers read or write in a range of their own, in the order of computation, with what writes them."""
     graph = read_graph(tflite.read(trials.job.float_model), where=str(trials.job.float_model))
     integer = {outcome.index for outcome in made.ops if PRECISIONS[outcome.precision].integer}
     found: dict[int, None] = {}
@@ -141,7 +147,8 @@ def _own_ranges(trials: Trials, made: QuantizedModel) -> list[str]:
         found |= {tensor: None for tensor in read if not graph.tensors[tensor].constant and graph.producers.get(tensor) not in integer}
         if row.scales is not Scales.INHERIT and kernel.fixed_output is None:
             found |= {tensor: None for position, tensor in enumerate(op.outputs) if row.output_role(position) is Role.DATA}
-    return [name for name in (graph.tensors[tensor].name for tensor in found) if name not in trials.job.fixed_ranges]
+    kinds = {tensor: graph.ops[graph.producers[tensor]].name if tensor in graph.producers else "" for tensor in found}
+    return {graph.tensors[tensor].name: kind for tensor, kind in kinds.items() if graph.tensors[tensor].name not in trials.job.fixed_ranges}
 
 
 RANGE_SEARCH = Method("range_search", "ranges that minimise the error of the outputs", search, changes_ranges=True, errors=STANDARD_ERRORS)

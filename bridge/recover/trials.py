@@ -32,7 +32,7 @@ WORK_PER_ELEMENT = 20  # writing one activation
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file takes 1.2 ms
 CHECK_SHARE = 3  # one of so many samples is held out
-MOST_SAMPLES, FEWEST_SAMPLES = 96, 12
+MOST_SAMPLES, FEWEST_SAMPLES = 96, 18
 SAMPLE_SHARE = 40  # the samples of one trial take at most one of so many parts of the budget
 
 

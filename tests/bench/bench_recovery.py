@@ -34,6 +34,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "none": (),
     **{name: (name,) for name in RECOVERY_NAMES},
     "default": ("range_search", "bias_correction"),
+    "without_equalization": RECOVERY_NAMES[1:],
     "all": RECOVERY_NAMES,
 }
 
