@@ -1,10 +1,13 @@
 """Cases of operators that copy values: layout, slices, joins and selections."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
-from case_data import DATA, EXACT, ONE_ROUNDING, SAMPLES, Case, ints, normal, rng, weight
+from case_data import DATA, EXACT, ONE_ROUNDING, SAMPLES, Case, ints, normal, refusing, rng, weight
 from one_op import OneOp, Options
+
+TOO_LARGE = {"float16": "float16 ends at 65504"}
 
 
 def _concatenation() -> Iterator[Case]:
@@ -105,15 +108,69 @@ def _selections() -> Iterator[Case]:
     yield Case("constant", OneOp("SELECT_V2", {0: mask, 1: normal(4, 5)}, [(4, 5)], {2: np.array([-2.0], np.float32)}))
     for op in ("ARG_MAX", "ARG_MIN"):
         options = (op.title().replace("_", "") + "Options", {"outputType": 2})
-        for name in ("normal", "negative", "outlier"):
-            yield Case(name, OneOp(op, {0: DATA[name](3, 9)}, [(3,)], {1: np.array(1, np.int32)}, options, ["int32"]), **EXACT)
+        for name, make in DATA.items():
+            yield Case(name, OneOp(op, {0: make(3, 9)}, [(3,)], {1: np.array(1, np.int32)}, options, ["int32"]), **EXACT)
+
+
+def _single() -> Iterator[Case]:
+    """Axes of size 1."""
+    yield from _moved("RESHAPE", "one", (1, 1, 4), (4, 1), {1: ints(4, 1)}, ("ReshapeOptions", {}))
+    strides = {1: ints(0, 2, 0), 2: ints(1, 3, 4), 3: ints(1, 1, 1)}
+    yield from _moved("STRIDED_SLICE", "one", (1, 5, 4), (1, 1, 4), strides, ("StridedSliceOptions", {}))
+    yield from _moved("GATHER", "one", (2, 1, 4), (2, 1, 4), {1: ints(0)}, ("GatherOptions", {"axis": 1}))
+    yield from _moved("SPLIT", "one", (1, 2, 4), (1, 1, 4), {0: np.array(1, np.int32)}, ("SplitOptions", {"numSplits": 2}), data=1, outputs=2)
+    sizes: Options = ("SplitVOptions", {"numSplits": 2})
+    model = OneOp("SPLIT_V", {0: normal(1, 6)}, [(1, 5), (1, 1)], {1: ints(5, 1), 2: np.array(1, np.int32)}, sizes)
+    yield Case("one", model, **EXACT)
+    yield from _moved("UNPACK", "one", (3, 1, 4), (3, 4), {}, ("UnpackOptions", {"num": 1, "axis": 1}))
+    yield from _moved("TILE", "one", (1, 3), (4, 3), {1: ints(4, 1)})
+    yield from _moved("REVERSE_SEQUENCE", "one", (1, 5), (1, 5), {1: ints(4)}, ("ReverseSequenceOptions", {"seqDim": 1}))
+    yield Case("one", OneOp("EMBEDDING_LOOKUP", {0: ints([0], [0], [0], [0])}, [(1, 6)], {1: weight(1, 6)}), **EXACT)
+    yield Case("one", OneOp("PACK", {0: normal(1, 5)}, [(1, 1, 5)], options=("PackOptions", {"valuesCount": 1, "axis": 1})), **EXACT)
+    yield Case("one", OneOp("SELECT", {0: normal(1, 5) > 0, 1: normal(1, 5), 2: normal(1, 5, key=1)}, [(1, 5)]), steps=ONE_ROUNDING)
+    indexed: Options = ("TopKV2Options", {})
+    best = OneOp("TOPK_V2", {0: normal(1, 9)}, [(1, 1), (1, 1)], {1: np.array(1, np.int32)}, indexed, ["float32", "int32"])
+    yield Case("one", best, **EXACT)
+    for op in ("ARG_MAX", "ARG_MIN"):
+        options: Options = (op.title().replace("_", "") + "Options", {"outputType": 2})
+        yield Case("one", OneOp(op, {0: normal(1, 9)}, [(1,)], {1: np.array(1, np.int32)}, options, ["int32"]), **EXACT)
+
+
+def _tables() -> Iterator[Case]:
+    """Constants that are read by index: weights in precisions with float activations."""
+    rows = ints([0, 3], [4, 2], [1, 1], [4, 4])
+    for name, make in DATA.items():
+        table = OneOp("GATHER", {1: rows}, [(2, 6)], {0: make(5, 6)[0]}, ("GatherOptions", {"axis": 0}))
+        yield Case(f"table-{name}", table, **refusing(EXACT, TOO_LARGE if name == "huge" else {}))
+    yield Case("table-one", OneOp("GATHER", {1: ints([0], [0], [0], [0])}, [(1, 6)], {0: weight(1, 6)}, ("GatherOptions", {"axis": 0})), **EXACT)
+
+
+def _in_every_kind(cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases, and the first of each operator with all kinds of data in place of its own."""
+    seen = set()
+    for case in cases:
+        yield case
+        if case.model.op in seen:
+            continue
+        seen.add(case.model.op)
+        for kind, make in DATA.items():
+            feeds = {at: make(*value.shape[1:]) if value.dtype == np.float32 else value for at, value in case.model.feeds.items()}
+            constants = {at: make(*value.shape)[0] if value.dtype == np.float32 else value for at, value in case.model.constants.items()}
+            table = any(value.dtype == np.float32 for value in constants.values())
+            refused = TOO_LARGE if table and kind == "huge" else {}
+            yield replace(case, id=f"{case.id}-{kind}", model=replace(case.model, feeds=feeds, constants=constants), refused=refused)
 
 
 def movement_cases() -> Iterator[Case]:
     """All of this file."""
     yield from _concatenation()
-    yield from _movement()
+    yield from _in_every_kind((*_movement(), *_others()))
+    yield from _single()
+    yield from _tables()
     yield from _selections()
+
+
+def _others() -> Iterator[Case]:
     values = OneOp("TOPK_V2", {0: normal(3, 9)}, [(3, 4), (3, 4)], {1: np.array(4, np.int32)}, ("TopKV2Options", {}), ["float32", "int32"])
     yield Case("four", values, **EXACT)
     yield Case("zeros", OneOp("FILL", {0: np.array([[2, 3]] * SAMPLES, np.int32)}, [(2, 3)], {1: np.array(0, np.float32)}), **EXACT)

@@ -296,8 +296,9 @@ def hybrid_differences(model: tflite.ModelT, samples: Sequence[Mapping[str, np.n
     found = []
     for sample in samples:
         ((name, value),) = sample.items()
-        step = (max(float(value.max()), 0.0) - min(float(value.min()), 0.0)) / 255
-        deviation = step / np.sqrt(12) * np.sqrt(powers.run({name: np.ones_like(value)})[0].astype(np.float64))
+        read = value.dtype == np.float32  # indices are not rounded
+        step = (max(float(value.max()), 0.0) - min(float(value.min()), 0.0)) / 255 if read else 0.0
+        deviation = step / np.sqrt(12) * np.sqrt(powers.run({name: np.ones_like(value) if read else value})[0].astype(np.float64))
         wanted = exact.run(sample)[0].astype(np.float64)
         rounding = 1e-6 * np.abs(wanted).max() + 1e-30  # of float32 sums, and no division by zero where all weights are zero
         found.append(((hybrid.run(sample)[0] - wanted) / (deviation + rounding)).reshape(-1))

@@ -88,6 +88,9 @@ def test_integer_kernels_hit_the_float_value_within_rounding(case: Case, precisi
 @pytest.mark.parametrize(("case", "precision"), in_precision(*STORED), ids=name)
 def test_stored_weights_give_what_their_values_give_in_float(case: Case, precision: str, tmp_path: Path, record_property: Record) -> None:
     model, outcome = quantized(case.model.build(), NO_RANGES, tmp_path, precision)
+    if precision in case.refused:
+        assert case.refused[precision] in outcome.reason
+        return
     assert (outcome.precision, outcome.reason) == (precision, "")
     worst = max(stored_differences(model, case.model.samples(), kernels) for kernels in kernel_sets(case))
     assert worst <= 3e-6  # float32 sums in another order: some parts in a million of the largest value, which cancels in what is cut off

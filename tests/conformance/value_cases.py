@@ -128,6 +128,7 @@ def _steep(op: str) -> Iterator[Case]:
     for name, low, high in (("ordinary", 1, 4), ("wide", 0.5, 8), ("tiny", 1e-6, 1e-5), ("huge", 1e4, 1e5), ("constant", 3, 3)):
         span = np.linspace(low, high, SAMPLES * 12, dtype=np.float32)
         yield Case(name, OneOp(op, {0: span.reshape(SAMPLES, 3, 4)}, [(3, 4)]), rmse=0.5)  # a table: one rounding, but few distinct values
+    yield Case("one", OneOp(op, {0: 3 + DATA["normal"](1, 4) / 10}, [(1, 4)]), rmse=0.5)
     refused = {"static_wi8_ai8": "it is too steep near zero for the input 'in0' from 0.1 to 8"}
     yield Case("near-zero", OneOp(op, {0: np.linspace(0.1, 8, SAMPLES * 12, dtype=np.float32).reshape(SAMPLES, 12)}, [(12,)]), refused=refused)
 
@@ -147,9 +148,10 @@ def _activations() -> Iterator[Case]:
         yield Case(f"map-{name}", OneOp("PRELU", {0: make(1, 4, 5, 6)}, [(1, 4, 5, 6)], {1: weight(1, 1, 6)}))
     yield Case("positive-alpha", OneOp("PRELU", {0: normal(1, 4, 5, 6)}, [(1, 4, 5, 6)], {1: np.abs(weight(1, 1, 6))}))
     yield Case("large-alpha", OneOp("PRELU", {0: normal(1, 4, 5, 6)}, [(1, 4, 5, 6)], {1: weight(1, 1, 6, scale=20)}))
-    for name, low, high in (("both-sides", -3, 3), ("negative", -60, 0), ("zero", 0, 0), ("tiny", -1e-6, 1e-6), ("large", 0, 20)):
+    for name, low, high in (("both-sides", -3, 3), ("negative", -60, 0), ("zero", 0, 0), ("tiny", -1e-6, 1e-6), ("large", 0, 20), ("huge", -1e5, -1)):
         span = np.linspace(low, high, SAMPLES * 12, dtype=np.float32)
         yield Case(name, OneOp("EXP", {0: span.reshape(SAMPLES, 3, 4)}, [(3, 4)]))
+    yield Case("one", OneOp("EXP", {0: normal(1, 4)}, [(1, 4)]))
 
 
 def value_cases() -> Iterator[Case]:

@@ -123,6 +123,9 @@ def _batch_matmul() -> Iterator[Case]:
     yield Case("broadcast", OneOp("BATCH_MATMUL", broadcast, [(2, 4, 3, 5)], options=("BatchMatMulOptions", {})))
     yield Case("second-constant", OneOp("BATCH_MATMUL", {0: normal(2, 3, 16)}, [(2, 3, 5)], {1: weight(2, 16, 5)}, ("BatchMatMulOptions", {})))
     yield Case("second-constant-shared", OneOp("BATCH_MATMUL", {0: normal(2, 3, 16)}, [(2, 3, 5)], {1: weight(16, 5)}, ("BatchMatMulOptions", {})))
+    for name, make in DATA.items():
+        constant = {1: weight(16, 5)}
+        yield Case(f"constant-{name}", OneOp("BATCH_MATMUL", {0: make(2, 1, 16)}, [(2, 1, 5)], constant, ("BatchMatMulOptions", {})))
     shared = {1: SPREAD * weight(16, 8)}
     yield Case("per-channel", OneOp("BATCH_MATMUL", {0: normal(2, 3, 16)}, [(2, 3, 8)], shared, ("BatchMatMulOptions", {})))
     turned = {1: SPREAD[:, None] * weight(8, 16)}
