@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from bridge.errors import ToolError
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
 from bridge.recover.adaround import ADAROUND
@@ -48,7 +49,7 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
 
     Raises:
         UsageError: there is no such method.
-        ToolError: LiteRT cannot run a file.
+        ToolError: LiteRT cannot run the float file.
     """
     chosen = [METHODS[name] for name in check_recovery(methods) if METHODS[name].run is not None]
     state = State(ranges)
@@ -58,13 +59,21 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
         trials = Trials(job, Path(folder))
         outcomes = []
         for method in chosen:
-            state, outcome = _run(method, trials, state, ranges_given=ranges_given)
+            state, outcome = attempt(method, trials, state, ranges_given=ranges_given)
             outcomes.append(outcome)
             logger.info("%s", outcome.diagnostic().message)
     return Recovered(state.ranges, state.corrections, tuple(outcomes))
 
 
-def _run(method: Method, trials: Trials, state: State, *, ranges_given: bool) -> tuple[State, Outcome]:
+def attempt(method: Method, trials: Trials, state: State, *, ranges_given: bool) -> tuple[State, Outcome]:
+    """The state after a method, and what it did; the state given where it does not help or LiteRT refuses a file of its trials."""
+    try:
+        return _attempt(method, trials, state, ranges_given=ranges_given)
+    except ToolError as error:
+        return state, Outcome(method.name, kept=False, reason=f"given up, {error.message.rstrip('.')}")
+
+
+def _attempt(method: Method, trials: Trials, state: State, *, ranges_given: bool) -> tuple[State, Outcome]:
     if not trials.possible:
         return state, Outcome(method.name, kept=False, reason=TOO_LITTLE)
     if method.changes_ranges and ranges_given:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from small_nets import Layers, job, min_max
 
-from bridge.errors import UsageError
+from bridge.errors import ToolError, UsageError
 from bridge.recover import EQUALIZATION, METHODS, Outcome, recover
+from bridge.recover.method import Method
+from bridge.recover.recovery import attempt
+from bridge.recover.trials import State, Trials
 from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES, check_recovery
 
 VALUES = np.random.default_rng(1).standard_normal((12, 1, 8)).astype(np.float32)
@@ -44,3 +47,14 @@ def test_one_sample_is_too_few(tmp_path: Path) -> None:
 def test_what_is_taken_back_says_so_with_its_figures() -> None:
     message = Outcome("bias_correction", kept=False, reason="taken back", before_db=20.04, after_db=19.96, samples=8).diagnostic().message
     assert message == "bias_correction: taken back; 20.0 dB before it, 20.0 dB with it on 8 calibration samples not used by it."
+
+
+def test_a_file_that_litert_refuses_ends_a_method_and_not_the_conversion(tmp_path: Path) -> None:
+    def refused(trials: Trials, state: State) -> State:
+        raise ToolError("the model: LiteRT cannot load it: no kernel.")
+
+    path = net(tmp_path)
+    state = State(min_max(path, VALUES))
+    after, outcome = attempt(Method("refused", "", refused), Trials(job(path, VALUES), tmp_path), state, ranges_given=False)
+    assert after is state
+    assert outcome.diagnostic().message == "refused: given up, the model: LiteRT cannot load it: no kernel."
