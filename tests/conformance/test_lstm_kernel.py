@@ -1,12 +1,13 @@
 """The LSTM kernel with float activations and int8 weights against the equations, with the roundings where the kernel has them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from case_data import Case, normal
-from one_op import OneOp, dequantize, quantized, with_forms
+from case_data import Case, normal, weight
+from one_op import OneOp, calibrate, dequantize, quantized, with_forms
 from recurrent_cases import GATES, lstm, recurrent_cases
 
 from bridge.quantize.forms import Form
@@ -81,3 +82,17 @@ def test_lstm_kernel_takes_the_first_scale_of_several_for_all_units() -> None:
         interpreter = Interpreter(tflite.serialize(model), kernels=kernels)
         off = [interpreter.run(sample)[0] - hidden_states(model, sample["in0"], exactly) for sample in op.samples()]
         assert np.sqrt(np.mean(np.square(off))) > 0.1
+
+
+def test_an_lstm_with_peepholes_is_refused(tmp_path: Path) -> None:
+    plain = lstm(normal(5, 2, 6))
+    with_peephole = replace(plain, constants={**plain.constants, **{position: weight(8, key=position) for position in (9, 10, 11)}})
+    _, outcome = quantized(with_peephole.build(), NO_RANGES, tmp_path, "dynamic_wi8_afp32")
+    assert (outcome.precision, outcome.reason) == ("weight_only_wi8_afp32", "it has peepholes, a projection or normalised gates")
+
+
+def test_an_lstm_in_a_static_file_takes_int8_weights(tmp_path: Path) -> None:
+    op = lstm(normal(5, 2, 6))
+    _, outcome = quantized(op.build(), calibrate(op.build(), op.samples()), tmp_path, "static_wi8_ai16")
+    assert outcome.precision == "weight_only_wi8_afp32"
+    assert outcome.reason.startswith("no static_wi8_ai16 kernel for UNIDIRECTIONAL_SEQUENCE_LSTM: it needs the ranges of what is computed inside")
