@@ -13,10 +13,10 @@ RANGES = Ranges(
 )
 
 
-def test_int16_has_room_for_twice_the_calibrated_range() -> None:
+def test_int16_has_room_for_half_as_much_again() -> None:
     spans = spans_by_precision(RANGES)["static_wi8_ai16"]
-    assert spans["x"] == TensorRange(-2.0, 6.0)
-    assert spans["observed"] == TensorRange(0.0, 4.0)
+    assert spans["x"] == TensorRange(-1.5, 4.5)
+    assert spans["observed"] == TensorRange(0.0, 3.0)
 
 
 def test_a_range_that_a_rule_sets_or_clips_stays_as_it_is() -> None:
