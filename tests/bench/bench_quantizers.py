@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -83,9 +84,9 @@ def evaluate_all(made: Sequence[Made], source: Source, cache: Path, shared: Path
         ]
         common = {"model": str(source.subject.model), "evaluation": str(source.subject.evaluation), "reference": str(source.reference)}
         shapes = {"input_shapes": source.input_shapes, "inputs": [asdict(binding) for binding in source.inputs]}
-        failure = _evaluate({**common, **shapes, "files": files, "current": str(folder / "current")}, cache)
+        failure, current = _evaluate({**common, **shapes, "files": files}, cache)
         if failure:
-            answers[(folder / "current").read_text()].write_text(json.dumps({"error": f"the file does not run: {failure}"}))
+            answers[current].write_text(json.dumps({"error": f"the file does not run: {failure}"}))
         if shared is not None:
             _add_scores([answers[str(one.file)] for one in waiting], shared, source, cache)
     return {name: json.loads(path.read_text()) for name, path in answers.items()}
@@ -123,7 +124,7 @@ def add_latencies(rows: list[Row], source: Source, cache: Path) -> None:
     files = [str(source.float_file), *(str(row["file"]) for row in running)]
     answer = cache / "results" / f"latency-{_key(*(digest(Path(file)) for file in files))}.json"
     if not answer.is_file():
-        failure = _evaluate({"latency": files, "samples": str(source.samples), "answer": str(answer)}, cache)
+        failure, _ = _evaluate({"latency": files, "samples": str(source.samples), "answer": str(answer)}, cache)
         if failure:
             return
     float_ms, *times = json.loads(answer.read_text())
@@ -131,11 +132,14 @@ def add_latencies(rows: list[Row], source: Source, cache: Path) -> None:
         row.update(ms=ms, float_ms=float_ms)
 
 
-def _evaluate(job: Row, cache: Path) -> str:
-    folder = cache / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.json").write_text(json.dumps(job))
-    return run([sys.executable, HERE / "bench_quantizers_evaluate.py", folder / "job.json"], folder / "log")
+def _evaluate(job: Row, cache: Path) -> tuple[str, str]:
+    """How the process failed, empty if it did not, and the file that it was at."""
+    with tempfile.TemporaryDirectory(dir=cache / "results") as name:
+        folder = Path(name)
+        current = folder / "current"
+        (folder / "job.json").write_text(json.dumps({**job, "current": str(current)}))
+        failure = run([sys.executable, HERE / "bench_quantizers_evaluate.py", folder / "job.json"], folder / "log")
+        return failure, current.read_text() if current.is_file() else ""
 
 
 def _code() -> str:
