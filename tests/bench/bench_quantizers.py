@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from bench_quantizers_source import Source, Subject, code_digest, prepare, subject_in
-from bench_quantizers_table import markdown
+from bench_quantizers_table import best, markdown
 from bench_quantizers_tools import HERE, TOOLS, Made, environment, run
 
 from bridge.files import digest
@@ -40,13 +40,14 @@ def exported(shared: Path, names: Sequence[str], cache: Path) -> list[Subject]:
     return found
 
 
-def measure(subject: Subject, tools: Sequence[str], cache: Path, shared: Path | None) -> Row:
+def measure(subject: Subject, tools: Sequence[str], cache: Path, shared: Path | None, *, latency: bool) -> Row:
     """Rows of all tools for one model."""
     source = prepare(subject, cache / "sources")
     made = [one for name in tools for one in made_by(name, source, cache)]
     answers = evaluate_all([one for one in made if one.file is not None], source, cache, shared)
     rows = [{**asdict(one), **answers.get(str(one.file), {})} for one in made]
-    add_latencies(rows, source, cache)
+    if latency:
+        add_latencies(rows, source, cache)
     return {"model": subject.name, "float_bytes": source.float_file.stat().st_size, "rows": [_plain(row) for row in rows]}
 
 
@@ -119,8 +120,8 @@ def _add_scores(answers: Sequence[Path], shared: Path, source: Source, cache: Pa
 
 
 def add_latencies(rows: list[Row], source: Source, cache: Path) -> None:
-    """Latency of every file that runs, and its ratio to the float file's, measured in one go."""
-    running = [row for row in rows if "sqnr_db" in row]
+    """Latency of each tool's best file and of the float file, measured in one go."""
+    running = [row for tool in TOOLS.values() if (row := best([one for one in rows if one["tool"] == tool.name])) is not None]
     files = [str(source.float_file), *(str(row["file"]) for row in running)]
     answer = cache / "results" / f"latency-{_key(*(digest(Path(file)) for file in files))}.json"
     if not answer.is_file():
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--models", default="", help="names for --shared, separated by commas")
     parser.add_argument("--tools", default=",".join(TOOLS), help="separated by commas")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/bridge-bench"))
+    parser.add_argument("--no-latency", action="store_true", help="leave latencies out: on a machine that does other things they say little")
     parser.add_argument("--markdown", type=Path, help="also write a table")
     options = parser.parse_args()
     cache = options.cache.expanduser()
@@ -171,7 +173,7 @@ def main() -> None:
     results = []
     for subject in subjects:
         sys.stderr.write(f"{subject.name}\n")
-        results.append(measure(subject, options.tools.split(","), cache, options.shared))
+        results.append(measure(subject, options.tools.split(","), cache, options.shared, latency=not options.no_latency))
     document = {"revision": code_digest("bridge", "exclusion_rules"), "models": results}
     if options.markdown is not None:
         options.markdown.write_text(markdown(document))

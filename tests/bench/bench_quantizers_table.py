@@ -24,9 +24,9 @@ def products_only(row: Row) -> bool:
     return row["tool"] == "AI Edge Quantizer" and str(row["setting"]).startswith(("mse", "gptq", "oscar"))
 
 
-def best(rows: Sequence[Row]) -> Row | None:
-    """The file with the highest SQNR."""
-    return max(filter(runs, rows), key=lambda row: row["sqnr_db"], default=None)
+def best[R: Row](rows: Sequence[R]) -> R | None:
+    """The file with the highest SQNR among those that quantize more than matrix products."""
+    return max((row for row in rows if runs(row) and not products_only(row)), key=lambda row: row["sqnr_db"], default=None)
 
 
 def _best(models: Sequence[Row]) -> list[str]:
