@@ -58,6 +58,22 @@ def test_what_cannot_be_fused_stays(tail: tuple[str, ...], outputs: tuple[int, .
     assert ops(model) == ["FULLY_CONNECTED", *tail]
 
 
+def test_an_activation_moves_before_what_only_moves_elements() -> None:
+    model = dense("RELU6")
+    graph = tflite.main_graph(model)
+    order = tflite.add_tensor(model, graph, "order", "INT32", (2,), buffer=tflite.add_buffer(model, np.array([1, 0], np.int32)))
+    moved = tflite.add_tensor(model, graph, "moved", "FLOAT32", (4, 2))
+    dense_op, relu = graph.operators
+    transpose = tflite.add_op(model, "TRANSPOSE", 1, (int(dense_op.outputs[0]), order), (moved,))
+    graph.operators = [dense_op, transpose, relu]
+    relu.inputs = np.array([moved], np.int32)
+    graph.tensors[int(relu.outputs[0])].shape = np.array([4, 2], np.int32)
+    (before,) = run(model)
+    assert fuse_activations(model)
+    assert ops(model) == ["FULLY_CONNECTED", "TRANSPOSE"]
+    np.testing.assert_array_equal(run(model)[0], before)
+
+
 def test_a_second_activation_stays_behind_the_first() -> None:
     model = dense("RELU", "RELU6")
     (before,) = run(model)
