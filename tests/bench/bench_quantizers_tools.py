@@ -43,6 +43,8 @@ AEQ_SETTINGS = (
     "min_max+oscar, ranges moving-average",
     "mse, ranges min-max",
 )
+AEQ_SLOW = ("min_max+gptq", "min_max+oscar")
+AEQ_LARGE_BYTES = 1 << 20
 TENSORFLOW_SETTINGS = (
     "full integer",
     "float fallback",
@@ -122,7 +124,12 @@ def last_error(log: Path) -> str:
 
 def run_aeq(source: Source, folder: Path, cache: Path) -> list[Made]:
     """AI Edge Quantizer on the common float file."""
-    return _worker("AI Edge Quantizer", "aeq", AEQ_SETTINGS, {"float": str(source.float_file)}, source, folder, cache, float_file=None)
+    large = source.float_file.stat().st_size > AEQ_LARGE_BYTES
+    left_out = [setting for setting in AEQ_SETTINGS if large and setting.startswith(AEQ_SLOW)]
+    tried = [setting for setting in AEQ_SETTINGS if setting not in left_out]
+    made = _worker("AI Edge Quantizer", "aeq", tried, {"float": str(source.float_file)}, source, folder, cache, float_file=None)
+    reason = f"not tried above {AEQ_LARGE_BYTES >> 20} MB: it takes minutes, and was never the best on smaller files"
+    return [*made, *(Made("AI Edge Quantizer", setting, None, error=reason) for setting in left_out)]
 
 
 def run_tensorflow(source: Source, folder: Path, cache: Path) -> list[Made]:
