@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 TOOLS = ("bridge", "AI Edge Quantizer", "TFLiteConverter", "onnx2tf -oiqt")
-WITHIN_DB = 0.1
-WITHIN_SCORE = 1e-3
 Row = Mapping[str, Any]
 
 
@@ -57,9 +55,13 @@ def _lead(rows: Sequence[Row]) -> str:
     if not peers:
         return "alone | alone"
     lead = ours["sqnr_db"] - max(row["sqnr_db"] for row in peers)
-    scores = [row["score"] for row in rows if row["tool"] == "bridge" and row.get("score") is not None]
-    their = [row["score"] for row in peers if row.get("score") is not None]
-    return f"{lead:+.2f} | " + (f"{max(scores) - max(their):+.4f}" if scores and their else "-")
+    mine, theirs = (_kept([row for row in rows if (row["tool"] == "bridge") is side]) for side in (True, False))
+    return f"{lead:+.2f} | " + (f"{mine - theirs:+.4f}" if mine is not None and theirs is not None else "-")
+
+
+def _kept(rows: Sequence[Row]) -> float | None:
+    """The best score; what is above the float model's is chance, so it counts as that."""
+    return max((min(row["score"], row["float_score"]) for row in rows if row.get("score") is not None), default=None)
 
 
 def _all(models: Sequence[Row]) -> list[str]:
