@@ -8,7 +8,7 @@ Row = Mapping[str, Any]
 
 
 def markdown(document: Mapping[str, Any]) -> str:
-    """Two tables: the best of each tool, and all settings."""
+    """Two tables: the best of each tool with the share of its operators that stay float, and all settings."""
     return "\n".join([*_best(document["models"]), "", *_all(document["models"])]) + "\n"
 
 
@@ -31,7 +31,7 @@ def _best(models: Sequence[Row]) -> list[str]:
     lines = [
         "| model | " + " | ".join(f"{tool}: SQNR dB / score / KB / ms over float ms / s" for tool in TOOLS) + " | ours minus best peer, dB | score |"
     ]
-    lines.append("|" + "---|" * (len(TOOLS) + 3))
+    lines.append("|" + "---|" * (len(TOOLS) + 4))
     for model in models:
         rows = [row for row in model["rows"] if not products_only(row)]
         chosen = {tool: best([row for row in rows if row["tool"] == tool]) for tool in TOOLS}
@@ -45,18 +45,20 @@ def _cell(row: Row | None, rows: Sequence[Row], tool: str) -> str:
         return "no file: " + (reasons[0][:120].replace("|", "/").replace("\n", " ") if reasons else "not run")
     score = f"{row['score']:.4g}" if row.get("score") is not None else "-"
     ratio = f"{row['ms'] / row['float_ms']:.2f}" if "ms" in row else "-"
-    return f"{row['sqnr_db']:.2f} / {score} / {row['bytes'] / 1000:.0f} / {ratio} / {row['seconds'] or 0:.1f} ({row['setting']})"
+    return f"{row['sqnr_db']:.2f} / {score} / {row['bytes'] / 1000:.0f} / {ratio} / {row['seconds'] or 0:.1f} ({row['setting']}; {row['float_op_share']:.0%} float)"
 
 
 def _lead(rows: Sequence[Row]) -> str:
     ours, peers = best([row for row in rows if row["tool"] == "bridge"]), [row for row in rows if row["tool"] != "bridge" and runs(row)]
     if ours is None:
-        return "- | -"
+        return "- | - | -"
     if not peers:
-        return "alone | alone"
-    lead = ours["sqnr_db"] - max(row["sqnr_db"] for row in peers)
+        return "alone | alone | alone"
+    their_best = max(row["sqnr_db"] for row in peers)
+    whole = best([row for row in rows if row["tool"] == "bridge" and row["setting"] == "all int8"])
+    leads = f"{ours['sqnr_db'] - their_best:+.2f} | " + (f"{whole['sqnr_db'] - their_best:+.2f}" if whole is not None else "-")
     mine, theirs = (_kept([row for row in rows if (row["tool"] == "bridge") is side]) for side in (True, False))
-    return f"{lead:+.2f} | " + (f"{mine - theirs:+.4f}" if mine is not None and theirs is not None else "-")
+    return f"{leads} | " + (f"{mine - theirs:+.4f}" if mine is not None and theirs is not None else "-")
 
 
 def _kept(rows: Sequence[Row]) -> float | None:
