@@ -23,6 +23,7 @@ from bridge.graph.lowering import (
     resize,
     same_lower,
     single_operand,
+    tiny_clip,
     uneven_split,
     wrap_pad,
 )
@@ -72,7 +73,7 @@ LOWERINGS: Mapping[str, tuple[Lowering, ...]] = MappingProxyType(
 
 # After the patterns, which know these nodes as parts of larger ones.
 LATE_LOWERINGS: Mapping[str, tuple[Lowering, ...]] = MappingProxyType(
-    {op_type: (outer_broadcast.lower,) for op_type in ("Add", "Div", "Mul", "Sub")},
+    {op_type: (outer_broadcast.lower,) for op_type in ("Add", "Div", "Mul", "Sub")} | {"Clip": (tiny_clip.lower,)},
 )
 
 
