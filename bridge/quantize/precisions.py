@@ -79,7 +79,7 @@ PRECISIONS = MappingProxyType(
                 "INT8",
                 "INT32",
                 "int8 weights and activations, calibrated ranges",
-                instead=("dynamic_wi8_afp32",),  # an LSTM
+                instead=("weight_only_wi8_afp32",),  # an LSTM, a CONV_3D
             ),
             Precision("weight_only_wi4_afp32", "FLOAT32", "INT4", "FLOAT32", "int4 weights, float activations", unpacked=True),
         )

@@ -55,7 +55,7 @@ def _lead(rows: Sequence[Row]) -> str:
     if not peers:
         return "alone | alone | alone"
     their_best = max(row["sqnr_db"] for row in peers)
-    whole = best([row for row in rows if row["tool"] == "bridge" and row["setting"] == "all int8"])
+    whole = best([row for row in rows if row["tool"] == "bridge" and row["setting"].startswith("all int8")])
     leads = f"{ours['sqnr_db'] - their_best:+.2f} | " + (f"{whole['sqnr_db'] - their_best:+.2f}" if whole is not None else "-")
     mine, theirs = (_kept([row for row in rows if (row["tool"] == "bridge") is side]) for side in (True, False))
     return f"{leads} | " + (f"{mine - theirs:+.4f}" if mine is not None and theirs is not None else "-")

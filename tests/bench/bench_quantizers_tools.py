@@ -17,6 +17,8 @@ from types import MappingProxyType
 import numpy as np
 from bench_quantizers_source import Source, code_digest
 
+from bridge.recovery_names import RECOVERY_NAMES
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TIMEOUT_S = 900.0
@@ -52,7 +54,14 @@ TENSORFLOW_SETTINGS = (
 )
 ONNX2TF_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType({"per channel": (), "per tensor": ("-qt", "per-tensor")})
 DIRECT = ("-nuo", "-nuonag")  # the model is normalised already
-OUR_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType({"all int8": ("--rules", "all-int8"), "default rules": ()})
+EVERY_METHOD = tuple(word for name in RECOVERY_NAMES for word in ("--recover", name))
+OUR_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "all int8": ("--rules", "all-int8"),
+        "all int8, every recovery method": ("--rules", "all-int8", *EVERY_METHOD),
+        "default rules": (),
+    }
+)
 NOT_QUANTIZING = frozenset({"normalize", "convert", "compare", "cost", "report"})  # stages of ours that the peers' time does not hold either
 
 

@@ -43,7 +43,7 @@ def test_it_says_what_a_kernel_demands() -> None:
 def test_it_says_why_there_is_no_kernel_and_what_runs_instead() -> None:
     assert views("PRELU")["static_wi8_ai16"].reason == "it is up to 9025 steps off; float32 instead"
     assert views("CUMSUM")["static_wi8_ai8"].reason == "LiteRT has none; float32 instead"
-    assert views("UNIDIRECTIONAL_SEQUENCE_LSTM")["static_wi8_ai8"].reason.endswith("; dynamic_wi8_afp32 instead")
+    assert views("UNIDIRECTIONAL_SEQUENCE_LSTM")["static_wi8_ai8"].reason.endswith("; weight_only_wi8_afp32 instead")
     assert (views("RELU")["float16"].kernel, views("RELU")["float16"].reason) == ("-", "it has no weights, and activations are float")
 
 
