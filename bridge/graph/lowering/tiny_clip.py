@@ -16,9 +16,9 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     """Source: ONNX Clip-13: min(max(x, min), max); an absent bound does not bind."""
     x, least, most = (*node.inputs, None, None)[:3]
     bound = constant_array(least)
-    if x is None or bound is None or x.dtype != ir.DataType.FLOAT or not 0.0 < abs(float(bound)) <= TAKEN_FOR_ZERO:
+    if x is None or bound is None or bound.size != 1 or x.dtype != ir.DataType.FLOAT or not 0.0 < abs(bound.item()) <= TAKEN_FOR_ZERO:
         return None
     build = Builder(graph, str(node.name))
-    floor = build.scalar(float(bound))
+    floor = build.scalar(bound.item())
     above = build.op("Add", build.op("Relu", build.op("Sub", x, floor)), floor)
     return build.done(above if most is None else build.op("Min", above, most))

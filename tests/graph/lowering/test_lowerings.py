@@ -36,7 +36,7 @@ def nodes(body: str, x: str = "1, 3, 4, 4", y: str = "N, C, H, W", more: str = "
         pytest.param(nodes("y = LpNormalization<p = 2, axis = 2>(x)"), 17, {}, ["ReduceL2", "Add", "Div"], id="L2 norm of an inner axis"),
         pytest.param(nodes('y = Conv<auto_pad = "SAME_LOWER", strides = [2, 2]>(x, w, b)', x="1, 3, 7, 8"), 17, {"w": floats(2, 3, 2, 4), "b": floats(2)}, ["Conv"], id="pads before"),
         pytest.param(nodes("y = Clip(x, l)"), 17, {"l": np.array(1e-9, np.float32)}, ["Sub", "Relu", "Add"], id="tiny lower bound"),
-        pytest.param(nodes("y = Clip(x, l, h)"), 17, {"l": np.array(-1e-7, np.float32), "h": np.array(1, np.float32)}, ["Sub", "Relu", "Add", "Min"], id="tiny lower bound below 0 and an upper one"),
+        pytest.param(nodes("y = Clip(x, l, h)"), 17, {"l": np.array([-1e-7], np.float32), "h": np.array(1, np.float32)}, ["Sub", "Relu", "Add", "Min"], id="tiny lower bound below 0 and an upper one"),
         pytest.param(nodes("t = Relu(x) y = Max(t)"), 17, {}, ["Relu"], id="max of one"),
         pytest.param(nodes("t = Sum(x) y = Neg(t)"), 17, {}, ["Neg"], id="sum of one"),
         pytest.param("(float[2, 5, 4] x) => (float[2, 4] y) { y = GatherND(x, i) }", 17, {"i": np.array([[0, 1], [-1, -2]])}, ["GatherND"], id="gather nd"),
