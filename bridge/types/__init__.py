@@ -1,0 +1,38 @@
+"""Frozen values that cross stages. No arrays in here: a value holds names, shapes, paths and digests."""
+
+from bridge.types.basics import Diagnostic, Severity, TensorSpec
+from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
+from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
+from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus
+from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, TensorRange
+from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, RuleOutcome
+
+__all__ = [
+    "ConvertedModel",
+    "Decision",
+    "Diagnostic",
+    "Evidence",
+    "Graph",
+    "InputBinding",
+    "JoinedInput",
+    "LayerResult",
+    "MismatchedScales",
+    "NearMiss",
+    "NodeFacts",
+    "OpOutcome",
+    "OutputResult",
+    "PairStatus",
+    "QuantizedModel",
+    "RangeChoice",
+    "RangeDecision",
+    "Ranges",
+    "RuleOutcome",
+    "Severity",
+    "SourceModel",
+    "SourceNode",
+    "SourceStatus",
+    "TensorMap",
+    "TensorPair",
+    "TensorRange",
+    "TensorSpec",
+]

@@ -1,0 +1,116 @@
+"""The user's model, as loaded and as normalised, and its nodes as rules see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from bridge.types.basics import Diagnostic, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+SourceStatus = Literal["kept", "fused", "folded", "constant", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceModel:
+    """What a frontend hands to `graph.normalize`: the user's model as ONNX in memory.
+
+    Attributes:
+        proto: the model with its external data inside, legal enough for onnxruntime; nobody writes to it.
+        digest: sha256 of the user's file (external data included).
+        path: where it came from, None for a live object.
+        framework: `onnx`, `torch`, `keras` or `tensorflow`.
+        diagnostics: what loading had to repair.
+    """
+
+    proto: "onnx.ModelProto"
+    digest: str
+    path: Path | None = None
+    framework: str = "onnx"
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node of the normalised graph, as rules see it.
+
+    Attributes:
+        name: the user's name of the node, unique in the graph; for a fused node the name of its main origin.
+        op_type: ONNX operator, for example `LayerNormalization`.
+        domain: operator domain, `""` for the standard one.
+        pattern: what the node is or belongs to (`layer_norm`, `gelu`, `silu`, `residual_add`, ...), None if nothing was recognised.
+        scope: module path such as `encoder/layer.3`, empty when unknown.
+        origins: names of the nodes of the user's file that it stands for, in their order there; contains `name`.
+        inputs: tensors read, names as in the user's file where the tensor exists there.
+        outputs: tensors written, likewise.
+        constant_inputs: positions in `inputs` whose value is known before the model runs.
+        attributes: ONNX attributes as Python values (no tensors).
+        own_sqnr_db: what the node loses by itself when it runs in the default precision on calibration samples; None until that was measured,
+            and for nodes that run in float or have no operator of their own.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    pattern: str | None
+    scope: str
+    origins: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    constant_inputs: tuple[int, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    own_sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNode:
+    """One node of the user's file and what became of it.
+
+    Attributes:
+        name: the node's name in the user's file; nameless nodes get `<op_type>_<position>`.
+        outputs: tensor names in the user's file.
+        status: `kept` (a node of its own in the normalised graph), `fused` (part of the node `into`), `folded` (computed before the model
+            runs), `constant`, `dead` (no output depends on it).
+        into: `NodeFacts.name` of the node that stands for it; None for folded, constant and dead ones.
+        reason: why it is not `kept`, in a few words; empty for kept ones.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    scope: str
+    outputs: tuple[str, ...]
+    status: SourceStatus
+    into: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The normalised model.
+
+    Attributes:
+        model: every value has a static shape, a dtype and a name that onnx2tf keeps; nobody writes to it after `normalize`.
+        nodes: its nodes in topological order.
+        source_nodes: all nodes of the user's file, in its order.
+        inputs: model inputs in the user's names, shapes fixed, dtype and layout of the user's file.
+        outputs: model outputs likewise.
+        tensor_names: name of a value in `model` -> name in the user's file, only for values that both have with equal contents.
+        node_names: name of a node in `model` -> `NodeFacts.name`.
+        diagnostics: what normalising changed that the user should know.
+        digest: sha256 of the user's file (external data included).
+    """
+
+    model: "ir.Model"
+    nodes: tuple[NodeFacts, ...]
+    source_nodes: tuple[SourceNode, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    tensor_names: Mapping[str, str]
+    node_names: Mapping[str, str]
+    diagnostics: tuple[Diagnostic, ...]
+    digest: str

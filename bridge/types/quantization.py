@@ -1,0 +1,72 @@
+"""Ranges, and the quantized TFLite file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge.observer_names import DEFAULT_OBSERVER
+from bridge.types.basics import Diagnostic
+from bridge.types.rulings import RangeChoice
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRange:
+    """Calibrated range of one float tensor of the TFLite file, in real units."""
+
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Calibrated ranges by TFLite tensor name, and the data they came from.
+
+    Attributes:
+        tensors: every float activation tensor of the file, model inputs included.
+        samples: number of samples seen.
+        source: file or description of the data; `synthetic` for random data.
+        model_sha256: digest of the float TFLite file the ranges belong to.
+        warnings: advice about the data.
+        own_sqnr_db: `NodeFacts.name` -> what the node loses by itself, in dB, where that is finite; None when no rule asked for it.
+        observer: name of the observer of all tensors that `choices` does not name.
+        choices: tensors whose range was made in another way.
+    """
+
+    tensors: Mapping[str, TensorRange]
+    samples: int
+    source: str
+    model_sha256: str
+    warnings: tuple[Diagnostic, ...] = ()
+    own_sqnr_db: Mapping[str, float] | None = None
+    observer: str = DEFAULT_OBSERVER
+    choices: Mapping[str, RangeChoice] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class OpOutcome:
+    """What the quantizer did with one operator of the float file.
+
+    Attributes:
+        index: position in the float file.
+        op: TFLite operator name, for example `CONV_2D`.
+        precision: what it runs in.
+        reason: why that differs from what was asked (`no int8 kernel for ...`); empty when it does not.
+        quantized_index: position in the quantized file, None when the op is gone.
+    """
+
+    index: int
+    op: str
+    precision: str
+    reason: str
+    quantized_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """The quantized TFLite file and the precision each operator really has in it."""
+
+    path: Path
+    sha256: str
+    precision: str
+    ops: tuple[OpOutcome, ...]
