@@ -11,7 +11,7 @@ MSE, FIXED = RangeChoice("mse"), RangeChoice(fixed=(0.0, 6.0))
 
 
 def node(name: str, *outputs: str) -> NodeFacts:
-    return NodeFacts(name, "Relu", "", None, "", (name,), (), tuple(TensorSpec(output, (1,), "float32") for output in outputs))
+    return NodeFacts(name, "Relu", "", (), "", (name,), (), tuple(TensorSpec(output, (1,), "float32") for output in outputs))
 
 
 def mapping(**tensors: str | None) -> TensorMap:

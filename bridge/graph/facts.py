@@ -55,7 +55,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         name=name,
         op_type=spelled or main.op_type,
         domain=main.domain,
-        pattern=next((found for node in nodes if (found := provenance.pattern(node)) is not None), None),
+        patterns=_patterns(nodes),
         scope=scope(main),
         origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
         inputs=tuple(tensor_spec(value, tensor_names) for value in inputs),
@@ -63,6 +63,12 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         constant_inputs=tuple(index for index, value in enumerate(inputs) if value.const_value is not None),
         attributes=MappingProxyType({key: _plain(attribute) for key, attribute in attributes.items() if attribute.type not in _NO_VALUE}),
     )
+
+
+def _patterns(nodes: Sequence[ir.Node]) -> tuple[str, ...]:
+    """The operation first, then the places."""
+    kind = next((found for node in nodes if (found := provenance.pattern(node)) is not None), None)
+    return tuple(dict.fromkeys((*([] if kind is None else [kind]), *(region for node in nodes for region in provenance.places(node)))))
 
 
 def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:

@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 ORIGINS = "bridge.origins"  # JSON list of source node names, in the source's order
 NAME = "bridge.name"  # the user's name of the node
-PATTERN = "bridge.pattern"  # what the node is or belongs to
+PATTERN = "bridge.pattern"  # the operation that the node is or is a part of
+PLACES = "bridge.places"  # JSON list of larger regions that it lies in
 
 
 def origins(node: ir.Node) -> tuple[str, ...]:
@@ -21,8 +22,13 @@ def name(node: ir.Node) -> str:
 
 
 def pattern(node: ir.Node) -> str | None:
-    """What was recognised, None if nothing was."""
+    """The operation that the node is or is a part of, None if none was recognised."""
     return node.metadata_props.get(PATTERN)
+
+
+def places(node: ir.Node) -> tuple[str, ...]:
+    """The larger regions that the node lies in, in the order they were found."""
+    return tuple(json.loads(node.metadata_props.get(PLACES, "[]")))
 
 
 def stamp(node: ir.Node, source_name: str) -> None:
@@ -32,23 +38,33 @@ def stamp(node: ir.Node, source_name: str) -> None:
 
 
 def mark(node: ir.Node, recognised: str) -> None:
-    """Notes that `node` is, or belongs to, the pattern `recognised`."""
+    """Notes that `node` is, or is a part of, the operation `recognised`, and no longer of another one."""
     node.metadata_props[PATTERN] = recognised
 
 
+def place(node: ir.Node, region: str) -> None:
+    """Notes that `node` lies in `region`, beside what it already is and lies in."""
+    node.metadata_props[PLACES] = json.dumps(list(dict.fromkeys((*places(node), region))))
+
+
 def inherit(new: Iterable[ir.Node], old: Iterable[ir.Node], *, main: ir.Node, recognised: str | None = None) -> None:
-    """Lets `new` nodes stand for `old` ones under the name of `main`, with its scope metadata.
+    """Lets `new` nodes stand for `old` ones under the name of `main`, with its scope metadata, in all places of the old ones.
 
     Args:
         new: the replacement; every node of it carries the same names.
         old: what it replaces, in topological order; contains `main`.
         main: the node whose name users will look for.
-        recognised: the pattern it is, if any.
+        recognised: the operation it is, that of `main` unless given.
     """
+    old = tuple(old)
+    kind = pattern(main) if recognised is None else recognised
+    regions = [region for node in old for region in places(node)]
     names = list(dict.fromkeys(source for node in old for source in origins(node)))
     for node in new:
         node.metadata_props.update({key: value for key, value in main.metadata_props.items() if not key.startswith("bridge.")})
         node.metadata_props[NAME] = name(main)
         node.metadata_props[ORIGINS] = json.dumps(names)
-        if recognised is not None:
-            mark(node, recognised)
+        if kind is not None:
+            mark(node, kind)
+        for region in regions:
+            place(node, region)

@@ -27,7 +27,7 @@ class NodeView:
     name: str
     op_type: str
     scope: str
-    pattern: str | None
+    patterns: tuple[str, ...]
     origins: tuple[str, ...]
     precision: str
     rule: str | None
@@ -155,7 +155,7 @@ def overview(
         outputs=normal.outputs,
         source_ops=_counted(node.op_type for node in normal.source_nodes),
         ops=_counted(node.op_type for node in normal.nodes),
-        patterns=_counted(node.pattern for node in normal.nodes if node.pattern),
+        patterns=_counted(pattern for node in normal.nodes for pattern in node.patterns),
         nodes=nodes,
         rules=_rule_views(applied),
         float_ops=MappingProxyType({op: tuple(names) for op, names in sorted(float_ops.items())}),
@@ -170,7 +170,7 @@ def _node_views(normal: Graph, applied: rules_stage.Applied, has_kernel: Callabl
             name=node.name,
             op_type=node.op_type,
             scope=node.scope,
-            pattern=node.pattern,
+            patterns=node.patterns,
             origins=node.origins,
             precision=decision.precision,
             rule=decision.rule,

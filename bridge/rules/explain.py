@@ -40,7 +40,7 @@ class Explanation:
 
     node: str
     op_type: str
-    pattern: str | None
+    patterns: tuple[str, ...]
     scope: str
     decision: Decision
     overridden: tuple[Overridden, ...]
@@ -92,7 +92,7 @@ def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context
     return Explanation(
         node=node.name,
         op_type=node.op_type,
-        pattern=node.pattern,
+        patterns=node.patterns,
         scope=node.scope,
         decision=decision,
         range=range_decision,
@@ -107,7 +107,7 @@ def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context
 
 
 def _paragraph(one: Explanation) -> list[str]:
-    facts = [one.op_type, *([f"pattern {one.pattern}"] if one.pattern else []), *([f"in {one.scope}"] if one.scope else [])]
+    facts = [one.op_type, *(f"pattern {pattern}" for pattern in one.patterns), *([f"in {one.scope}"] if one.scope else [])]
     decision = one.decision
     by = f"rule {decision.rule!r} ({decision.file}:{decision.line}): {decision.reason}" if decision.rule is not None else decision.reason
     return [

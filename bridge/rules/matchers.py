@@ -16,8 +16,9 @@ from bridge.types import NodeFacts
 
 PatternName = Literal[
     "layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm", "l2_norm",
-    "gelu", "silu", "mish", "hard_swish",
-    "softmax", "masked_softmax", "residual_add", "cnn_residual_add",
+    "gelu", "silu", "mish", "hard_swish", "hard_sigmoid", "elu", "selu", "celu",
+    "softmax", "log_softmax", "masked_softmax", "residual_add", "cnn_residual_add",
+    "attention", "squeeze_excite", "rescaling", "positional_embedding", "first_layer", "last_layer", "detection_tail",
 ]  # fmt: skip
 PATTERNS: tuple[str, ...] = get_args(PatternName)
 
@@ -42,7 +43,7 @@ class OpTypeMatcher(ListedMatcher):
 
 
 class PatternMatcher(ListedMatcher):
-    """Nodes that are, or belong to, a recognised pattern, however the model spells it."""
+    """Nodes that are, or belong to, a recognised pattern, however the model spells it; a node can belong to several."""
 
     quantity: ClassVar[str] = "pattern"
     kind: Literal["pattern"]
@@ -54,7 +55,7 @@ class PatternMatcher(ListedMatcher):
 
     @override
     def words(self, node: NodeFacts) -> tuple[str, ...]:
-        return (node.pattern,) if node.pattern else ()
+        return node.patterns
 
 
 class DomainMatcher(ListedMatcher):

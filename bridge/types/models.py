@@ -42,7 +42,8 @@ class NodeFacts:
         name: the user's name of the node, unique in the graph; for a fused node the name of its main origin.
         op_type: ONNX operator, for example `LayerNormalization`.
         domain: operator domain, `""` for the standard one.
-        pattern: what the node is or belongs to (`layer_norm`, `gelu`, `silu`, `residual_add`, ...), None if nothing was recognised.
+        patterns: what the node is or is a part of (`layer_norm`, `gelu`, `silu`, `residual_add`, ...) first, then the regions that it lies in
+            (`attention`, `detection_tail`, ...); empty if nothing was recognised.
         scope: module path such as `encoder/layer.3`, empty when unknown.
         origins: names of the nodes of the user's file that it stands for, in their order there; contains `name`.
         inputs: tensors read, names as in the user's file where the tensor exists there.
@@ -56,7 +57,7 @@ class NodeFacts:
     name: str
     op_type: str
     domain: str
-    pattern: str | None
+    patterns: tuple[str, ...]
     scope: str
     origins: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]

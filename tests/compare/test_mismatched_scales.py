@@ -63,7 +63,7 @@ def check(
             node,
             op,
             "",
-            None,
+            (),
             "",
             (node,),
             tuple(TensorSpec(f"user_{one}", (1,), "float32") for one in read),

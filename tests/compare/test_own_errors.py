@@ -61,7 +61,7 @@ def test_no_noise_is_infinite_and_no_signal_is_minus_infinite() -> None:
 
 def node(name: str, inputs: str) -> NodeFacts:
     specs = tuple(TensorSpec(f"{tensor}_out", (1,), "float32") for tensor in inputs.split())
-    return NodeFacts(name, "Op", "", None, "", (name,), specs, (TensorSpec(f"{name}_out", (1,), "float32"),))
+    return NodeFacts(name, "Op", "", (), "", (name,), specs, (TensorSpec(f"{name}_out", (1,), "float32"),))
 
 
 CHAIN = (node("first", ""), node("moved", "first"), node("other", ""), node("reader", "moved other"))

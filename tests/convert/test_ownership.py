@@ -6,7 +6,7 @@ def node(name: str, inputs: str, outputs: str) -> NodeFacts:
     def specs(names: str) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec(tensor, (1,), "float32") for tensor in names.split())
 
-    return NodeFacts(name, "Op", "", None, "", (name,), specs(inputs), specs(outputs))
+    return NodeFacts(name, "Op", "", (), "", (name,), specs(inputs), specs(outputs))
 
 
 def test_inner_operators_belong_to_the_node_they_lead_to() -> None:

@@ -1,8 +1,12 @@
 """The view of the graph that rules get."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from onnx_text import Normalize
+
+from bridge.graph import provenance
+from bridge.graph.facts import node_facts
 
 RANDOM = np.random.default_rng(6)
 
@@ -11,7 +15,7 @@ def test_a_node_shows_its_tensors_in_the_users_names(normalized: Normalize) -> N
     text = '(float[1, 3, 8, 8] x) => (float[1, 4, 6, 6] y) { [c] y = Conv<strides = [1, 1], auto_pad = "VALID">(x, w, b) }'
     result = normalized(text, constants={"w": RANDOM.standard_normal((4, 3, 3, 3)).astype(np.float32), "b": np.ones(4, np.float32)})
     (facts,) = result.graph.nodes
-    assert (facts.name, facts.op_type, facts.domain, facts.pattern) == ("c", "Conv", "", None)
+    assert (facts.name, facts.op_type, facts.domain) == ("c", "Conv", "")
     assert [(spec.name, spec.shape, spec.dtype) for spec in facts.inputs] == [
         ("x", (1, 3, 8, 8), "float32"),
         ("w", (4, 3, 3, 3), "float32"),
@@ -31,6 +35,14 @@ def test_names_are_unique_and_every_node_of_the_model_has_one(normalized: Normal
     assert len(set(names)) == len(names)
     assert set(result.graph.node_names.values()) == set(names)
     assert set(result.graph.node_names) == {node.name for node in result.graph.model.graph}
+
+
+def test_a_node_tells_what_it_is_before_where_it_lies(normalized: Normalize) -> None:
+    text = "(float[1, 8] x) => (float[1, 8] y) { [s] y = Softmax(x) }"
+    graph = normalized(text).graph.model.graph
+    provenance.place(graph[0], "attention")
+    (facts,) = node_facts(ir.Model(graph, ir_version=8), {})
+    assert facts.patterns == ("softmax", "attention")
 
 
 def test_several_nodes_for_one_name_are_shown_as_one(normalized: Normalize) -> None:

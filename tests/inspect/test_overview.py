@@ -138,7 +138,7 @@ def test_names_from_a_hostile_model_stay_text(tmp_path: Path) -> None:
 
 def facts(op_type: str, *dtypes: str, constants: tuple[int, ...] = (), domain: str = "") -> NodeFacts:
     inputs = tuple(TensorSpec(f"i{place}", (1,), dtype) for place, dtype in enumerate(dtypes))
-    return NodeFacts("n", op_type, domain, None, "", ("n",), inputs, (TensorSpec("o", (1,), "float32"),), constants)
+    return NodeFacts("n", op_type, domain, (), "", ("n",), inputs, (TensorSpec("o", (1,), "float32"),), constants)
 
 
 @pytest.mark.parametrize(

@@ -32,20 +32,20 @@ INT8, FLOAT = "static_wi8_ai8", "float32"
 OUT = Path("/out")
 
 
-def _facts(name: str, op_type: str, read: str, written: str, pattern: str | None = None, origins: tuple[str, ...] = ()) -> NodeFacts:
+def _facts(name: str, op_type: str, read: str, written: str, patterns: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> NodeFacts:
     def spec(tensor: str) -> TensorSpec:
         return TensorSpec(tensor, (1, 8), "float32")
 
-    return NodeFacts(name, op_type, "", pattern, "", origins or (name,), (spec(read),), (spec(written),))
+    return NodeFacts(name, op_type, "", patterns, "", origins or (name,), (spec(read),), (spec(written),))
 
 
 NODES = (
     _facts("conv", "Conv", "image", "conv_out"),
     _facts("relu", "Relu", "conv_out", "relu_out"),
     _facts("flat", "Reshape", "relu_out", "flat_out"),
-    _facts("ln/div", "LayerNormalization", "flat_out", "ln_out", "layer_norm", ("ln/mean", "ln/sub", "ln/div")),
+    _facts("ln/div", "LayerNormalization", "flat_out", "ln_out", ("layer_norm",), ("ln/mean", "ln/sub", "ln/div")),
     _facts("fc", "Gemm", "ln_out", "fc_out"),
-    _facts("gelu", "Gelu", "fc_out", "gelu_out", "gelu"),
+    _facts("gelu", "Gelu", "fc_out", "gelu_out", ("gelu",)),
     _facts("softmax", "Softmax", "gelu_out", "scores"),
 )
 SOURCE_NODES = (
@@ -123,7 +123,7 @@ def _layer(pair: TensorPair) -> LayerResult:
 
 
 def _decision(node: NodeFacts) -> Decision:
-    if node.pattern == "layer_norm":
+    if "layer_norm" in node.patterns:
         return Decision(node.name, FLOAT, "layer-norm", "default.toml", 12, WHY_FLOAT, ("all-int8",))
     return Decision(node.name, INT8, None, None, None, "the default precision")
 

@@ -12,7 +12,7 @@ def matched(folder: Path, text: str, names: list[str]) -> list[str]:
     """The nodes that a rule file with that entry leaves float."""
     file = folder / "mine.toml"
     file.write_text(f"schema_version = 1\n\n{text}\n", encoding="utf-8")
-    nodes = [NodeFacts(name, "Op", "", None, "", (name,), (), ()) for name in names]
+    nodes = [NodeFacts(name, "Op", "", (), "", (name,), (), ()) for name in names]
     decisions = rules.apply(rules.load([file]), nodes, default_precision="static_wi8_ai8").decisions
     return [name for name, decision in decisions.items() if decision.precision == "float32"]
 

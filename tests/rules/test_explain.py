@@ -26,7 +26,7 @@ def files(rule_file: Make) -> list[RuleFile]:
 def nodes(node: Node) -> list[NodeFacts]:
     def norm(layer: int) -> NodeFacts:
         name = f"encoder/layer.{layer}/ln/Add"
-        return node(name, "LayerNormalization", pattern="layer_norm", scope=f"encoder/layer.{layer}/ln", origins=[f"ln{layer}/Sqrt", name])
+        return node(name, "LayerNormalization", patterns=("layer_norm",), scope=f"encoder/layer.{layer}/ln", origins=[f"ln{layer}/Sqrt", name])
 
     return [norm(2), norm(3), node("head/MatMul", "MatMul")]
 

@@ -27,7 +27,8 @@ def refusal(fields: dict[str, object], one: NodeFacts, *others: NodeFacts) -> st
 MATCHES = [
     ({"kind": "op_type", "op_types": ["Softmax"]}, {"op_type": "Softmax"}),
     ({"kind": "op_type", "op_types": ["Conv", "Gemm"]}, {"op_type": "Gemm"}),
-    ({"kind": "pattern", "patterns": ["layer_norm", "gelu"]}, {"pattern": "gelu"}),
+    ({"kind": "pattern", "patterns": ["layer_norm", "gelu"]}, {"patterns": ("gelu",)}),
+    ({"kind": "pattern", "patterns": ["attention"]}, {"patterns": ("masked_softmax", "attention")}),
     ({"kind": "domain", "domains": ["com.microsoft"]}, {"domain": "com.microsoft"}),
     ({"kind": "domain", "domains": ["ai.onnx"]}, {"domain": ""}),
     ({"kind": "domain", "domains": [""]}, {"domain": "ai.onnx"}),
@@ -72,7 +73,7 @@ def test_a_condition_holds(fields: dict[str, object], facts: dict[str, object], 
 
 NEAR_MISSES = [
     ({"kind": "op_type", "op_types": ["Softmax"]}, {"op_type": "LogSoftmax"}, "op type is one of 'Softmax'. Received: 'LogSoftmax'"),
-    ({"kind": "pattern", "patterns": ["gelu"]}, {"pattern": "silu"}, "pattern is one of 'gelu'. Received: 'silu'"),
+    ({"kind": "pattern", "patterns": ["gelu"]}, {"patterns": ("silu",)}, "pattern is one of 'gelu'. Received: 'silu'"),
     ({"kind": "pattern", "patterns": ["gelu"]}, {}, "pattern is one of 'gelu'. Received: no pattern"),
     ({"kind": "domain", "domains": ["com.microsoft"]}, {}, "operator domain is one of 'com.microsoft'. Received: ''"),
     ({"kind": "dtype", "dtypes": ["int64"]}, {"dtype": "int32"}, "output dtype is one of 'int64'. Received: 'int32'"),
@@ -217,7 +218,7 @@ def test_a_condition_that_holds_nowhere_says_what_would(fields: dict[str, object
     scope = "enc/layer.0"
     nodes = [
         node("enc/layer.0/Add", "Add", scope=scope, inputs=["tokens"], shape=(1,)),
-        node("enc/layer.0/Softmax_1", "Softmax", scope=scope, pattern="masked_softmax", axis=-1),
+        node("enc/layer.0/Softmax_1", "Softmax", scope=scope, patterns=("masked_softmax",), axis=-1),
     ]
     one = matcher(**fields)
     assert not any(one.matches(other, Context(nodes)) for other in nodes)

@@ -98,13 +98,25 @@ DEFAULT = {
     "batch_norm": None,
     "l2_norm": None,
     "cnn_residual_add": None,
+    "hard_sigmoid": None,
+    "elu": None,
+    "selu": None,
+    "celu": None,
+    "log_softmax": None,
+    "attention": None,
+    "squeeze_excite": None,
+    "rescaling": None,
+    "positional_embedding": None,
+    "first_layer": None,
+    "last_layer": None,
+    "detection_tail": None,
     None: None,
 }
 
 
 @pytest.mark.parametrize("pattern", DEFAULT, ids=str)
 def test_the_default_pack_takes_what_it_says(pattern: str | None, node: Node) -> None:
-    decision = run("default", nodes=[node("a", pattern=pattern)]).decisions["a"]
+    decision = run("default", nodes=[node("a", patterns=() if pattern is None else (pattern,))]).decisions["a"]
     assert decision.rule == DEFAULT[pattern]
     assert decision.precision == ("float32" if decision.rule else "static_wi8_ai8")
     assert set(DEFAULT) == {*PATTERNS, None}
@@ -117,7 +129,7 @@ def test_the_default_pack_keeps_custom_operators_float(domain: str, rule: str | 
 
 @pytest.mark.parametrize("default", ["static_wi8_ai8", "dynamic_wi8_afp32"])
 def test_all_int8_excludes_nothing_alone_or_after_others(default: str, node: Node) -> None:
-    nodes = [node("a", pattern="layer_norm"), node("b", "Softmax", shape=(1, 1000))]
+    nodes = [node("a", patterns=("layer_norm",)), node("b", "Softmax", shape=(1, 1000))]
     for names in (("all-int8",), ("default", "outputs", "all-int8")):
         assert {one.precision for one in run(*names, nodes=nodes, default=default).decisions.values()} == {default}
     assert run("all-int8", "default", nodes=nodes).decisions["a"].rule == "layer-norm"
@@ -125,7 +137,7 @@ def test_all_int8_excludes_nothing_alone_or_after_others(default: str, node: Nod
 
 def test_rescaling_takes_batch_norm_and_constant_factors_but_no_product_of_activations(node: Node) -> None:
     nodes = [
-        node("bn", "BatchNormalization", pattern="batch_norm"),
+        node("bn", "BatchNormalization", patterns=("batch_norm",)),
         node("scale", "Mul", weight=(1,)),
         node("gate", "Mul", inputs=["a", "b"]),
         node("bias", "Add", weight=(1,)),

@@ -53,7 +53,7 @@ HELPERS = {"Sub", "Sqrt", "Reciprocal", "Max", "Reshape", "Unsqueeze", "Clip", "
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_trained_model_has_the_patterns_it_is_known_for(name: str) -> None:
     graph = normalize(onnx_file.load(MODELS / f"{name}.onnx"), input_shapes=SHAPES.get(name, {}))
-    found = Counter((node.pattern, node.op_type) for node in graph.nodes if node.pattern and node.op_type not in HELPERS)
+    found = Counter((node.patterns[0], node.op_type) for node in graph.nodes if node.patterns and node.op_type not in HELPERS)
     wanted = EXPECTED[name]
     named = {pattern for pattern, _ in wanted}
     assert {key: count for key, count in found.items() if key in wanted} == wanted
