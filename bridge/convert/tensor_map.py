@@ -1,17 +1,14 @@
 """Pairs ONNX tensors with TFLite tensors; a pair counts only when both runtimes agree on its values for the probe inputs."""
 
 import itertools
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.convert.proof import ORDINARY, Proof
 from bridge.types import Evidence
 
-# Float kernels of the two runtimes agree to 90 dB and more; tensors that do not belong together stay far below 40 dB.
-PROOF_SQNR_DB = 60.0
-FINGERPRINT_TOLERANCE = 1e-2  # of the sum of squares; 60 dB bound the difference to 2e-3
 MAX_RANK_FOR_ALL_PERMUTATIONS = 5
 HEAD = 64  # elements compared before a whole tensor is
 
@@ -43,7 +40,7 @@ class ValueIndex:
         self._sizes = np.array([size for size, _ in prints], np.int64)
         self._energies = np.array([energy for _, energy in prints], np.float64)
 
-    def find(self, name: str | None, value: np.ndarray, *, moves: bool = False) -> Match | None:
+    def find(self, name: str | None, value: np.ndarray, *, moves: bool = False, proof: Proof = ORDINARY) -> Match | None:
         """The counterpart of an ONNX tensor: the TFLite tensor of that name if the values agree, else the first computed one that agrees.
 
         onnx2tf likes to give the name of a Conv's output to a TRANSPOSE behind the CONV_2D. What computes is meant, so a moved tensor of the
@@ -53,34 +50,35 @@ class ValueIndex:
             name: name the tensor should have in the TFLite file; None when it has none.
             value: [P, *shape] from onnxruntime.
             moves: the ONNX node itself only moves data.
+            proof: what agreement counts; its absolute error only for the tensor of that name.
         """
         named = self._by_name.get(name) if name is not None else None
         if named not in self._values:
             named = None
         if named is not None and (moves or named not in self._moved):
-            found = self._prove(named, value, "name")
+            found = self._prove(named, value, "name", proof)
             if found is not None:
                 return found
-        return self._search(value) or (None if named is None else self._prove(named, value, "name"))
+        return self._search(value, Proof(proof.level_db)) or (None if named is None else self._prove(named, value, "name", proof))
 
-    def _search(self, value: np.ndarray) -> Match | None:
+    def _search(self, value: np.ndarray, proof: Proof) -> Match | None:
         if is_degenerate(value):
             return None  # equal to every other constant tensor: no evidence
         size, energy = _fingerprint(value)
-        close = (self._sizes == size) & (np.abs(self._energies - energy) <= FINGERPRINT_TOLERANCE * energy)
-        return next((found for index in self._keys[close] if (found := self._prove(int(index), value, "values")) is not None), None)
+        close = (self._sizes == size) & (np.abs(self._energies - energy) <= proof.energy_tolerance() * energy)
+        return next((found for index in self._keys[close] if (found := self._prove(int(index), value, "values", proof)) is not None), None)
 
-    def _prove(self, index: int, value: np.ndarray, evidence: Evidence) -> Match | None:
+    def _prove(self, index: int, value: np.ndarray, evidence: Evidence, proof: Proof) -> Match | None:
         other = self._values[index]
         if other.size != value.size or (other.dtype.kind == "f") != (value.dtype.kind == "f"):
             return None
         flat = value.reshape(value.shape[0], -1)
         for permutation in permutations(other.shape[1:], value.shape[1:]):
             moved = other.transpose(0, *(axis + 1 for axis in permutation))
-            if _heads_differ(moved[0], flat[0]):
+            if _heads_differ(moved[0], flat[0], proof.error):
                 continue
-            agreement = agreement_db(flat, moved.reshape(flat.shape))
-            if agreement >= PROOF_SQNR_DB:
+            agreement = proof.agreement(flat, moved.reshape(flat.shape))
+            if agreement is not None:
                 return Match(index, permutation, evidence, agreement)
         return None
 
@@ -88,26 +86,6 @@ class ValueIndex:
 def is_degenerate(value: np.ndarray) -> bool:
     """Whether all elements are equal, so that values prove nothing."""
     return value.size == 0 or bool((value == value.reshape(-1)[0]).all())
-
-
-def agreement_db(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """SQNR in dB of float tensors, `inf` for equal ones; for integer and boolean tensors `inf` if equal, else `-inf`.
-
-    Non-finite elements have to be the same in both and are left out of the sums.
-    """
-    if reference.dtype.kind != "f":
-        return math.inf if np.array_equal(reference, candidate) else -math.inf
-    finite = np.isfinite(reference)
-    if not finite.all():
-        if not np.array_equal(reference[~finite], candidate[~finite], equal_nan=True):
-            return -math.inf
-        reference, candidate = reference[finite], candidate[finite]
-    reference = reference.astype(np.float64)
-    noise = float(np.square(reference - candidate).sum())
-    signal = float(np.square(reference).sum())
-    if noise == 0.0:
-        return math.inf
-    return 10.0 * math.log10(signal / noise) if signal > 0.0 and math.isfinite(noise) else -math.inf
 
 
 def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -132,7 +110,7 @@ def _fingerprint(value: np.ndarray) -> tuple[int, float]:
     return flat.size, float(np.square(flat[np.isfinite(flat)]).sum())
 
 
-def _heads_differ(moved: np.ndarray, flat: np.ndarray) -> bool:
+def _heads_differ(moved: np.ndarray, flat: np.ndarray, error: float) -> bool:
     """Whether the first elements already rule the order out; cheap, since it gathers only those."""
     count = min(HEAD, flat.size)
     head, wanted = moved.flat[:count], flat[:count]
@@ -140,4 +118,4 @@ def _heads_differ(moved: np.ndarray, flat: np.ndarray) -> bool:
         return not np.array_equal(head, wanted)
     scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0))
     spread = float(np.abs(flat[:: max(1, flat.size // 4096)]).max(initial=0.0))
-    return not np.allclose(head, wanted, rtol=0.0, atol=0.05 * max(scale, spread) + 1e-30, equal_nan=True)
+    return not np.allclose(head, wanted, rtol=0.0, atol=0.05 * max(scale, spread) + HEAD * error + 1e-30, equal_nan=True)

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from bridge.convert.tensor_map import ValueIndex, agreement_db, is_degenerate, permutations
+from bridge.convert.agreement import agreement_db
+from bridge.convert.tensor_map import ValueIndex, is_degenerate, permutations
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.standard_normal((2, 1, 5, 4, 3)).astype(np.float32)  # [P, N, H, W, C]
