@@ -13,6 +13,7 @@ from bridge.observer_names import OBSERVER_NAMES, PATTERN, parse_observer
 from bridge.rules.matcher import BaseMatcher
 from bridge.rules.matchers import STANDARD_DOMAINS, AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher, OwnErrorMatcher
 from bridge.rules.places import PositionMatcher
+from bridge.replacements import NONE, ReplacementName
 from bridge.rules.wording import closest
 from bridge.types import RangeChoice
 
@@ -69,7 +70,7 @@ Span = Annotated[
 
 
 class Rule(BaseModel):
-    """The nodes for which all conditions hold get the precision, and the tensors they write the range."""
+    """The nodes for which all conditions hold get the precision, the tensors they write the range, and another function takes their place."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,6 +83,9 @@ class Rule(BaseModel):
     )
     range: Span | None = Field(default=None, description="The range of these tensors, whatever the data say.")
     clip: Span | None = Field(default=None, description="The calibrated range is cut to this one.")
+    replace: ReplacementName | None = Field(
+        default=None, description="What takes the place of the activation function that the nodes are; this changes the model, and the report says by how much."
+    )
     optional: StrictBool = Field(default=False, description="A rule that matches nothing is an error unless it is optional.")
 
     @model_validator(mode="after")
@@ -94,12 +98,15 @@ class Rule(BaseModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if self.precision is None and not self.sets_range:
-            raise ValueError("a rule gives at least one of precision, observer, range and clip")
+        if self.precision is None and self.replace is None and not self.sets_range:
+            raise ValueError("a rule gives at least one of precision, observer, range, clip and replace")
         if self.range is not None and (self.observer is not None or self.clip is not None):
             raise ValueError("a range is fixed, so neither observer nor clip can change it: give the range alone")
-        if self.sets_range and any(isinstance(matcher, OwnErrorMatcher) for matcher in conditions(self.match)):
+        waits = any(isinstance(matcher, OwnErrorMatcher) for matcher in conditions(self.match))
+        if self.sets_range and waits:
             raise ValueError("what a node loses by itself is measured with the ranges, so own_error cannot choose them")
+        if self.replace is not None and waits:
+            raise ValueError("what a node loses by itself is measured on the converted model, so own_error cannot choose what is converted")
         return self
 
     @property
@@ -110,7 +117,8 @@ class Rule(BaseModel):
     @property
     def action(self) -> str:
         """What it does to the nodes, in a few words."""
-        return ", ".join(filter(None, (self.precision, str(self.choice or ""))))
+        replaced = {None: "", NONE: "replaced by nothing"}.get(self.replace, f"replaced by {self.replace}")
+        return ", ".join(filter(None, (self.precision, str(self.choice or ""), replaced)))
 
     @property
     def choice(self) -> RangeChoice | None:

@@ -5,7 +5,7 @@ from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, 
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
 from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus
 from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, TensorRange
-from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, RuleOutcome
+from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, ReplacementDecision, RuleOutcome
 
 __all__ = [
     "ConvertedModel",
@@ -26,6 +26,7 @@ __all__ = [
     "RangeChoice",
     "RangeDecision",
     "Ranges",
+    "ReplacementDecision",
     "RuleOutcome",
     "Severity",
     "SourceModel",

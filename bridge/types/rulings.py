@@ -34,10 +34,11 @@ class RangeChoice:
 
 @dataclass(frozen=True, slots=True)
 class RangeDecision:
-    """How the tensors that a node writes get their ranges, and the rule that says so.
+    """How one tensor gets its range, and the rule that says so.
 
     Attributes:
-        node: `NodeFacts.name`.
+        tensor: the user's name of it.
+        node: `NodeFacts.name` of the node by which the rule found it: the one that writes it, for a model input one that reads it.
         choice: what the rule says.
         rule: its id.
         file: rule file.
@@ -45,8 +46,30 @@ class RangeDecision:
         overridden: ids of rules that said something else and were overruled by this one, in their order.
     """
 
+    tensor: str
     node: str
     choice: RangeChoice
+    rule: str
+    file: str
+    line: int
+    overridden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementDecision:
+    """What takes the place of the activation function that a node is, or is a part of, and the rule that says so.
+
+    Attributes:
+        node: `NodeFacts.name`.
+        name: of a row of `bridge.replacements`.
+        rule: its id.
+        file: rule file.
+        line: line of the rule in it, counted from 1.
+        overridden: ids of rules that said something else and were overruled by this one, in their order.
+    """
+
+    node: str
+    name: str
     rule: str
     file: str
     line: int
@@ -57,8 +80,8 @@ class RangeDecision:
 class RuleOutcome:
     """What one rule did. `matched` names every node the rule holds for, also where a later rule decided.
 
-    `near_misses` holds the nearest few, `near_miss_count` says how many there are. `precision` is empty where the rule says nothing about it;
-    `range` is None likewise, and `ranges_of` names the nodes whose ranges it decides.
+    `near_misses` holds the nearest few, `near_miss_count` says how many there are. `precision` and `replace` are empty where the rule says nothing about
+    them; `range` is None likewise. `ranges_of` names the nodes by which it decides ranges, `replaced` those that it replaces.
     """
 
     id: str
@@ -71,6 +94,8 @@ class RuleOutcome:
     near_miss_count: int = 0
     range: RangeChoice | None = None
     ranges_of: tuple[str, ...] = ()
+    replace: str = ""
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
