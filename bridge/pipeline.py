@@ -146,7 +146,7 @@ def convert(
                 memory_limit_mb=memory_limit_mb,
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
-        choices, without_effect = tensor_choices(converted.tensor_map, normal.nodes, applied.ranges)
+        choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
         found = None
         if calibrates:
             wide = wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision))

@@ -5,28 +5,28 @@ from pathlib import Path
 
 from bridge.quantize import PRECISIONS
 from bridge.tflite import model as tflite
-from bridge.types import Diagnostic, NodeFacts, RangeChoice, RangeDecision, TensorMap
+from bridge.types import Diagnostic, RangeChoice, RangeDecision, TensorMap
 
 NAMED = 5  # nodes in one message
 BITS = {"INT16": 16}  # of the integer types that are wider than int8
 
 
-def tensor_choices(
-    tensor_map: TensorMap, nodes: Sequence[NodeFacts], decided: Mapping[str, RangeDecision]
-) -> tuple[dict[str, RangeChoice], tuple[Diagnostic, ...]]:
-    """TFLite tensor -> how its range is made, and the nodes for which that is without effect: what they write does not exist in the TFLite file."""
+def tensor_choices(tensor_map: TensorMap, decided: Mapping[str, RangeDecision]) -> tuple[dict[str, RangeChoice], tuple[Diagnostic, ...]]:
+    """TFLite tensor -> how its range is made, and the nodes for which that is without effect: the tensor does not exist in the TFLite file.
+
+    Args:
+        tensor_map: of the float TFLite file.
+        decided: by the user's tensor.
+    """
     mapped = {pair.tensor: pair.tflite_tensor for pair in tensor_map.pairs if pair.tflite_tensor is not None}
-    found: dict[str, RangeChoice] = {}
-    lost: dict[tuple[str, str], list[str]] = {}
-    for node in nodes:
-        decision = decided.get(node.name)
-        if decision is None:
-            continue
-        targets = [mapped[spec.name] for spec in node.outputs if spec.name in mapped]
-        found.update(dict.fromkeys(targets, decision.choice))
-        if not targets:
-            lost.setdefault((decision.rule, f"{decision.file}:{decision.line}"), []).append(node.name)
-    return found, tuple(_without_effect(rule, place, names) for (rule, place), names in lost.items())
+    mapped |= {binding.onnx_name: binding.tflite_name for binding in tensor_map.inputs}
+    found = {mapped[tensor]: decision.choice for tensor, decision in decided.items() if tensor in mapped}
+    effective = {(decision.rule, decision.file, decision.line, decision.node) for tensor, decision in decided.items() if tensor in mapped}
+    lost: dict[tuple[str, str], dict[str, None]] = {}
+    for decision in decided.values():
+        if (decision.rule, decision.file, decision.line, decision.node) not in effective:
+            lost.setdefault((decision.rule, f"{decision.file}:{decision.line}"), {})[decision.node] = None
+    return found, tuple(_without_effect(rule, place, list(names)) for (rule, place), names in lost.items())
 
 
 def wide_tensors(float_model: Path, precisions: Sequence[str]) -> dict[str, int]:

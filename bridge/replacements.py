@@ -20,13 +20,15 @@ ReplacementName = Literal["none", "erf_polynomial", "gelu_polynomial", "gelu_sig
 class Writer[V](Protocol):
     """Writes an operator with one output; numbers become constants of the type of the tensor."""
 
-    def __call__(self, op_type: str, *operands: V | float, **attributes: str) -> V: ...
+    def __call__(self, op_type: str, *operands: V | float, **attributes: str) -> V:
+        """The value that the operator writes."""
 
 
 class Definition(Protocol):
     """A function of one tensor, written with operators. `slope` scales its argument where the function has such a parameter."""
 
-    def __call__[V](self, op: Writer[V], x: V, slope: float) -> V: ...
+    def __call__[V](self, op: Writer[V], x: V, slope: float) -> V:
+        """The value of the function at `x`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,31 +5,34 @@ import numpy as np
 from bridge.files import write_bytes
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.tflite import model as tflite
-from bridge.types import NodeFacts, RangeChoice, RangeDecision, TensorMap, TensorPair, TensorSpec
+from bridge.types import InputBinding, RangeChoice, RangeDecision, TensorMap, TensorPair
 
 MSE, FIXED = RangeChoice("mse"), RangeChoice(fixed=(0.0, 6.0))
 
 
-def node(name: str, *outputs: str) -> NodeFacts:
-    return NodeFacts(name, "Relu", "", (), "", (name,), (), tuple(TensorSpec(output, (1,), "float32") for output in outputs))
-
-
-def mapping(**tensors: str | None) -> TensorMap:
+def mapping(*inputs: InputBinding, **tensors: str | None) -> TensorMap:
     pairs = tuple(TensorPair("", name, "mapped" if other else "fused", tflite_tensor=other) for name, other in tensors.items())
-    return TensorMap(pairs, (), (), (), {})
+    return TensorMap(pairs, inputs, (), (), {})
 
 
-def test_a_choice_holds_for_every_tensor_that_the_node_writes() -> None:
-    decided = {"split": RangeDecision("split", MSE, "tails", "my.toml", 3)}
-    found, lost = tensor_choices(mapping(a="t/a", b="t/b", c="t/c"), [node("split", "a", "b"), node("other", "c")], decided)
+def decided(node: str, choice: RangeChoice, *tensors: str) -> dict[str, RangeDecision]:
+    return {tensor: RangeDecision(tensor, node, choice, "tails", "my.toml", 3) for tensor in tensors}
+
+
+def test_a_choice_holds_for_the_tensors_that_tflite_has() -> None:
+    found, lost = tensor_choices(mapping(a="t/a", b="t/b", c="t/c", d=None), decided("split", MSE, "a", "b", "d"))
     assert found == {"t/a": MSE, "t/b": MSE}
     assert lost == ()
 
 
+def test_a_choice_holds_for_a_model_input() -> None:
+    image = InputBinding("image", "serving_image", (1, 3, 8, 8), (0, 2, 3, 1), "float32")
+    assert tensor_choices(mapping(image, y="t/y"), decided("conv", FIXED, "image")) == ({"serving_image": FIXED}, ())
+
+
 def test_a_tensor_that_tflite_does_not_have_is_said_once_for_a_rule() -> None:
-    nodes = [node(f"conv{index}", f"c{index}") for index in range(7)]
-    decided = {one.name: RangeDecision(one.name, FIXED, "tails", "my.toml", 3) for one in nodes}
-    found, (lost,) = tensor_choices(mapping(c6="t/c6", c0=None), nodes, decided)
+    choices = {tensor: one for index in range(7) for tensor, one in decided(f"conv{index}", FIXED, f"c{index}").items()}
+    found, (lost,) = tensor_choices(mapping(c6="t/c6", c0=None), choices)
     assert found == {"t/c6": FIXED}
     assert (lost.code, lost.severity) == ("range-without-tensor", "warning")
     assert "Rule 'tails' (my.toml:3) chooses the range of what 'conv0', 'conv1', 'conv2', 'conv3', 'conv4' and 1 more writes" in lost.message

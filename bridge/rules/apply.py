@@ -8,10 +8,13 @@ from types import MappingProxyType
 from bridge.errors import RuleError, UsageError
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile
+from bridge.rules.findings import Findings, Miss
 from bridge.rules.matcher import BaseMatcher
+from bridge.rules.replacing import decide_replacement, undefined
 from bridge.rules.schema import PRECISIONS, Rule
+from bridge.rules.tensor_ranges import decide_ranges, refuse_integers
 from bridge.rules.wording import closest, printable
-from bridge.types import Decision, NearMiss, NodeFacts, RangeDecision, RuleOutcome
+from bridge.types import Decision, Diagnostic, NearMiss, NodeFacts, RangeDecision, ReplacementDecision, RuleOutcome
 
 KEPT_NEAR_MISSES = 5  # per rule; a report with hundreds of them is not read
 DEFAULT_REASON = "no rule matches, so the default precision"
@@ -24,33 +27,16 @@ class Applied:
     Attributes:
         decisions: one for every node, by its name, in the order of the nodes.
         outcomes: one for every rule, in the order of the files.
-        ranges: by name, the nodes for which a rule says how the ranges of what they write are made.
+        ranges: by tensor, what a rule says about how its range is made.
+        replacements: by name, the nodes whose function a rule replaces.
+        diagnostics: what rules asked for in vain.
     """
 
     decisions: Mapping[str, Decision]
     outcomes: tuple[RuleOutcome, ...]
     ranges: Mapping[str, RangeDecision] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A node for which one condition of a rule did not hold and all others did."""
-
-    node: NodeFacts
-    matcher: BaseMatcher
-    nearly: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """One rule held against every node. `taken_back_by` names the later file that resets it, if one does."""
-
-    file: RuleFile
-    rule: Rule
-    line: int
-    matched: frozenset[str]
-    misses: tuple[Miss, ...]
-    taken_back_by: str | None
+    replacements: Mapping[str, ReplacementDecision] = field(default_factory=lambda: MappingProxyType({}))
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default_precision: str, allow_idle: bool = False) -> Applied:
@@ -63,7 +49,7 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
         allow_idle: let any rule match nothing, as if all were optional; for looking at a model, not for converting it.
 
     Raises:
-        RuleError: rules that match nothing and are not optional, all of them in one message.
+        RuleError: rules that match nothing and are not optional, or replace what their replacement is not defined for, or give integers a range.
         UsageError: the default precision does not exist.
     """
     if default_precision not in PRECISIONS:
@@ -74,10 +60,12 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
     findings = examine(rule_files, context)
     if not allow_idle:
         _refuse_idle_rules(findings, context)
+    diagnostics = (*refuse_integers(findings, nodes), *undefined(findings, nodes))
     decisions = {node.name: decide(node, findings, default_precision) for node in nodes}
-    decided = {node.name: decide_range(node, findings) for node in nodes}
-    ranges = {name: decision for name, decision in decided.items() if decision is not None}
-    return Applied(MappingProxyType(decisions), tuple(_outcome(found, context, ranges) for found in findings), MappingProxyType(ranges))
+    ranges = decide_ranges(nodes, findings)
+    replacements = {node.name: found for node in nodes if (found := decide_replacement(node, findings)) is not None}
+    outcomes = tuple(_outcome(found, context, ranges, replacements) for found in findings)
+    return Applied(MappingProxyType(decisions), outcomes, MappingProxyType(ranges), MappingProxyType(replacements), diagnostics)
 
 
 def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> bool:
@@ -119,16 +107,6 @@ def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str
     )
 
 
-def decide_range(node: NodeFacts, findings: Sequence[Findings]) -> RangeDecision | None:
-    """The last rule about ranges that matches and is not taken back decides; None without one."""
-    matching = [found for found in findings if node.name in found.matched and found.taken_back_by is None]
-    by_rule = [(found, found.rule.choice) for found in matching if found.rule.choice is not None]
-    if not by_rule:
-        return None
-    winner, choice = by_rule[-1]
-    return RangeDecision(node.name, choice, winner.rule.id, winner.file.label, winner.line, tuple(found.rule.id for found, _ in by_rule[:-1]))
-
-
 def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:
     matched, misses = set(), []
     for node in context.nodes:
@@ -144,7 +122,7 @@ def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[M
     return frozenset(matched), tuple(misses)
 
 
-def _outcome(found: Findings, context: Context, ranges: Mapping[str, RangeDecision]) -> RuleOutcome:
+def _outcome(found: Findings, context: Context, ranges: Mapping[str, RangeDecision], replacements: Mapping[str, ReplacementDecision]) -> RuleOutcome:
     place = (found.rule.id, found.file.label, found.line)
     kept = found.misses[:KEPT_NEAR_MISSES]
     return RuleOutcome(
@@ -157,7 +135,9 @@ def _outcome(found: Findings, context: Context, ranges: Mapping[str, RangeDecisi
         near_misses=tuple(NearMiss(miss.node.name, miss.matcher.refusal(miss.node, context)) for miss in kept),
         near_miss_count=len(found.misses),
         range=found.rule.choice,
-        ranges_of=tuple(node for node, decision in ranges.items() if (decision.rule, decision.file, decision.line) == place),
+        ranges_of=tuple(dict.fromkeys(one.node for one in ranges.values() if (one.rule, one.file, one.line) == place)),
+        replace=found.rule.replace or "",
+        replaced=tuple(node for node, one in replacements.items() if (one.rule, one.file, one.line) == place),
     )
 
 

@@ -1,15 +1,24 @@
 """Faults of rule files that show without converting anything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.errors import RuleError
 from bridge.rules.apply import examine, idle_message, may_be_idle
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile, load
+from bridge.rules.replacing import undefined
 from bridge.rules.schema import Rule, standard_operators, unknown_operators
+from bridge.rules.tensor_ranges import refuse_integers
 from bridge.rules.wording import closest, listed
 from bridge.types import Diagnostic, NodeFacts
+
+# What a rule can decide; each is decided apart.
+_DECIDES: tuple[Callable[[Rule], bool], ...] = (
+    lambda rule: rule.precision is not None,
+    lambda rule: rule.sets_range,
+    lambda rule: rule.replace is not None,
+)
 
 
 def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | None = None) -> tuple[Diagnostic, ...]:
@@ -20,7 +29,7 @@ def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | 
         nodes: of the model they are meant for, in topological order; without them the check for rules that match nothing is left out.
 
     Returns:
-        Errors `rule-file` (unreadable or malformed) and `rule-matches-nothing`, warnings `rule-unreachable` and `rule-unknown-operator`,
+        Errors `rule-file` (unreadable or malformed), `rule-matches-nothing` and `rule-impossible` (an action that its nodes do not allow), warnings `rule-unreachable` and `rule-unknown-operator`,
         and as information the optional rules that match nothing.
     """
     files: list[RuleFile] = []
@@ -36,6 +45,7 @@ def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | 
     found.extend(_unreachable(files))
     if nodes is not None:
         found.extend(_idle(files, nodes))
+        found.extend(_impossible(files, nodes))
     return tuple(found)
 
 
@@ -57,12 +67,23 @@ def _unreachable(files: Sequence[RuleFile]) -> list[Diagnostic]:
     found = []
     for index, (label, line, rule, match) in enumerate(rules):
         takers = [(later_label, later_line, later) for later_label, later_line, later, later_match in rules[index + 1 :] if later_match <= match]
-        for_precision = [taker for taker in takers if taker[2].precision is not None]
-        for_range = [taker for taker in takers if taker[2].sets_range]
-        if (rule.precision is None or for_precision) and (not rule.sets_range or for_range):
-            later_label, later_line, later = (for_precision if rule.precision is not None else for_range)[0]
+        wanted = [[taker for taker in takers if decides(taker[2])] for decides in _DECIDES if decides(rule)]
+        if wanted and all(wanted):
+            later_label, later_line, later = wanted[0][0]
             message = f"{label}:{line}: rule {rule.id!r} never decides: {later.id!r} ({later_label}:{later_line}) takes all its nodes"
             found.append(Diagnostic("rule-unreachable", "warning", message, "Later rules win: put the more general rule first."))
+    return found
+
+
+def _impossible(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
+    """Actions that cannot be done to the nodes they are meant for."""
+    found: list[Diagnostic] = []
+    findings = examine(files, Context(nodes))
+    for look in (refuse_integers, undefined):
+        try:
+            found.extend(look(findings, nodes))
+        except RuleError as error:
+            found.extend(Diagnostic("rule-impossible", "error", message, error.hint) for message in error.message.split("\n"))
     return found
 
 

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.errors import RuleError
-from bridge.rules.apply import Findings, decide, decide_range, examine
+from bridge.rules.apply import decide, examine
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile
+from bridge.rules.findings import Findings
 from bridge.rules.matcher import glob_suggestion
 from bridge.rules.matchers import node_names, scope_fits
 from bridge.rules.name_patterns import MAX_GLOB_LENGTH, glob_fits
+from bridge.rules.replacing import decide_replacement
+from bridge.rules.tensor_ranges import decide_ranges, ranges_seen
 from bridge.rules.wording import printable
-from bridge.types import Decision, NodeFacts, RangeDecision
+from bridge.types import Decision, NodeFacts, RangeDecision, ReplacementDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Explanation:
     decision: Decision
     overridden: tuple[Overridden, ...]
     near_misses: tuple[MissedRule, ...]
-    range: RangeDecision | None = None
+    ranges: tuple[RangeDecision, ...] = ()
+    replacement: ReplacementDecision | None = None
     kernels: tuple[str, ...] = ()
 
 
@@ -71,7 +75,8 @@ def explain(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], glob: st
             f"{glob!r} fits no node of the model: {glob_suggestion('node name', glob, known)}", hint="`bridge inspect MODEL` lists the nodes."
         )
     findings = examine(rule_files, context)
-    return tuple(_explanation(node, findings, context, default_precision) for node in selected)
+    ranges = decide_ranges(nodes, findings)
+    return tuple(_explanation(node, findings, ranges, context, default_precision) for node in selected)
 
 
 def render(explanations: Sequence[Explanation]) -> str:
@@ -83,11 +88,15 @@ def _selects(glob: str, node: NodeFacts) -> bool:
     return any(glob_fits(glob, name) for name in node_names(node)) or scope_fits(glob, node.scope)
 
 
-def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context, default_precision: str) -> Explanation:
-    decision, range_decision = decide(node, findings, default_precision), decide_range(node, findings)
-    winners = {(decision.rule, decision.file, decision.line)}
-    if range_decision is not None:
-        winners.add((range_decision.rule, range_decision.file, range_decision.line))
+def _explanation(
+    node: NodeFacts, findings: Sequence[Findings], ranges: dict[str, RangeDecision], context: Context, default_precision: str
+) -> Explanation:
+    decision, replacement = decide(node, findings, default_precision), decide_replacement(node, findings)
+    seen = ranges_seen(node, context.nodes, ranges)
+    winners: set[tuple[str | None, str | None, int | None]] = {(decision.rule, decision.file, decision.line)}
+    winners |= {(one.rule, one.file, one.line) for one in seen}
+    if replacement is not None:
+        winners.add((replacement.rule, replacement.file, replacement.line))
     overruled = [found for found in findings if node.name in found.matched and (found.rule.id, found.file.label, found.line) not in winners]
     return Explanation(
         node=node.name,
@@ -95,7 +104,8 @@ def _explanation(node: NodeFacts, findings: Sequence[Findings], context: Context
         patterns=node.patterns,
         scope=node.scope,
         decision=decision,
-        range=range_decision,
+        ranges=seen,
+        replacement=replacement,
         overridden=tuple(Overridden(found.rule.id, found.file.label, found.line, found.rule.action) for found in overruled),
         near_misses=tuple(
             MissedRule(found.rule.id, found.file.label, found.line, miss.matcher.refusal(node, context))
@@ -114,7 +124,8 @@ def _paragraph(one: Explanation) -> list[str]:
         f"{printable(one.node)}  [{printable(', '.join(facts))}]",
         f"  {decision.precision}: {by}",
         *(f"  {note}" for note in one.kernels),
-        *([f"  range of what it writes: {one.range.choice}: rule {one.range.rule!r} ({one.range.file}:{one.range.line})"] if one.range else []),
+        *([f"  replaced by {swap.name}, which changes the model: rule {swap.rule!r} ({swap.file}:{swap.line})"] if (swap := one.replacement) else []),
+        *(f"  range of {printable(seen.tensor)!r}: {seen.choice}: rule {seen.rule!r} ({seen.file}:{seen.line})" for seen in one.ranges),
         *(f"  overridden: rule {rule.id!r} ({rule.file}:{rule.line}), {rule.action}" for rule in one.overridden),
         *(f"  near miss: rule {rule.id!r} ({rule.file}:{rule.line}): {rule.condition}" for rule in one.near_misses),
     ]

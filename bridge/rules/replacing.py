@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bridge.errors import RuleError
 from bridge.replacements import FUNCTION_OF_OPERATOR, NONE, REPLACEMENTS
-from bridge.rules.examine import Findings
+from bridge.rules.findings import Findings
 from bridge.rules.wording import listed
 from bridge.types import Diagnostic, NodeFacts, ReplacementDecision
 
@@ -30,7 +30,7 @@ def is_defined(replacement: str, node: NodeFacts) -> bool:
 def functions(node: NodeFacts) -> frozenset[str]:
     """The functions that a node is or belongs to."""
     own = FUNCTION_OF_OPERATOR.get(node.op_type) if node.domain == "" else None
-    return frozenset(name for name in (own, node.pattern) if name is not None)
+    return frozenset(node.patterns if own is None else (own, *node.patterns))
 
 
 def undefined(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> tuple[Diagnostic, ...]:
@@ -39,7 +39,8 @@ def undefined(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> tuple
     Raises:
         RuleError: there are such nodes of rules that are not optional, all of them in one message.
     """
-    wrong, listed_only = [], []
+    wrong: list[str] = []
+    listed_only: list[Diagnostic] = []
     for found in findings:
         name = found.rule.replace
         if name is None or name == NONE or found.taken_back_by is not None:
@@ -47,7 +48,9 @@ def undefined(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> tuple
         others = [node for node in nodes if node.name in found.matched and not is_defined(name, node)]
         if others:
             named = listed((f"{node.name} ({node.op_type})" for node in others), limit=NAMED)
-            text = f"{found.file.label}:{found.line}: rule {found.rule.id!r}: {name} replaces {' and '.join(sorted(REPLACEMENTS[name].of))}, not {named}"
+            text = (
+                f"{found.file.label}:{found.line}: rule {found.rule.id!r}: {name} replaces {' and '.join(sorted(REPLACEMENTS[name].of))}, not {named}"
+            )
             if found.rule.optional:
                 listed_only.append(Diagnostic("replacement-not-defined", "info", f"{text}; these nodes stay as they are."))
             else:

@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from bridge.errors import UsageError
 from bridge.observer_names import OBSERVER_NAMES, PATTERN, parse_observer
+from bridge.replacements import NONE, ReplacementName
 from bridge.rules.matcher import BaseMatcher
 from bridge.rules.matchers import STANDARD_DOMAINS, AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher, OwnErrorMatcher
 from bridge.rules.places import PositionMatcher
-from bridge.replacements import NONE, ReplacementName
 from bridge.rules.wording import closest
 from bridge.types import RangeChoice
 
@@ -84,7 +84,8 @@ class Rule(BaseModel):
     range: Span | None = Field(default=None, description="The range of these tensors, whatever the data say.")
     clip: Span | None = Field(default=None, description="The calibrated range is cut to this one.")
     replace: ReplacementName | None = Field(
-        default=None, description="What takes the place of the activation function that the nodes are; this changes the model, and the report says by how much."
+        default=None,
+        description="What takes the place of the activation function that the nodes are; this changes the model, and the report says by how much.",
     )
     optional: StrictBool = Field(default=False, description="A rule that matches nothing is an error unless it is optional.")
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from bridge.errors import RuleError
-from bridge.rules.examine import Findings
+from bridge.rules.findings import Findings
 from bridge.rules.matchers import TensorMatcher
 from bridge.rules.name_patterns import glob_fits
 from bridge.rules.schema import Rule
 from bridge.rules.wording import listed
-from bridge.types import NodeFacts, RangeDecision, TensorSpec
+from bridge.types import Diagnostic, NodeFacts, RangeDecision, TensorSpec
 
+NAMED = 4  # tensors in one message
 FLOATS = frozenset({"float16", "float32", "float64"})
 
 
@@ -49,21 +50,28 @@ def ranges_seen(node: NodeFacts, nodes: Sequence[NodeFacts], decided: dict[str, 
     return tuple(decided[name] for name in dict.fromkeys(own) if name in decided)
 
 
-def refuse_integers(nodes: Sequence[NodeFacts], findings: Sequence[Findings]) -> None:
-    """
+def refuse_integers(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> tuple[Diagnostic, ...]:
+    """Nodes of optional rules about ranges that have nothing but integers.
+
     Raises:
         RuleError: rules about ranges all of whose tensors are integers, unless they are optional.
     """
-    wrong = []
+    wrong: list[str] = []
+    listed_only: list[Diagnostic] = []
     for found in findings:
-        if found.rule.choice is None or found.rule.optional:
+        if found.rule.choice is None or found.taken_back_by is not None:
             continue
         specs = [spec for node in nodes if node.name in found.matched for spec in targets(found.rule, node)]
         if specs and not any(spec.dtype in FLOATS for spec in specs):
-            named = listed(dict.fromkeys(f"{spec.name} ({spec.dtype})" for spec in specs), limit=4)
-            wrong.append(f"{found.file.label}:{found.line}: rule {found.rule.id!r}: {found.rule.choice}, but only float tensors have a range: {named}")
+            named = listed(dict.fromkeys(f"{spec.name}: {spec.dtype}" for spec in specs), limit=NAMED)
+            text = f"{found.file.label}:{found.line}: rule {found.rule.id!r}: {found.rule.choice}, but only float tensors have a range. Received: {named}"
+            if found.rule.optional:
+                listed_only.append(Diagnostic("range-of-integers", "info", text))
+            else:
+                wrong.append(text)
     if wrong:
         raise RuleError("\n".join(wrong), hint="Take range, clip and observer out of the rule, or name float tensors.")
+    return tuple(listed_only)
 
 
 def _by(decision: RangeDecision, found: Findings) -> bool:

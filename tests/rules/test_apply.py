@@ -166,11 +166,11 @@ def test_idle_rules_are_allowed_where_a_model_is_only_looked_at(node: Node, rule
 def test_a_rule_about_ranges_leaves_the_precision_to_earlier_rules(node: Node, rule_file: Make) -> None:
     one = rule_file(CONV, name="one.toml")
     two = rule_file(ANY, name="two.toml", precision=None, extra='observer = "percentile:99.9"\nclip = [-6, 6.5]')
-    applied = run([one, two], [node("a", "Conv"), node("b")])
+    applied = run([one, two], [node("a", "Conv", outputs=["a/y"]), node("b", outputs=["b/y"])])
     assert (applied.decisions["a"].precision, applied.decisions["a"].file, applied.decisions["a"].overridden) == ("float32", one.label, ())
     assert applied.decisions["b"] == Decision("b", "static_wi8_ai8", None, None, None, "no rule matches, so the default precision")
     choice = RangeChoice("percentile:99.9", None, (-6.0, 6.5))
-    assert applied.ranges == {name: RangeDecision(name, choice, "r0", two.label, 3) for name in ("a", "b")}
+    assert applied.ranges == {f"{name}/y": RangeDecision(f"{name}/y", name, choice, "r0", two.label, 3) for name in ("a", "b")}
     assert (applied.outcomes[0].range, applied.outcomes[0].ranges_of) == (None, ())
     assert (applied.outcomes[1].precision, applied.outcomes[1].range, applied.outcomes[1].ranges_of) == ("", choice, ("a", "b"))
 
@@ -180,8 +180,8 @@ def test_the_later_rule_about_ranges_decides_all_of_the_range(node: Node, rule_f
     two = rule_file(CONV, name="two.toml", precision=None, extra='observer = "mse"')
     applied = run([one, two], [node("a", "Conv")])
     assert applied.decisions["a"].file == one.label
-    assert applied.ranges["a"] == RangeDecision("a", RangeChoice("mse"), "r0", two.label, 3, overridden=("r0",))
-    assert run([two, one], [node("a", "Conv")]).ranges["a"].choice == RangeChoice(fixed=(0.0, 6.0))
+    assert applied.ranges["y"] == RangeDecision("y", "a", RangeChoice("mse"), "r0", two.label, 3, overridden=("r0",))
+    assert run([two, one], [node("a", "Conv")]).ranges["y"].choice == RangeChoice(fixed=(0.0, 6.0))
 
 
 def test_a_reset_takes_back_ranges_too(node: Node, rule_file: Make) -> None:

@@ -59,7 +59,7 @@ def test_who_decided_about_the_range_has_a_line_of_its_own(files: list[RuleFile]
     ]
     assert lines([*files, *ranges], nodes, "encoder/layer.3/**")[1:] == [
         "  float16: rule 'r0' (two.toml:3): because",
-        "  range of what it writes: range -1 .. 1: rule 'r0' (four.toml:3)",
+        "  range of 'y': range -1 .. 1: rule 'r0' (four.toml:3)",
         "  overridden: rule 'r0' (one.toml:3), float32",
         "  overridden: rule 'r0' (three.toml:3), mse",
     ]
