@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from bridge import calibrate as calibrate_stage
 from bridge import quantize
 from bridge import rules as rules_stage
+from bridge.calibrate import Dataset
 from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.own_errors import charge_writers, own_errors
-from bridge.compare.samples import Samples
-from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, TensorMap
+from bridge.compare.samples import Samples, spread
+from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, Spread, TensorMap, TensorRange, TensorStatistics
 
 FLOAT = "float32"
 OWN_ERROR_ROUNDS = 2
 LOWEST_DB = -200.0  # stands for a signal that is lost altogether, as the logarithm of a magnitude that int8 rounds to 0
 OWN_ERROR_SAMPLES = 8  # calibration samples that rules about own errors are measured on
+SPREAD_SAMPLES = 16  # calibration samples that tell where the values of a tensor lie
+HALF_PERCENT, MOST_PERCENT = 50.0, 99.9  # of the values
 
 
 def op_precisions(tensor_map: TensorMap, decisions: Mapping[str, Decision], default: str) -> list[str]:
@@ -46,6 +50,40 @@ def rounds_weights(decisions: Mapping[str, Decision], default: str) -> bool:
     return any(quantize.PRECISIONS[name].weight in quantize.INTEGER_WEIGHTS for name in asked)
 
 
+def with_measurements(
+    normal: Graph,
+    converted: ConvertedModel,
+    ranges: Ranges,
+    rule_files: Sequence[rules_stage.RuleFile],
+    samples: Dataset,
+    *,
+    precision: str,
+    threads: int,
+) -> Ranges:
+    """The ranges with what else the rules ask of calibration samples: where the values of each tensor lie, what each node loses by itself."""
+    if "spreads" in rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map)):
+        ranges = with_spreads(converted, ranges, samples, threads=threads)
+    if "own_errors" in rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map)):
+        ranges = with_own_errors(normal, converted, ranges, rule_files, samples, precision=precision, threads=threads)
+    return ranges
+
+
+def with_spreads(converted: ConvertedModel, ranges: Ranges, samples: Dataset, *, threads: int) -> Ranges:
+    """The ranges with where the values of each tensor lie, on a few samples."""
+    few = samples.subset(spread(len(samples), SPREAD_SAMPLES))
+
+    def holding(percent: float) -> Mapping[str, TensorRange]:
+        observer = f"percentile:{percent:g}"
+        made = calibrate_stage.calibrate(
+            converted.path, few, converted.tensor_map.inputs, observer=observer, threads=threads, progress=lambda _: None
+        )
+        return made.tensors
+
+    half, most = holding(HALF_PERCENT), holding(MOST_PERCENT)
+    spreads = {name: Spread(half[name].maximum - half[name].minimum, max(one.maximum, 0.0) - min(one.minimum, 0.0)) for name, one in most.items()}
+    return replace(ranges, spreads=MappingProxyType(spreads))
+
+
 def with_own_errors(
     normal: Graph,
     converted: ConvertedModel,
@@ -66,7 +104,7 @@ def with_own_errors(
         return ranges
     known: dict[str, float] = {}
     for _ in range(OWN_ERROR_ROUNDS):
-        nodes = measured(normal.nodes, replace(ranges, own_sqnr_db=known))
+        nodes = measured(normal.nodes, replace(ranges, own_sqnr_db=known), converted.tensor_map)
         decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
         with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
             asked = op_precisions(converted.tensor_map, decisions, precision)
@@ -82,7 +120,25 @@ def with_own_errors(
     return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
 
 
-def measured(nodes: Sequence[NodeFacts], ranges: Ranges) -> tuple[NodeFacts, ...]:
-    """The nodes with their own errors."""
-    errors = ranges.own_sqnr_db or {}
-    return tuple(replace(node, own_sqnr_db=errors.get(node.name)) for node in nodes)
+def measured(nodes: Sequence[NodeFacts], ranges: Ranges, tensor_map: TensorMap) -> tuple[NodeFacts, ...]:
+    """The nodes with what was measured of them and of the tensors that they read and write."""
+    errors, places = ranges.own_sqnr_db or {}, _places(tensor_map)
+    return tuple(replace(node, own_sqnr_db=errors.get(node.name), statistics=_statistics(node, places, ranges)) for node in nodes)
+
+
+def _places(tensor_map: TensorMap) -> dict[str, str]:
+    """The user's name of a tensor -> its name in the float TFLite file."""
+    inputs = {binding.onnx_name: binding.tflite_name for binding in tensor_map.inputs}
+    return inputs | {pair.tensor: pair.tflite_tensor for pair in tensor_map.pairs if pair.tflite_tensor is not None}
+
+
+def _statistics(node: NodeFacts, places: Mapping[str, str], ranges: Ranges) -> Mapping[str, TensorStatistics]:
+    found = {}
+    for name in dict.fromkeys(spec.name for spec in (*node.inputs, *node.outputs)):
+        place = places.get(name, "")
+        if place in ranges.tensors:
+            extent, values = ranges.tensors[place], (ranges.spreads or {}).get(place)
+            found[name] = TensorStatistics(
+                extent.minimum, extent.maximum, None if values is None else values.half, None if values is None else values.most
+            )
+    return MappingProxyType(found)

@@ -25,7 +25,7 @@ from bridge.compare import (
 )
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
-from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_own_errors
+from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent, Stages
@@ -152,9 +152,9 @@ def convert(
             wide = wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision))
             found = _ranges(converted, data.calibration, ranges, choices, wide, observer=observer, threads=threads, stages=stages)
         if found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
-            with stages("measure own errors"):
-                found = with_own_errors(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
-                applied = rules_stage.apply(rule_files, measured(normal.nodes, found), default_precision=precision)
+            with stages("measure for rules"):
+                found = with_measurements(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
+                applied = rules_stage.apply(rule_files, measured(normal.nodes, found, converted.tensor_map), default_precision=precision)
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
         with stages("recover"):
             recovered = recover_stage.recover(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from bridge.errors import InputError
 from bridge.files import write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, PATTERN
-from bridge.types import Diagnostic, RangeChoice, Ranges, TensorRange
+from bridge.types import Diagnostic, RangeChoice, Ranges, Spread, TensorRange
 
 SCHEMA_VERSION: Final = 1
 MAX_BYTES = 256 << 20
@@ -42,6 +42,7 @@ class _File(_Model):
     warnings: tuple[_Warning, ...] = ()
     tensors: dict[str, tuple[FiniteFloat, FiniteFloat]]
     own_sqnr_db: dict[str, FiniteFloat] | None = None
+    spreads: dict[str, tuple[Annotated[FiniteFloat, Field(ge=0)], Annotated[FiniteFloat, Field(ge=0)]]] | None = None
     observer: Annotated[str, Field(pattern=PATTERN)] = DEFAULT_OBSERVER  # files without it are older than the choice
     choices: dict[str, _Choice] = {}
 
@@ -60,6 +61,7 @@ def write_ranges(path: Path, ranges: Ranges) -> str:
         warnings=tuple(_Warning(code=w.code, severity=w.severity, message=w.message, hint=w.hint, node=w.node) for w in ranges.warnings),
         tensors={name: (extent.minimum, extent.maximum) for name, extent in ranges.tensors.items()},
         own_sqnr_db=None if ranges.own_sqnr_db is None else dict(ranges.own_sqnr_db),
+        spreads=None if ranges.spreads is None else {name: (one.half, one.most) for name, one in ranges.spreads.items()},
         observer=ranges.observer,
         choices={name: _Choice(observer=one.observer, fixed=one.fixed, clip=one.clip) for name, one in ranges.choices.items()},
     )
@@ -99,6 +101,7 @@ def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
         model_sha256=file.model_sha256,
         warnings=tuple(Diagnostic(w.code, w.severity, w.message, w.hint, w.node) for w in file.warnings),
         own_sqnr_db=None if file.own_sqnr_db is None else MappingProxyType(file.own_sqnr_db),
+        spreads=None if file.spreads is None else MappingProxyType({name: Spread(half, most) for name, (half, most) in file.spreads.items()}),
         observer=file.observer,
         choices=MappingProxyType({name: RangeChoice(one.observer, one.fixed, one.clip) for name, one in file.choices.items()}),
     )

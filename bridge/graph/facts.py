@@ -6,7 +6,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from bridge.graph import provenance
-from bridge.graph.source_nodes import scope
+from bridge.graph.source_nodes import module_classes, scope
 from bridge.types import NodeFacts, TensorSpec
 
 # Where one node of the user's file became several, these only bring values into place for the one that computes.
@@ -57,6 +57,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         domain=main.domain,
         patterns=_patterns(nodes),
         scope=scope(main),
+        module_classes=module_classes(main),
         origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
         inputs=tuple(tensor_spec(value, tensor_names) for value in inputs),
         outputs=tuple(tensor_spec(value, tensor_names) for value in _results(main, nodes)),

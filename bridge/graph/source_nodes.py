@@ -1,7 +1,7 @@
 """Names and stamps the nodes of the user's file, and lists them."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -11,6 +11,8 @@ from bridge.graph import provenance
 from bridge.types import SourceNode
 
 _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
+_TORCH_CLASSES = "pkg.torch.onnx.class_hierarchy"
+_TORCH_NAMESPACE = "namespace"  # both at once, as the first dynamo exporters (torch 2.4) wrote it alone
 
 
 def read_only_copy(proto: onnx.ModelProto) -> ir.Model:
@@ -98,19 +100,42 @@ def scope(node: ir.Node) -> str:
     torch's dynamo exporter writes the path of every enclosing module, `['', 'encoder', 'encoder.layer.3', <node>]`; other exporters
     put a path into the node's name, `/encoder/layer.3/MatMul`.
     """
-    recorded = node.metadata_props.get(_TORCH_SCOPES)
-    if recorded:
-        return "/".join(_relative_parts(recorded))
+    scopes = _recorded(node, _TORCH_SCOPES) or [name for name, _ in _namespace(node)]
+    if scopes:
+        return "/".join(_relative_parts(scopes[:-1]))
     return provenance.name(node).strip("/").rpartition("/")[0]
 
 
-def _relative_parts(recorded: str) -> Iterator[str]:
+def module_classes(node: ir.Node) -> tuple[str, ...]:
+    """Classes of the modules around the node, the outermost first; empty when the file does not tell.
+
+    torch's dynamo exporter writes them as it writes the scopes, `['bert.Model', 'torch.nn.modules.linear.Linear', <operator>]`.
+    """
+    classes = _recorded(node, _TORCH_CLASSES) or [name for _, name in _namespace(node)]
+    return tuple(name for name in classes[:-1] if name)
+
+
+def _recorded(node: ir.Node, key: str) -> list[str]:
+    """A list that torch's dynamo exporter wrote as Python text; empty where there is none, or something else."""
     try:
-        scopes = ast.literal_eval(recorded)
-    except (SyntaxError, ValueError):
-        return
+        found = ast.literal_eval(node.metadata_props.get(key, "[]"))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return []
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def _namespace(node: ir.Node) -> list[tuple[str, str]]:
+    """(path, class) of every enclosing module and of the node: `: bert.Model/encoder: bert.Encoder/linear: aten.linear.default`."""
+    recorded = node.metadata_props.get(_TORCH_NAMESPACE, "")
+    if ": " not in recorded:
+        return []
+    parts = (part.partition(": ") for part in recorded.split("/"))
+    return [(path, name) for path, _, name in parts]
+
+
+def _relative_parts(scopes: Sequence[str]) -> Iterator[str]:
     parent = ""
-    for path in [str(scope) for scope in scopes][:-1]:
+    for path in scopes:
         if path.startswith(f"{parent}.") and parent:
             yield path[len(parent) + 1 :]
         elif path and path != parent:

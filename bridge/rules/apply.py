@@ -9,7 +9,7 @@ from bridge.errors import RuleError, UsageError
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile
 from bridge.rules.findings import Findings, Miss
-from bridge.rules.matcher import BaseMatcher
+from bridge.rules.matcher import BaseMatcher, Measurement
 from bridge.rules.replacing import decide_replacement, undefined
 from bridge.rules.schema import PRECISIONS, Rule
 from bridge.rules.tensor_ranges import decide_ranges, refuse_integers
@@ -68,11 +68,11 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
     return Applied(MappingProxyType(decisions), outcomes, MappingProxyType(ranges), MappingProxyType(replacements), diagnostics)
 
 
-def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> bool:
-    """Whether a rule that counts asks for what was not measured yet of these nodes."""
+def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> frozenset[Measurement]:
+    """What the rules that count ask for and was not measured yet of these nodes."""
     context = Context(nodes)
     standing = (found.rule for found in examine(rule_files, context) if found.taken_back_by is None)
-    return any(matcher.waits(context) for rule in standing for matcher in rule.match)
+    return frozenset().union(*(matcher.waits(context) for rule in standing for matcher in rule.match))
 
 
 def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings, ...]:

@@ -13,6 +13,7 @@ class Context:
 
     def __init__(self, nodes: Sequence[NodeFacts]) -> None:
         self.nodes = tuple(nodes)
+        self.names_classes = any(node.module_classes for node in self.nodes)  # whether the file tells the classes of its modules
         self._ranks: dict[frozenset[str], dict[str, int]] = {}
         self._regions: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
 

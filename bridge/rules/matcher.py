@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Set
 from functools import lru_cache
-from typing import Annotated, ClassVar, Self, override
+from typing import Annotated, ClassVar, Literal, Self, override
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
@@ -13,6 +13,10 @@ from bridge.types import NodeFacts
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_GLOB_LENGTH)]
 Names = Annotated[frozenset[Name], Field(min_length=1)]
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})  # two spellings of one domain
+
+Measurement = Literal["ranges", "spreads", "own_errors"]  # what calibration samples tell, in the order it is made
 
 
 class BaseMatcher(BaseModel):
@@ -40,9 +44,9 @@ class BaseMatcher(BaseModel):
         """Where no node matches: what would, or what the model has instead. Empty when there is nothing to say."""
         return ""
 
-    def waits(self, context: Context) -> bool:
-        """Whether the condition asks for a measurement that has not been made yet, so that matching nothing says nothing."""
-        return False
+    def waits(self, context: Context) -> frozenset[Measurement]:
+        """The measurements that the condition asks for and that have not been made yet: as long as there are any, matching nothing says nothing."""
+        return frozenset()
 
     def refusal(self, node: NodeFacts, context: Context) -> str:
         """One line: the condition that does not hold and what the node has."""
@@ -179,12 +183,12 @@ def _loosened(glob: str) -> str:
     return glob.lower().replace("*", "**")
 
 
-def glob_suggestion(quantity: str, glob: str, names: Iterable[str]) -> str:
+def glob_suggestion(quantity: str, glob: str, names: Iterable[str], *, separator: str = "/") -> str:
     """For a glob that fits none of the names: the reason where it is a usual one, else the closest name or a few of them."""
     known = list(dict.fromkeys(name for name in names if name))
     loose = glob.replace("*", "**")
     for fits, why in (
-        (lambda name: glob_fits(loose, name), "'*' does not cross '/', '**' does"),
+        (lambda name: glob_fits(loose, name), f"'*' does not cross {separator!r}, '**' does"),
         (lambda name: glob_fits(loose.lower(), name.lower()), "upper and lower case differ"),
         (lambda name: glob_fits(f"**{loose}**", name), "the whole name must match"),
     ):

@@ -1,16 +1,19 @@
 """What a condition of a rule can ask of a node: one small class per kind, the union at the foot is the table of kinds."""
 
-from collections.abc import Callable, Mapping, Set
-from math import isclose, prod
+from collections.abc import Mapping, Set
+from math import isclose
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, Self, get_args, override
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from bridge.rules.context import Context
-from bridge.rules.matcher import BaseMatcher, BoundedMatcher, GlobMatcher, ListedMatcher, Name, Names, glob_suggestion, nearly_fits, present
+from bridge.rules.matcher import STANDARD_DOMAINS, BaseMatcher, ListedMatcher, Measurement, Name, Names, glob_suggestion, nearly_fits, present
+from bridge.rules.measurements import DynamicRangeMatcher, OutliersMatcher, OwnErrorMatcher, ScaleMismatchMatcher
+from bridge.rules.modules import LayerMatcher, ModuleClassMatcher, ScopeMatcher
 from bridge.rules.name_patterns import MAX_REGEX_LENGTH, compile_regex, glob_fits
-from bridge.rules.places import PositionMatcher, RegionMatcher, tensor_names
+from bridge.rules.places import PositionMatcher, RegionMatcher, TensorMatcher
+from bridge.rules.sizes import AxisSizeMatcher, ChannelsMatcher, ConstantInputsMatcher, FanInMatcher
 from bridge.rules.wording import listed, printable, shortened
 from bridge.types import NodeFacts
 
@@ -21,9 +24,6 @@ PatternName = Literal[
     "attention", "squeeze_excite", "rescaling", "positional_embedding", "first_layer", "last_layer", "detection_tail",
 ]  # fmt: skip
 PATTERNS: tuple[str, ...] = get_args(PatternName)
-
-NEARLY_DB = 2.0  # own errors this far above a bound are near misses
-STANDARD_DOMAINS = frozenset({"", "ai.onnx"})  # two spellings of one domain
 
 
 class OpTypeMatcher(ListedMatcher):
@@ -133,34 +133,6 @@ class NameMatcher(BaseMatcher):
         return glob_suggestion("node name", self.glob, (name for node in context.nodes for name in node_names(node)))
 
 
-class ScopeMatcher(GlobMatcher):
-    """Nodes inside a module: the glob fits the module path of the node or of a module around it."""
-
-    quantity: ClassVar[str] = "module path"
-    kind: Literal["scope"]
-    glob: Name = Field(description="For example encoder/layer.3 or **/attention; all that lies inside the module matches too.")
-
-    @override
-    def names(self, node: NodeFacts) -> tuple[str, ...]:
-        return (node.scope,) if node.scope else ()
-
-    @override
-    def matches(self, node: NodeFacts, context: Context) -> bool:
-        return scope_fits(self.glob, node.scope)
-
-
-class TensorMatcher(GlobMatcher):
-    """The node that writes a tensor and all nodes that read it."""
-
-    quantity: ClassVar[str] = "tensor name"
-    kind: Literal["tensor"]
-    glob: Name = Field(description="Glob over tensor names of the source file.")
-
-    @override
-    def names(self, node: NodeFacts) -> tuple[str, ...]:
-        return tensor_names(node)
-
-
 class AttributeMatcher(BaseMatcher):
     """Nodes that set an attribute, or set it to one value. A default that the node leaves out does not count as set."""
 
@@ -191,81 +163,6 @@ class AttributeMatcher(BaseMatcher):
         return present("attribute", (self.name,), {name for node in context.nodes for name in node.attributes})
 
 
-class AxisSizeMatcher(BoundedMatcher):
-    """Nodes whose first output has an axis of a given size."""
-
-    quantity: ClassVar[str] = "output axis size"
-    kind: Literal["axis_size"]
-    axis: StrictInt | None = Field(default=None, description="Counted from the end below 0. Left out: the node's own attribute axis, else -1.")
-
-    @override
-    def measure(self, node: NodeFacts) -> int | None:
-        own = node.attributes.get("axis")
-        axis = self.axis if self.axis is not None else own if isinstance(own, int) else -1
-        shape = node.outputs[0].shape if node.outputs else ()
-        size = shape[axis] if -len(shape) <= axis < len(shape) else None
-        return size if isinstance(size, int) else None
-
-
-class FanInMatcher(BoundedMatcher):
-    """Layers with constant weights (Conv, ConvTranspose, Gemm, MatMul) by how many products one output element adds up."""
-
-    quantity: ClassVar[str] = "fan-in"
-    kind: Literal["fan_in"]
-
-    @override
-    def measure(self, node: NodeFacts) -> int | None:
-        if node.op_type not in _FAN_IN or node.domain not in STANDARD_DOMAINS or 1 not in node.constant_inputs:
-            return None
-        weight = node.inputs[1].shape
-        if len(weight) < 2 or any(isinstance(size, str) for size in weight):
-            return None
-        return _FAN_IN[node.op_type](node, tuple(int(size) for size in weight))
-
-
-class ConstantInputsMatcher(BoundedMatcher):
-    """Nodes by the number of inputs whose value is known before the model runs (weights, fixed factors)."""
-
-    quantity: ClassVar[str] = "number of constant inputs"
-    kind: Literal["constant_inputs"]
-
-    @override
-    def measure(self, node: NodeFacts) -> int | None:
-        return len(node.constant_inputs)
-
-
-class OwnErrorMatcher(BaseMatcher):
-    """Nodes that lose too much by themselves in the default precision, as measured on calibration samples; never without such data."""
-
-    kind: Literal["own_error"]
-    below_db: StrictFloat | StrictInt = Field(description="SQNR in dB of the node alone: its quantized operators with float inputs.")
-
-    @override
-    def matches(self, node: NodeFacts, context: Context) -> bool:
-        return node.own_sqnr_db is not None and node.own_sqnr_db < self.below_db
-
-    @override
-    def describe(self) -> str:
-        return f"own error is below {self.below_db:g} dB"
-
-    @override
-    def received(self, node: NodeFacts, context: Context) -> str:
-        return "not measured" if node.own_sqnr_db is None else f"{node.own_sqnr_db:.1f} dB"
-
-    @override
-    def nearly(self, node: NodeFacts, context: Context) -> bool:
-        return node.own_sqnr_db is not None and node.own_sqnr_db < self.below_db + NEARLY_DB
-
-    @override
-    def suggestion(self, context: Context) -> str:
-        measured = [node.own_sqnr_db for node in context.nodes if node.own_sqnr_db is not None]
-        return f"own errors run from {min(measured):.1f} dB in this model" if measured else "nothing was measured"
-
-    @override
-    def waits(self, context: Context) -> bool:
-        return all(node.own_sqnr_db is None for node in context.nodes)
-
-
 class NotMatcher(BaseMatcher):
     """Nodes for which the condition does not hold."""
 
@@ -285,7 +182,7 @@ class NotMatcher(BaseMatcher):
         return self.condition.received(node, context)
 
     @override
-    def waits(self, context: Context) -> bool:
+    def waits(self, context: Context) -> frozenset[Measurement]:
         return self.condition.waits(context)
 
 
@@ -316,13 +213,8 @@ class AnyMatcher(BaseMatcher):
         return "; ".join(dict.fromkeys(filter(None, (one.suggestion(context) for one in self.conditions))))
 
     @override
-    def waits(self, context: Context) -> bool:
-        return any(one.waits(context) for one in self.conditions)
-
-
-def scope_fits(glob: str, scope: str) -> bool:
-    """Whether the module path is the one that the glob asks for, or lies inside it."""
-    return bool(scope) and (glob_fits(glob, scope) or scope.startswith(f"{glob}/") or glob_fits(f"{glob}/**", scope))
+    def waits(self, context: Context) -> frozenset[Measurement]:
+        return frozenset().union(*(one.waits(context) for one in self.conditions))
 
 
 def node_names(node: NodeFacts) -> tuple[str, ...]:
@@ -338,26 +230,13 @@ def _equal(value: object, wanted: object) -> bool:
     return value == wanted
 
 
-_FAN_IN: Mapping[str, Callable[[NodeFacts, tuple[int, ...]], int]] = MappingProxyType(
-    {
-        "Conv": lambda _, weight: prod(weight[1:]),  # [M, C/group, kernel...]
-        "ConvTranspose": lambda node, weight: weight[0] // _group(node) * prod(weight[2:]),  # [C, M/group, kernel...]
-        "Gemm": lambda node, weight: weight[1 if node.attributes.get("transB") else 0],  # [K, N], with transB [N, K]
-        "MatMul": lambda _, weight: weight[-2],  # [..., K, N]
-    }
-)
-
-
-def _group(node: NodeFacts) -> int:
-    group = node.attributes.get("group", 1)
-    return group if isinstance(group, int) and group > 0 else 1
-
-
 Matcher = Annotated[
     OpTypeMatcher
     | PatternMatcher
     | NameMatcher
     | ScopeMatcher
+    | ModuleClassMatcher
+    | LayerMatcher
     | TensorMatcher
     | RegionMatcher
     | PositionMatcher
@@ -365,9 +244,13 @@ Matcher = Annotated[
     | AttributeMatcher
     | DtypeMatcher
     | AxisSizeMatcher
+    | ChannelsMatcher
     | FanInMatcher
     | ConstantInputsMatcher
     | OwnErrorMatcher
+    | DynamicRangeMatcher
+    | OutliersMatcher
+    | ScaleMismatchMatcher
     | NotMatcher
     | AnyMatcher,
     Field(discriminator="kind"),

@@ -1,13 +1,25 @@
-"""Matchers that need more of the graph than the node: position and region."""
+"""Matchers that ask where a node stands: at which tensor, among its kind, between which tensors."""
 
-from typing import Annotated, Literal, Self, override
+from typing import Annotated, ClassVar, Literal, Self, override
 
 from pydantic import Field, StrictInt, model_validator
 
 from bridge.rules.context import Context
-from bridge.rules.matcher import BaseMatcher, Name, Names, present
+from bridge.rules.matcher import BaseMatcher, GlobMatcher, Name, Names, present
 from bridge.rules.wording import listed, printable
 from bridge.types import NodeFacts
+
+
+class TensorMatcher(GlobMatcher):
+    """The node that writes a tensor and all nodes that read it."""
+
+    quantity: ClassVar[str] = "tensor name"
+    kind: Literal["tensor"]
+    glob: Name = Field(description="Glob over tensor names of the source file.")
+
+    @override
+    def names(self, node: NodeFacts) -> tuple[str, ...]:
+        return tensor_names(node)
 
 
 class PositionMatcher(BaseMatcher):

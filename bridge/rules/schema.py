@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from bridge.errors import UsageError
 from bridge.observer_names import OBSERVER_NAMES, PATTERN, parse_observer
 from bridge.replacements import NONE, ReplacementName
-from bridge.rules.matcher import BaseMatcher
-from bridge.rules.matchers import STANDARD_DOMAINS, AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher, OwnErrorMatcher
+from bridge.rules.matcher import STANDARD_DOMAINS, BaseMatcher
+from bridge.rules.matchers import AnyMatcher, DomainMatcher, Matcher, NotMatcher, OpTypeMatcher
+from bridge.rules.measurements import OwnErrorMatcher, RatioMatcher
 from bridge.rules.places import PositionMatcher
 from bridge.rules.wording import closest
 from bridge.types import RangeChoice
@@ -103,11 +104,11 @@ class Rule(BaseModel):
             raise ValueError("a rule gives at least one of precision, observer, range, clip and replace")
         if self.range is not None and (self.observer is not None or self.clip is not None):
             raise ValueError("a range is fixed, so neither observer nor clip can change it: give the range alone")
-        waits = any(isinstance(matcher, OwnErrorMatcher) for matcher in conditions(self.match))
-        if self.sets_range and waits:
-            raise ValueError("what a node loses by itself is measured with the ranges, so own_error cannot choose them")
-        if self.replace is not None and waits:
-            raise ValueError("what a node loses by itself is measured on the converted model, so own_error cannot choose what is converted")
+        by_measurement = next((one for one in conditions(self.match) if isinstance(one, OwnErrorMatcher | RatioMatcher)), None)
+        if by_measurement is not None and (self.sets_range or self.replace is not None):
+            kind = get_args(type(by_measurement).model_fields["kind"].annotation)[0]
+            what = "with the ranges, so it cannot choose them" if self.sets_range else "on the converted model, so it cannot choose what is converted"
+            raise ValueError(f"{kind} is measured {what}")
         return self
 
     @property

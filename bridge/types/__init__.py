@@ -3,8 +3,8 @@
 from bridge.types.basics import Diagnostic, Severity, TensorSpec
 from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
-from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus
-from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, TensorRange
+from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus, TensorStatistics
+from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, Spread, TensorRange
 from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, ReplacementDecision, RuleOutcome
 
 __all__ = [
@@ -32,8 +32,10 @@ __all__ = [
     "SourceModel",
     "SourceNode",
     "SourceStatus",
+    "Spread",
     "TensorMap",
     "TensorPair",
     "TensorRange",
     "TensorSpec",
+    "TensorStatistics",
 ]

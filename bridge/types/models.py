@@ -35,6 +35,28 @@ class SourceModel:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorStatistics:
+    """What calibration samples say about one float tensor, in real units.
+
+    Attributes:
+        minimum: of the calibrated range.
+        maximum: likewise.
+        half: width of the range between the first and the third quarter of its values, None until that was measured.
+        most: width of the range that holds 99.9 % of its values and zero, likewise.
+    """
+
+    minimum: float
+    maximum: float
+    half: float | None = None
+    most: float | None = None
+
+    @property
+    def width(self) -> float:
+        """Of the calibrated range with zero, as integers have to hold it."""
+        return max(self.maximum, 0.0) - min(self.minimum, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """One node of the normalised graph, as rules see it.
 
@@ -50,6 +72,9 @@ class NodeFacts:
         outputs: tensors written, likewise.
         constant_inputs: positions in `inputs` whose value is known before the model runs.
         attributes: ONNX attributes as Python values (no tensors).
+        module_classes: classes of the modules around it as the training code has them (`torch.nn.modules.normalization.LayerNorm`), the outermost
+            first; empty where the file does not tell.
+        statistics: what calibration samples say about the tensors that it reads and writes, by name; empty before calibration.
         own_sqnr_db: what the node loses by itself when it runs in the default precision on calibration samples; None until that was measured,
             and for nodes that run in float or have no operator of their own.
     """
@@ -64,6 +89,8 @@ class NodeFacts:
     outputs: tuple[TensorSpec, ...]
     constant_inputs: tuple[int, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    module_classes: tuple[str, ...] = ()
+    statistics: Mapping[str, TensorStatistics] = field(default_factory=lambda: MappingProxyType({}))
     own_sqnr_db: float | None = None
 
 

@@ -19,6 +19,14 @@ class TensorRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Where most values of a tensor lie: `half` is the width between the first and the third quarter, `most` that of 99.9 % of them and zero."""
+
+    half: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ranges:
     """Calibrated ranges by TFLite tensor name, and the data they came from.
 
@@ -29,6 +37,7 @@ class Ranges:
         model_sha256: digest of the float TFLite file the ranges belong to.
         warnings: advice about the data.
         own_sqnr_db: `NodeFacts.name` -> what the node loses by itself, in dB, where that is finite; None when no rule asked for it.
+        spreads: likewise where the values of each tensor lie, by TFLite tensor name; None when no rule asked for it.
         observer: name of the observer of all tensors that `choices` does not name.
         choices: tensors whose range was made in another way.
     """
@@ -39,6 +48,7 @@ class Ranges:
     model_sha256: str
     warnings: tuple[Diagnostic, ...] = ()
     own_sqnr_db: Mapping[str, float] | None = None
+    spreads: Mapping[str, Spread] | None = None
     observer: str = DEFAULT_OBSERVER
     choices: Mapping[str, RangeChoice] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from bench_packs_table import tables
 from bench_recovery import dataset, shapes
 
@@ -28,13 +29,11 @@ from bridge.compare.cost import float_mac_share, side_by_side_ms
 from bridge.compare.outputs import OutputPair, candidate, compare_outputs
 from bridge.compare.runners import OnnxRunner
 from bridge.convert.tensor_map_file import read_tensor_map
-from bridge.decisions import measured, op_precisions, with_own_errors
+from bridge.decisions import measured, op_precisions, with_measurements
 from bridge.files import digest
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import ConvertedModel
-
-import numpy as np
 
 EVALUATED = 64  # samples
 PRECISION = "static_wi8_ai8"
@@ -100,7 +99,9 @@ class Prepared:
     def sqnr_db(self, path: Path) -> float:
         """Of the worst output on evaluation samples, against onnxruntime; a file that gives NaN has lost everything."""
         samples = dataset(self.data / "evaluation.npz", self.converted.tensor_map.inputs)
-        chosen = samples.subset([position * len(samples) // EVALUATED for position in range(EVALUATED)] if len(samples) > EVALUATED else range(len(samples)))
+        chosen = samples.subset(
+            [position * len(samples) // EVALUATED for position in range(EVALUATED)] if len(samples) > EVALUATED else range(len(samples))
+        )
         names = [spec.name for spec in Interpreter(self.float_file).outputs]
         pairs = [
             OutputPair(pair.tensor, pair.onnx_shape, names.index(str(pair.tflite_tensor)), pair.permutation)
@@ -115,8 +116,8 @@ class Prepared:
         ranges = replace(read_ranges(self.folder / "ranges.json", model_sha256=self.converted.sha256), own_sqnr_db=None)
         samples = dataset(self.data / "calibration.npz", self.converted.tensor_map.inputs)
         if rules_stage.waits_for_measurement(rule_files, self.normal.nodes):
-            ranges = with_own_errors(self.normal, self.converted, ranges, rule_files, samples, precision=PRECISION, threads=1)
-        nodes = measured(self.normal.nodes, ranges)
+            ranges = with_measurements(self.normal, self.converted, ranges, rule_files, samples, precision=PRECISION, threads=1)
+        nodes = measured(self.normal.nodes, ranges, self.converted.tensor_map)
         decisions = rules_stage.apply(rule_files, nodes, default_precision=PRECISION, allow_idle=True).decisions
         asked = op_precisions(self.converted.tensor_map, decisions, PRECISION)
         made = quantize.quantize(self.float_file, self.folder / "trial.tflite", ranges=ranges, op_precisions=asked, precision=PRECISION)
@@ -174,7 +175,12 @@ def main() -> None:
         prepared = Prepared(options.folder / model.stem, model, options.data / model.stem)
         prepared.convert()
         for name, rule_files in sets(options.folder, options.set, options.apart):
-            key = {"model": model.stem, "set": name, "float_sha256": prepared.converted.sha256, "rules": [rule.model_dump_json() for file in rule_files for rule in file.rules]}
+            key = {
+                "model": model.stem,
+                "set": name,
+                "float_sha256": prepared.converted.sha256,
+                "rules": [rule.model_dump_json() for file in rule_files for rule in file.rules],
+            }
             line = next((one for one in known if key.items() <= one.items()), None)
             if line is None:
                 line = key | prepared.measure(rule_files, [one for one in known if one["model"] == model.stem])

@@ -64,7 +64,7 @@ def measure(folder: Path, model: Path, data: Path, rules: str, precision: str, m
     source = folder / stem / f"{stem}.float32.tflite"
     tensor_map = read_tensor_map(folder / stem / "tensor_map.json")
     known = read_ranges(folder / stem / "ranges.json", model_sha256=digest(source))
-    decisions = rules_stage.apply(rules_stage.load([rules]), measured(normal.nodes, known), default_precision=precision).decisions
+    decisions = rules_stage.apply(rules_stage.load([rules]), measured(normal.nodes, known, tensor_map), default_precision=precision).decisions
     asked = op_precisions(tensor_map, decisions, precision)
     samples, evaluation = dataset(data / "calibration.npz", tensor_map.inputs), dataset(data / "evaluation.npz", tensor_map.inputs)
     started = time.perf_counter()

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.calibrate import read_ranges, write_ranges
 from bridge.errors import InputError
-from bridge.types import Diagnostic, RangeChoice, Ranges, TensorRange
+from bridge.types import Diagnostic, RangeChoice, Ranges, Spread, TensorRange
 
 DIGEST = "a" * 64
 RANGES = Ranges(
@@ -17,6 +17,7 @@ RANGES = Ranges(
     model_sha256=DIGEST,
     warnings=(Diagnostic("few-calibration-samples", "warning", "3 are few", "Add samples."),),
     own_sqnr_db={"b": 12.5},
+    spreads={"a": Spread(0.0, 0.0), "b/conv": Spread(0.5, 1.25)},
     observer="percentile:99.9",
     choices={"b/conv": RangeChoice(observer="mse", clip=(-1.0, 1.0))},
 )
@@ -41,6 +42,7 @@ def test_the_format_is_this(tmp_path: Path) -> None:
         "warnings": [{"code": "few-calibration-samples", "severity": "warning", "message": "3 are few", "hint": "Add samples.", "node": None}],
         "tensors": {"b/conv": [-0.1, 3.0000001], "a": [0.0, 0.0]},
         "own_sqnr_db": {"b": 12.5},
+        "spreads": {"a": [0.0, 0.0], "b/conv": [0.5, 1.25]},
         "observer": "percentile:99.9",
         "choices": {"b/conv": {"observer": "mse", "fixed": None, "clip": [-1.0, 1.0]}},
     }

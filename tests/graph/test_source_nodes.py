@@ -45,6 +45,32 @@ def test_scope_comes_from_what_the_dynamo_exporter_records(normalized: Normalize
     assert normalized(model).graph.nodes[0].scope == expected
 
 
+CLASSES = "['vit.Vit', 'vit.Block', 'torch.nn.modules.normalization.LayerNorm', 'aten.layer_norm.default']"
+NAMESPACE = ": vit.Vit/blocks.0: vit.Block/blocks.0.norm1: torch.nn.modules.normalization.LayerNorm/layer_norm: aten.layer_norm.default"
+
+
+@pytest.mark.parametrize(
+    ("key", "recorded", "expected"),
+    [
+        ("pkg.torch.onnx.class_hierarchy", CLASSES, ("vit.Vit", "vit.Block", "torch.nn.modules.normalization.LayerNorm")),
+        ("pkg.torch.onnx.class_hierarchy", "['vit.Vit', 'aten.add.Tensor']", ("vit.Vit",)),
+        ("pkg.torch.onnx.class_hierarchy", "(" * 5000, ()),
+        ("namespace", NAMESPACE, ("vit.Vit", "vit.Block", "torch.nn.modules.normalization.LayerNorm")),
+        ("namespace", "some/where", ()),
+    ],
+)
+def test_classes_come_from_what_the_dynamo_exporter_records(normalized: Normalize, key: str, recorded: str, expected: tuple[str, ...]) -> None:
+    model = normalized("(float[2] x) => (float[2] y) { [node_relu] y = Relu(x) }").source
+    model.graph.node[0].metadata_props.add(key=key, value=recorded)
+    assert normalized(model).graph.nodes[0].module_classes == expected
+
+
+def test_the_namespace_tells_the_scope_where_it_stands_alone(normalized: Normalize) -> None:
+    model = normalized("(float[2] x) => (float[2] y) { [node_relu] y = Relu(x) }").source
+    model.graph.node[0].metadata_props.add(key="namespace", value=NAMESPACE)
+    assert normalized(model).graph.nodes[0].scope == "blocks.0/norm1"
+
+
 def test_scope_survives_fusing_into_gemm(normalized: Normalize) -> None:
     text = "(float[1, 3, 4] x) => (float[1, 3, 2] y) { t = MatMul(x, w) y = Add(t, b) }"
     model = normalized(text, constants={"w": np.ones((4, 2), np.float32), "b": np.ones(2, np.float32)}).source

@@ -1,13 +1,13 @@
 """Nodes and rule files made in one line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from bridge.rules import RuleFile, load
-from bridge.types import NodeFacts, TensorSpec
+from bridge.types import NodeFacts, TensorSpec, TensorStatistics
 
 HEAD = "schema_version = 1\n"
 
@@ -26,6 +26,8 @@ def _node(
     shape: tuple[int | str, ...] = (1, 8),
     dtype: str = "float32",
     constants: Sequence[int] = (),
+    classes: Sequence[str] = (),
+    statistics: Mapping[str, TensorStatistics] = MappingProxyType({}),
     **attributes: object,
 ) -> NodeFacts:
     reads = tuple(TensorSpec(one, (1, 8), "float32") for one in inputs)
@@ -40,6 +42,8 @@ def _node(
         outputs=tuple(TensorSpec(one, shape, dtype) for one in outputs),
         constant_inputs=(len(reads),) if weight else tuple(constants),
         attributes=MappingProxyType(attributes),
+        module_classes=tuple(classes),
+        statistics=statistics,
     )
 
 

@@ -76,7 +76,7 @@ def test_the_explanation_names_the_rule_that_replaces(node: Node, rule_file: Mak
 
 
 def test_own_errors_cannot_choose_what_is_replaced(rule_file: Make) -> None:
-    with pytest.raises(RuleError, match="own_error cannot choose what is converted"):
+    with pytest.raises(RuleError, match="own_error is measured on the converted model, so it cannot choose what is converted"):
         rule_file('{ kind = "own_error", below_db = 20.0 }', precision=None, extra='replace = "gelu_tanh"')
 
 

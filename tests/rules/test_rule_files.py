@@ -87,7 +87,7 @@ FAULTS = [
     ("range that is no list", RULE + OP + "range = 6.0", "bad.toml:7: rules.0.range: should be a list, in []. Received: 6.0"),
     ("range without an end", RULE + OP + "range = [0.0, inf]", "bad.toml:7: rules.0.range.1: Input should be a finite number"),
     ("range and clip", RULE + OP + "range = [0, 6]\nclip = [0, 6]", "bad.toml:2: rules.0: a range is fixed, so neither observer nor clip can change it: give the range alone"),
-    ("range by own error", RULE + 'observer = "mse"\nmatch = [{ kind = "own_error", below_db = 20 }]', "bad.toml:2: rules.0: what a node loses by itself is measured with the ranges, so own_error cannot choose them"),
+    ("range by own error", RULE + 'observer = "mse"\nmatch = [{ kind = "own_error", below_db = 20 }]', "bad.toml:2: rules.0: own_error is measured with the ranges, so it cannot choose them"),
     ("unknown pattern", RULE + 'match = [{ kind = "pattern", patterns = ["layernorm"] }]', "bad.toml:6: rules.0.match.0.patterns.0: 'layernorm' is not known, did you mean 'layer_norm'?"),
     ("misspelled operator", RULE + OP.replace("Softmax", "Sofmax"), "bad.toml:2: rules.0: 'Sofmax' is no ONNX operator, did you mean 'Softmax'? A custom operator needs a condition of kind 'domain' beside it."),
     ("operator in the wrong case", RULE + OP.replace("Softmax", "softmax"), "'softmax' is no ONNX operator, did you mean 'Softmax'?"),
