@@ -22,9 +22,14 @@ def written_as(node: ir.Node, op_type: str) -> None:
     node.metadata_props[_WRITTEN_AS] = op_type
 
 
+def is_computing(node: ir.Node) -> bool:
+    """Whether a node does more than to bring values into place."""
+    return node.op_type not in _HELPERS
+
+
 def main_node(nodes: Sequence[ir.Node]) -> ir.Node:
     """Of the nodes that stand for one name, the one that computes."""
-    return next((node for node in nodes if node.op_type not in _HELPERS), nodes[0])
+    return next((node for node in nodes if is_computing(node)), nodes[0])
 
 
 def groups(model: ir.Model) -> dict[str, list[ir.Node]]:
@@ -49,7 +54,7 @@ def node_facts(model: ir.Model, tensor_names: Mapping[str, str]) -> tuple[NodeFa
 def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str]) -> NodeFacts:
     main = main_node(nodes)
     inputs = _operands(main, nodes)
-    spelled = main.metadata_props.get(_WRITTEN_AS)
+    spelled = next((written for node in nodes if is_computing(node) and (written := node.metadata_props.get(_WRITTEN_AS))), None)
     attributes = {} if spelled else main.attributes  # those of a part say nothing about the whole
     return NodeFacts(
         name=name,

@@ -9,6 +9,7 @@ ORIGINS = "bridge.origins"  # JSON list of source node names, in the source's or
 NAME = "bridge.name"  # the user's name of the node
 PATTERN = "bridge.pattern"  # the operation that the node is or is a part of
 PLACES = "bridge.places"  # JSON list of larger regions that it lies in
+REFUSED = "bridge.refused"  # why the node could not be spelled out
 
 
 def origins(node: ir.Node) -> tuple[str, ...]:
@@ -45,6 +46,16 @@ def mark(node: ir.Node, recognised: str) -> None:
 def place(node: ir.Node, region: str) -> None:
     """Notes that `node` lies in `region`, beside what it already is and lies in."""
     node.metadata_props[PLACES] = json.dumps(list(dict.fromkeys((*places(node), region))))
+
+
+def refuse(node: ir.Node, reason: str) -> None:
+    """Notes why nothing could take the place of `node`."""
+    node.metadata_props[REFUSED] = reason
+
+
+def refused(node: ir.Node) -> str:
+    """Why nothing could take the place of `node`, empty if nobody tried."""
+    return node.metadata_props.get(REFUSED, "")
 
 
 def inherit(new: Iterable[ir.Node], old: Iterable[ir.Node], *, main: ir.Node, recognised: str | None = None) -> None:

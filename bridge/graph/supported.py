@@ -35,7 +35,8 @@ def check_supported(model: ir.Model) -> None:
 def _causes(node: ir.Node, opset: int) -> Iterator[str]:
     """Reasons in words; a node whose operator is unknown has no further ones."""
     if node.domain not in _STANDARD:
-        yield f"operator {node.op_type} of domain {node.domain}"
+        reason = provenance.refused(node)
+        yield f"operator {node.op_type} of domain {node.domain}{f' ({reason})' if reason else ''}"
     elif not onnx.defs.has(node.op_type, opset, ""):
         yield f"operator {node.op_type}, which ONNX opset {opset} does not have,"
     elif any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):

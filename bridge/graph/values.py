@@ -25,7 +25,7 @@ def new_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     while candidate in graph.initializers:
         count += 1
         candidate = f"{name}_{count}"
-    tensor = ir.Tensor(np.ascontiguousarray(array), name=candidate)
+    tensor = ir.Tensor(np.asarray(array, order="C"), name=candidate)  # ascontiguousarray makes a vector of a scalar
     value = ir.Value(name=candidate, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
     graph.register_initializer(value)
     return value

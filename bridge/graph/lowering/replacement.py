@@ -58,3 +58,10 @@ class Builder:
         """The replacement that writes `outputs`; what it did not write itself is copied, for it has a name of its own."""
         own = [None if value is None or value.producer() in self._nodes else self.op("Identity", value) for value in outputs]
         return Replacement(tuple(self._nodes), tuple(mine or value for mine, value in zip(own, outputs, strict=True)))
+
+    def discard(self) -> None:
+        """Gives the collected nodes up; they must not count as readers of the graph's values."""
+        for node in self._nodes:
+            for index in range(len(node.inputs)):
+                node.replace_input_with(index, None)
+        self._nodes.clear()
