@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridge.calibrate.source import Calibration
+    from bridge.custom_ops.registry import register_op, registered_ops
     from bridge.errors import BridgeError, GateError, InputError, RuleError, ToolError, UnsupportedModelError, UsageError
     from bridge.inspect import Inspection, inspect
     from bridge.pipeline import ConversionResult, compare, convert
@@ -31,6 +32,8 @@ __all__ = [
     "compare",
     "convert",
     "inspect",
+    "register_op",
+    "registered_ops",
 ]
 
 # Loaded when first asked for, so that `import bridge` costs nothing.
@@ -38,6 +41,7 @@ _HOMES = MappingProxyType(
     dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
     | dict.fromkeys(("ConversionResult", "compare", "convert"), "bridge.pipeline")
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
+    | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
     | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema"}
 )
 

@@ -38,6 +38,22 @@ Preprocess = Annotated[
     str | None,
     typer.Option(help="How pictures become inputs: imagenet, imagenet-tf, caffe, clip, yolo, yolox, unit (0..1), raw (0..255), or a .toml file."),
 ]
+
+
+def _load_custom_ops(modules: list[str] | None) -> list[str] | None:
+    """Imports what the option and pyproject.toml name, before the command runs."""
+    from bridge.custom_ops.modules import configured_modules, load_modules
+
+    load_modules((*configured_modules(Path.cwd()), *(modules or ())))
+    return modules
+
+
+CustomOps = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE", callback=_load_custom_ops, help="Python module that calls bridge.register_op for custom operators; repeat for more."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
 
@@ -68,6 +84,7 @@ def convert(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    custom_ops: CustomOps = None,
     input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
     input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
     output_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float outputs likewise.")] = "float32",
@@ -133,6 +150,7 @@ def compare(
     preprocess: Preprocess = None,
     tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
     inputs: Inputs = None,
+    custom_ops: CustomOps = None,
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
@@ -160,7 +178,14 @@ def compare(
 
 
 @app.command()
-def inspect(model: Model, rules: Rules = None, no_default_rules: NoDefaultRules = False, inputs: Inputs = None, json: Json = False) -> None:
+def inspect(
+    model: Model,
+    rules: Rules = None,
+    no_default_rules: NoDefaultRules = False,
+    inputs: Inputs = None,
+    custom_ops: CustomOps = None,
+    json: Json = False,
+) -> None:
     """Show what is in a model: operators, patterns, which rule takes which node, what has no int8 kernel."""
     from bridge.inspect import inspect as inspect_model
     from bridge.inspect import render
@@ -199,6 +224,7 @@ def rules_check(
     files: Annotated[list[str], typer.Argument(help="Rule files or names of packs, in the order of --rules.")],
     model: Annotated[Path | None, typer.Option(help="Also say which rules match nothing in this model.")] = None,
     inputs: Inputs = None,
+    custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
     """Check rule files: unknown keys, rules that another one always overrules, rules that match nothing."""
@@ -221,6 +247,7 @@ def rules_explain(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
     """Say for every node which rule decided, what it overruled, which rules only just missed, and which kernels the precision lacks."""

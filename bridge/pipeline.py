@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bridge import calibrate as calibrate_stage
-from bridge import frontends, graph, quantize, report
+from bridge import graph, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
@@ -25,6 +25,7 @@ from bridge.compare import (
 )
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
+from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
@@ -34,6 +35,7 @@ from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, find_sources, open_samples
+from bridge.sources import open_model
 from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -124,7 +126,8 @@ def convert(
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
-            model = frontends.load(source, input_shapes=input_shapes)
+            opened = open_model(source, input_shapes=input_shapes)
+            model = opened.model
             normal = graph.normalize(model, input_shapes=input_shapes)
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
@@ -134,11 +137,13 @@ def convert(
             data = choose(normal, *sources, seed=seed, ranges_given=ranges is not None)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
+            probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
+            checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
             converted = to_float_tflite(
                 normal,
                 folder / f"{stem}.{FLOAT}.tflite",
                 reference=reference.run,
-                probes=[data.calibration[position] for position in range(min(PROBES, len(data.calibration)))],
+                probes=probes,
                 input_layout=input_layout,
                 log=target / "onnx2tf.log",
                 threads=threads,
@@ -221,7 +226,15 @@ def convert(
                     "threads": threads,
                 },
                 mismatches=mismatches,
-                diagnostics=(*data.diagnostics, *equalization, *recovered.diagnostics, *without_effect, *compared.diagnostics, *_slower(cost)),
+                diagnostics=(
+                    *data.diagnostics,
+                    *checked,
+                    *equalization,
+                    *recovered.diagnostics,
+                    *without_effect,
+                    *compared.diagnostics,
+                    *_slower(cost),
+                ),
                 gates=gates,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -262,7 +275,7 @@ def compare(
     """
     progress = progress or Silent()
     (source,) = find_sources(data, preprocess=preprocess)
-    model = frontends.load(reference, input_shapes=input_shapes)
+    model = open_model(reference, input_shapes=input_shapes).model
     normal = graph.normalize(model, input_shapes=input_shapes)
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
@@ -284,7 +297,7 @@ def check_rules(
     """
     if source is None:
         return rules_stage.check(files)
-    return rules_stage.check(files, nodes=graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes).nodes)
+    return rules_stage.check(files, nodes=graph.normalize(open_model(source, input_shapes=input_shapes).model, input_shapes=input_shapes).nodes)
 
 
 def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None) -> dict[str, Path]:

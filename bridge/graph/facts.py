@@ -59,7 +59,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
     return NodeFacts(
         name=name,
         op_type=spelled or main.op_type,
-        domain=main.domain,
+        domain=provenance.domain(main),
         patterns=_patterns(nodes),
         scope=scope(main),
         module_classes=module_classes(main),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import onnx_ir as ir
+import onnx_ir.passes.common as common
 
 from bridge.graph import facts, provenance, safe_names, source_nodes
 from bridge.graph.affine import fold_constant_factors
@@ -17,6 +18,7 @@ from bridge.graph.identities import remove_identities, remove_unused
 from bridge.graph.input_shapes import fix_input_shapes
 from bridge.graph.ledger import Ledger, Step, translated, unused_name
 from bridge.graph.linear import matmul_to_gemm
+from bridge.graph.local_functions import inline_local_functions
 from bridge.graph.loops import unroll_loops
 from bridge.graph.lowering import lower, lower_late
 from bridge.graph.opset import lift_opset
@@ -27,10 +29,6 @@ from bridge.graph.supported import check_supported
 from bridge.graph.transposes import cancel_transposes
 from bridge.graph.values import static_shape
 from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
-
-# Functions that a frontend wrote in place of an operator that ONNX does not have.
-REPAIR_DOMAIN = "bridge.repair"
-
 
 _COMPUTED = "computed before the model runs"
 _PASSED_ON = "only passed a model input or a constant on"
@@ -82,10 +80,10 @@ def normalize(source: SourceModel, *, input_shapes: Mapping[str, tuple[int, ...]
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
     with translated("read"):
-        model = source_nodes.read_only_copy(source.proto)
+        model = source_nodes.read_only_copy(inline_local_functions(source).proto)
         interface = _Interface.of(model)
         source_nodes.name_nodes(model.graph)
-        source_nodes.inline_functions(model, own_domain=REPAIR_DOMAIN)
+        common.InlinePass()(model)  # of REPAIR_DOMAIN
         diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
     ledger = Ledger(model, source_nodes.list_nodes(model))
     for step in STEPS:

@@ -9,6 +9,7 @@ ORIGINS = "bridge.origins"  # JSON list of source node names, in the source's or
 NAME = "bridge.name"  # the user's name of the node
 PATTERN = "bridge.pattern"  # the operation that the node is or is a part of
 PLACES = "bridge.places"  # JSON list of larger regions that it lies in
+DOMAIN = "bridge.domain"  # of the custom layer that the node is a part of
 REFUSED = "bridge.refused"  # why the node could not be spelled out
 
 
@@ -48,6 +49,16 @@ def place(node: ir.Node, region: str) -> None:
     node.metadata_props[PLACES] = json.dumps(list(dict.fromkeys((*places(node), region))))
 
 
+def keep_domain(node: ir.Node, domain: str) -> None:
+    """Notes that `node` is a part of an operator of another domain."""
+    node.metadata_props[DOMAIN] = domain
+
+
+def domain(node: ir.Node) -> str:
+    """Domain of the operator that `node` is or is a part of."""
+    return node.metadata_props.get(DOMAIN, node.domain)
+
+
 def refuse(node: ir.Node, reason: str) -> None:
     """Notes why nothing could take the place of `node`."""
     node.metadata_props[REFUSED] = reason
@@ -75,6 +86,8 @@ def inherit(new: Iterable[ir.Node], old: Iterable[ir.Node], *, main: ir.Node, re
         node.metadata_props.update({key: value for key, value in main.metadata_props.items() if not key.startswith("bridge.")})
         node.metadata_props[NAME] = name(main)
         node.metadata_props[ORIGINS] = json.dumps(names)
+        if DOMAIN in main.metadata_props:
+            keep_domain(node, main.metadata_props[DOMAIN])
         if kind is not None:
             mark(node, kind)
         for region in regions:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bridge.graph import provenance
 from bridge.types import SourceNode
@@ -44,7 +43,8 @@ def name_nodes(graph: ir.Graph, *, prefix: str = "") -> None:
     """Gives every node a unique name and the stamp of itself: nameless ones become `<op_type>_<position>`, repeated names get the position too."""
     taken: set[str] = set()
     for position, node in enumerate(graph):
-        wanted = prefix + (node.name or f"{node.op_type}_{position}")
+        own = node.name or f"{node.op_type}_{position}"
+        wanted = own if own.startswith(prefix) else prefix + own  # a model whose functions were inlined comes with its names
         name = wanted
         while name in taken:
             name = f"{wanted}_{position}" if name == wanted else f"{name}_"
@@ -60,31 +60,13 @@ def name_nodes(graph: ir.Graph, *, prefix: str = "") -> None:
                 name_nodes(subgraph, prefix=f"{name}/")
 
 
-def inline_functions(model: ir.Model, *, own_domain: str) -> None:
-    """Replaces calls of local functions by their bodies; a body's node is called `<call>/<node>`.
-
-    Args:
-        model: changed in place; its nodes are named.
-        own_domain: functions of this domain stand for a single operator of the user's file, so their bodies keep the call's name.
-    """
-    if not model.functions:
-        return
-    calls = {node.name: node.domain for node in model.graph.all_nodes() if node.op_identifier() in model.functions}
-    common.InlinePass()(model)
-    for node in model.graph.all_nodes():
-        call = provenance.name(node)
-        if call in calls and calls[call] != own_domain:
-            node.name = f"{call}/{node.name}"
-            provenance.stamp(node, node.name)
-
-
 def list_nodes(model: ir.Model) -> tuple[SourceNode, ...]:
     """Every node of the file in its order, as if it were kept; a node inside a branch or loop body too."""
     return tuple(
         SourceNode(
             name=provenance.name(node),
             op_type=node.op_type,
-            domain=node.domain,
+            domain=provenance.domain(node),
             scope=scope(node),
             outputs=tuple(output.name or "" for output in node.outputs),
             status="kept",

@@ -12,6 +12,11 @@ from bridge.graph.values import static_shape
 
 _STANDARD = ("", "ai.onnx")
 _NAMED_PER_CAUSE = 5
+_CUT = "Cut these nodes off (onnx.utils.extract_model keeps the part between two sets of tensors) or replace them by standard operators."
+_REGISTER = (
+    "Two ways out: bridge.register_op says what a custom operator means, as standard operators or as a TFLite CUSTOM operator (docs/custom-ops.md, "
+    "--custom-ops MODULE); or cut the nodes off: onnx.utils.extract_model keeps the part between two sets of tensors."
+)
 _MAX_BYTES = (1 << 31) - 1  # a flatbuffer counts with 32 bits, and so do the kernels
 
 
@@ -28,7 +33,7 @@ def check_supported(model: ir.Model) -> None:
     if causes:
         raise UnsupportedModelError(
             f"The model cannot become TFLite: {'; '.join(f'{cause} at {_listed(nodes)}' for cause, nodes in causes.items())}.",
-            hint="Cut these nodes off (onnx.utils.extract_model keeps the part between two sets of tensors) or replace them by standard operators.",
+            hint=_REGISTER if any(node.domain not in _STANDARD for node in model.graph) else _CUT,
         )
 
 

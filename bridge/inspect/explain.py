@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import frontends, graph, quantize
+from bridge import graph, quantize
 from bridge import rules as rules_stage
 from bridge.inspect.overview import DEFAULT_PRECISION
 from bridge.inspect.tflite_ops import without_kernel
+from bridge.sources import open_model
 
 FLOAT = "float32"
 
@@ -35,7 +36,7 @@ def explain(
         UnsupportedModelError: the model cannot become TFLite.
     """
     quantize.find_precision(precision)
-    normal = graph.normalize(frontends.load(source, input_shapes=input_shapes), input_shapes=input_shapes)
+    normal = graph.normalize(open_model(source, input_shapes=input_shapes).model, input_shapes=input_shapes)
     facts = {node.name: node for node in normal.nodes}
     found = rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=precision)
     return tuple(

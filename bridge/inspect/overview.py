@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import frontends, graph, quantize
+from bridge import graph, quantize
 from bridge import rules as rules_stage
 from bridge.inspect.tflite_ops import without_kernel
+from bridge.sources import open_model
 from bridge.types import Diagnostic, Graph, NearMiss, SourceModel, TensorSpec
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -115,7 +116,7 @@ def inspect(
         UsageError: the model, a rule file or a shape cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    model = frontends.load(source, input_shapes=input_shapes)
+    model = open_model(source, input_shapes=input_shapes).model
     normal = graph.normalize(model, input_shapes=input_shapes)
     applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")

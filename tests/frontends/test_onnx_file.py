@@ -259,4 +259,4 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_graph_stage_inlines_the_repair_under_the_name_of_the_call() -> None:
-    assert illegal_ops.DOMAIN == importlib.import_module("bridge.graph.normalize").REPAIR_DOMAIN
+    assert illegal_ops.DOMAIN == importlib.import_module("bridge.graph.local_functions").REPAIR_DOMAIN
