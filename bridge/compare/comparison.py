@@ -1,14 +1,14 @@
 """The compare stage: onnxruntime against the float and the quantized file, by layer and by output."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bridge.compare.bindings import pair_outputs
-from bridge.compare.divergence import describe, first_divergence
+from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import LayerPass, open_pass
 from bridge.compare.outputs import OutputPair, candidate, compare_outputs
@@ -29,6 +29,7 @@ class Comparison:
     layers: tuple[LayerResult, ...] = ()
     outputs: tuple[OutputResult, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    divergence: Divergence | None = None
 
 
 def compare_layers(
@@ -38,6 +39,7 @@ def compare_layers(
     samples: Samples,
     *,
     layer_samples: int = 16,
+    changed: Set[str] = frozenset(),
     threads: int,
     progress: Callable[[int], None],
 ) -> Comparison:
@@ -51,6 +53,7 @@ def compare_layers(
         quantized: the quantized file.
         samples: evaluation data.
         layer_samples: at most so many, spread evenly, for the errors of layers.
+        changed: nodes that compute something else than the user's model because rules say so.
         threads: threads that run models and sum up errors.
         progress: told how many more samples are done; `len(samples)` in all.
 
@@ -86,9 +89,10 @@ def compare_layers(
     outputs, findings = compare_outputs(reference.outputs_only(threads=1), files, pairs, samples, threads=threads, progress=tell)
     errors = {pair.position: output.sqnr_db for pair, output in zip(pairs, outputs, strict=True)}
     checks = _check_runtime(measured, quantized.path, samples[chosen[0]], errors, threads=threads)
-    found = first_divergence(layers)
+    found = first_divergence(layers, changed=changed)
     logger.info("compared %d layers on %d samples, %d outputs on %d", len(layers), len(chosen), len(outputs), len(samples))
-    return Comparison(layers, outputs, (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ())))
+    notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))
+    return Comparison(layers, outputs, notes, found)
 
 
 def _output_pairs(reference: OnnxRunner, converted: ConvertedModel, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:

@@ -1,6 +1,6 @@
 """The earliest layer at which a comparison goes wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,11 +22,18 @@ class Divergence:
 
 
 def first_divergence(
-    layers: Sequence[LayerResult], *, conversion_sqnr_db: float = CONVERSION_SQNR_DB, own_sqnr_db: float = OWN_SQNR_DB
+    layers: Sequence[LayerResult],
+    *,
+    conversion_sqnr_db: float = CONVERSION_SQNR_DB,
+    own_sqnr_db: float = OWN_SQNR_DB,
+    changed: Set[str] = frozenset(),
 ) -> Divergence | None:
-    """The first layer, in graph order, whose conversion or own error is worse than its threshold; None if all are better."""
+    """The first layer, in graph order, whose conversion or own error is worse than its threshold; None if all are better.
+
+    The nodes `changed` compute something else by design, since rules changed the model: their conversion error is no fault.
+    """
     for layer in layers:
-        if layer.conversion_sqnr_db is not None and layer.conversion_sqnr_db < conversion_sqnr_db:
+        if layer.node not in changed and layer.conversion_sqnr_db is not None and layer.conversion_sqnr_db < conversion_sqnr_db:
             return Divergence(layer, "conversion", layer.conversion_sqnr_db, conversion_sqnr_db)
         if layer.own_sqnr_db is not None and layer.own_sqnr_db < own_sqnr_db:
             return Divergence(layer, "own", layer.own_sqnr_db, own_sqnr_db)

@@ -1,6 +1,7 @@
 """Frozen values that cross stages. No arrays in here: a value holds names, shapes, paths and digests."""
 
 from bridge.types.basics import Diagnostic, Severity, TensorSpec
+from bridge.types.changes import Change, ChangeEffect, ChangeEffects, ChangeKind
 from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
 from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus, TensorStatistics
@@ -8,6 +9,10 @@ from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, Spread,
 from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, ReplacementDecision, RuleOutcome
 
 __all__ = [
+    "Change",
+    "ChangeEffect",
+    "ChangeEffects",
+    "ChangeKind",
     "ConvertedModel",
     "Decision",
     "Diagnostic",

@@ -268,3 +268,5 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
         "HardSigmoid": _hard_sigmoid,
     }
 )
+
+OPERATORS = frozenset(_RULES)  # whose nodes can be a part of such a function

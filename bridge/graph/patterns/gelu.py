@@ -32,7 +32,7 @@ def recognise(model: ir.Model) -> None:
     has_op = graph.opset_imports.get("", 0) >= OPSET
     known = terms(graph)
     for value, gate in reversed(list(gates(known))):  # what an earlier one is computed from stays
-        form = _FORMS.get(gate.function)
+        form = FORMS.get(gate.function)
         match = None if form is None else form(gate)
         if match is not None:
             _recognise_one(graph, value, gate, match, known, has_op=has_op)
@@ -88,4 +88,4 @@ def _sigmoid(gate: Gate) -> _Match | None:
     return None if inner is None or gate.p != ZERO else _match(gate.q, ((gate.r, scaled(inner, 2.0)),), "tanh")
 
 
-_FORMS: Mapping[str, Callable[[Gate], _Match | None]] = MappingProxyType({"erf": _erf, "tanh": _tanh, "sigmoid": _sigmoid})
+FORMS: Mapping[str, Callable[[Gate], _Match | None]] = MappingProxyType({"erf": _erf, "tanh": _tanh, "sigmoid": _sigmoid})

@@ -22,14 +22,14 @@ def recognise(model: ir.Model) -> None:
     known = terms(graph)
     found: set[ir.Value | None] = set()  # a multiple of one is none again
     for value, gate in gates(known):
-        producer, name = value.producer(), _name(gate)
+        producer, name = value.producer(), function(gate)
         if name is not None and producer is not None and found.isdisjoint(producer.inputs):
             found.add(value)
             nodes, _ = argument(value, gate.base, gate.q, known)
             matching.mark_all(nodes, name)
 
 
-def _name(gate: Gate) -> str | None:
+def function(gate: Gate) -> str | None:
     """What `x` times a function of `x` is called, None for anything else."""
     name, fits = _FUNCTIONS.get(gate.function, (None, None))
     if fits is None or any(gate.q[2:]) or gate.q[1] == 0.0 or not near(gate.p, ZERO, RTOL):
