@@ -45,12 +45,12 @@ class ChangedModel:
         switched = {one.name: np.array(made.in_graph) for one, made in zip(self.switches, self.changes, strict=True)}
         return lambda feeds: runner.run({**feeds, **switched}, shown)
 
-    def effects(self, samples: Samples, *, threads: int, progress: Callable[[int], None]) -> ChangeEffects | None:
+    def effects(self, samples: Samples, *, threads: int) -> ChangeEffects | None:
         """What the changes cost by themselves, None without changes."""
         if self.runner is None:
             return None
         switches = [(one.name, one.before, one.after) for one in self.switches]
-        return measure_effects(self.runner, self.changes, switches, samples, count=EFFECT_SAMPLES, threads=threads, progress=progress)
+        return measure_effects(self.runner, self.changes, switches, samples, count=EFFECT_SAMPLES, threads=threads)
 
 
 def change_model(source: SourceModel, normal: Graph, applied: Applied, *, threads: int) -> ChangedModel:

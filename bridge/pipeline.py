@@ -13,15 +13,15 @@ from bridge import graph, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
+from bridge.changes import change_model, unclipped
 from bridge.compare import (
     Comparison,
-    Cost,
     OnnxRunner,
     compare_files,
     compare_layers,
     find_mismatched_scales,
-    first_divergence,
     measure_cost,
+    slower,
 )
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
@@ -135,14 +135,15 @@ def convert(
             recovers = calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
             choose = choose_samples if calibrates or recovers else choose_evaluation
             data = choose(normal, *sources, seed=seed, ranges_given=ranges is not None)
+            changed = change_model(model, normal, applied, threads=threads)
         with stages("convert"):
             reference = OnnxRunner(model.proto, threads=threads)
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
             checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
             converted = to_float_tflite(
-                normal,
+                changed.graph,
                 folder / f"{stem}.{FLOAT}.tflite",
-                reference=reference.run,
+                reference=changed.reference(reference),
                 probes=probes,
                 input_layout=input_layout,
                 log=target / "onnx2tf.log",
@@ -180,14 +181,24 @@ def convert(
                 input_dtype=input_dtype,
                 output_dtype=output_dtype,
             )
-        compared = Comparison()
+        compared, effects = Comparison(), None
         if compare:
             with stages("compare", len(data.evaluation)):
                 compared = compare_layers(
-                    reference, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, progress=stages.progress.advance
+                    reference,
+                    converted,
+                    quantized,
+                    data.evaluation,
+                    layer_samples=layer_samples,
+                    changed=changed.downstream,
+                    threads=threads,
+                    progress=stages.progress.advance,
                 )
+        if compare and changed.changes:
+            with stages("measure changes"):
+                effects = changed.effects(data.evaluation, threads=threads)
         with stages("check scales"):
-            mismatches = _mismatches(converted, quantized, normal, found, data.evaluation, threads=threads)
+            mismatches = _mismatches(converted, quantized, changed.graph, found, data.evaluation, threads=threads)
         with stages("cost"):
             cost = measure_cost(converted, quantized)
         with stages("report"):
@@ -195,7 +206,7 @@ def convert(
             result = report.build(
                 path=source,
                 framework=model.framework,
-                graph=normal,
+                graph=changed.graph,
                 decisions=applied.decisions,
                 outcomes=applied.outcomes,
                 converted=converted,
@@ -226,14 +237,19 @@ def convert(
                     "threads": threads,
                 },
                 mismatches=mismatches,
+                changes=changed.changes,
+                effects=effects,
                 diagnostics=(
+                    *applied.diagnostics,
                     *data.diagnostics,
                     *checked,
+                    *changed.diagnostics,
+                    *unclipped(changed.changes, converted.tensor_map, quantized.ops),
                     *equalization,
                     *recovered.diagnostics,
                     *without_effect,
                     *compared.diagnostics,
-                    *_slower(cost),
+                    *slower(cost),
                 ),
                 gates=gates,
                 timing_s=stages.seconds,
@@ -374,23 +390,10 @@ def _mismatches(
 
 def _divergence(compared: Comparison) -> Divergence | None:
     """Where the comparison first goes wrong, as the report has it."""
-    found = first_divergence(compared.layers)
+    found = compared.divergence
     if found is None:
         return None
     return Divergence(node=found.layer.node, tensor=found.layer.tensor, error=found.error, sqnr_db=found.sqnr_db, threshold_db=found.threshold_db)
-
-
-def _slower(cost: Cost) -> tuple[Diagnostic, ...]:
-    """Says so when the quantized file does not run faster than the float file on this machine."""
-    if cost.quantized_ms <= cost.float_ms:
-        return ()
-    message = (
-        f"The quantized file takes {cost.quantized_ms:.2f} ms, the float file {cost.float_ms:.2f} ms (one thread, optimised kernels of this machine): "
-        f"{cost.quantize_ops} QUANTIZE, {cost.dequantize_ops} DEQUANTIZE and {cost.transpose_ops} TRANSPOSE operators."
-    )
-    return (
-        Diagnostic("quantized-not-faster", "warning", message, "Fewer float islands, or operators that the delegate has in int8, make it faster."),
-    )
 
 
 def versions(converted: ConvertedModel) -> dict[str, str]:

@@ -15,7 +15,7 @@ LAYERS = (
     {"types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
-    {"decisions", "range_choices", "recover", "samples", "sources"},
+    {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
     {"pipeline"},
     {"tune", "inspect"},
     {"cli"},

@@ -1,7 +1,7 @@
 """onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
 
 from bridge.compare.comparison import Comparison, compare_layers
-from bridge.compare.cost import Cost, measure_cost
+from bridge.compare.cost import Cost, measure_cost, slower
 from bridge.compare.divergence import Divergence, first_divergence
 from bridge.compare.files import compare_files
 from bridge.compare.metrics import METRICS
@@ -19,4 +19,5 @@ __all__ = [
     "find_mismatched_scales",
     "first_divergence",
     "measure_cost",
+    "slower",
 ]

@@ -1,6 +1,6 @@
 """What the changes that rules make cost by themselves, in float: each alone and all together, from the user's model with a switch for each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -19,7 +19,6 @@ def measure_effects(
     *,
     count: int,
     threads: int,
-    progress: Callable[[int], None],
 ) -> ChangeEffects:
     """Runs the model with no change, with each one and with all, on a few samples.
 
@@ -30,7 +29,6 @@ def measure_effects(
         samples: evaluation data.
         count: at most so many, spread evenly.
         threads: of one run.
-        progress: told how many more samples are done.
 
     Raises:
         ToolError: the model does not run.
@@ -52,7 +50,6 @@ def measure_effects(
         for outputs, name in zip(alone, names, strict=True):
             _add(outputs, expected, quick.run({**sample, **_switched(names, name)}))
         _add(together, expected, quick.run({**sample, **_switched(names, *names)}))
-        progress(1)
     each = (ChangeEffect(change, sqnr_db(sums), _measured(outputs)) for change, sums, outputs in zip(changes, local, alone, strict=True))
     return ChangeEffects(tuple(each), _measured(together), len(chosen))
 

@@ -14,7 +14,7 @@ import numpy as np
 from bridge.compare import borders
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
-from bridge.types import ConvertedModel, QuantizedModel
+from bridge.types import ConvertedModel, Diagnostic, QuantizedModel
 
 MIN_RUNS, MAX_RUNS = 5, 50
 LATENCY_BUDGET_S = 0.4  # for both files together; the median of five runs is the least that is worth a report
@@ -194,3 +194,16 @@ def _run_ms(runner: Interpreter, feeds: Mapping[str, np.ndarray]) -> float:
     begin = time.perf_counter()
     runner.run_views(feeds)
     return (time.perf_counter() - begin) * 1e3
+
+
+def slower(cost: Cost) -> tuple[Diagnostic, ...]:
+    """Says so when the quantized file does not run faster than the float file on this machine."""
+    if cost.quantized_ms <= cost.float_ms:
+        return ()
+    message = (
+        f"The quantized file takes {cost.quantized_ms:.2f} ms, the float file {cost.float_ms:.2f} ms (one thread, optimised kernels of this machine): "
+        f"{cost.quantize_ops} QUANTIZE, {cost.dequantize_ops} DEQUANTIZE and {cost.transpose_ops} TRANSPOSE operators."
+    )
+    return (
+        Diagnostic("quantized-not-faster", "warning", message, "Fewer float islands, or operators that the delegate has in int8, make it faster."),
+    )

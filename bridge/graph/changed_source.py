@@ -82,12 +82,19 @@ class _UserGraph:
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.values = {str(value.name): value for value in (*graph.inputs, *(output for node in graph for output in node.outputs)) if value.name}
+        self.taken = set(self.values) | {node.name for node in graph} | set(graph.initializers)
         self.by_origin: dict[str, list[ir.Node]] = {}
         self._constant: dict[ir.Value, bool] = {value: True for value in graph.initializers.values()}
         for node in graph:
             self.by_origin.setdefault(provenance.name(node), []).append(node)
             known = bool(node.outputs) and all(value is None or self._constant.get(value, False) for value in node.inputs)
             self._constant |= dict.fromkeys(node.outputs, known)
+
+    def fresh(self, wanted: str) -> str:
+        """A name that nothing has."""
+        name = unused_name(wanted, self.taken)
+        self.taken.add(name)
+        return name
 
     def is_constant(self, value: ir.Value) -> bool:
         """Whether it is known before the model runs."""
@@ -102,13 +109,12 @@ class _UserGraph:
 def _switch(user: _UserGraph, swap: Swap, index: int) -> Switch:
     before, nodes = _place(user, swap)
     graph, name = user.graph, str(before.name)
-    taken = set(user.values) | {value.name for value in graph.inputs}
     write = NodeWriter(graph, before, name)
     if swap.change.kind == "clip":
         after = write("Min", write("Max", before, swap.bounds[0]), swap.bounds[1])
     else:
         after = REPLACEMENTS[swap.change.by].formula(write, _argument(user, nodes, swap), swap.slope)
-    switch = ir.Value(name=unused_name(f"bridge.switch.{index}", taken), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
+    switch = ir.Value(name=user.fresh(f"bridge.switch.{index}"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
     graph.inputs.append(switch)
     chosen = ir.node("Where", [switch, after, before])
     chosen.outputs[0].type, chosen.outputs[0].shape = before.type, before.shape
@@ -124,12 +130,10 @@ def _switch(user: _UserGraph, swap: Swap, index: int) -> Switch:
     else:
         graph.insert_after(producer, [*write.nodes, chosen])
     for node in (*write.nodes, chosen):
-        node.name = unused_name(f"bridge.{name}.{node.op_type}", taken)
-        taken.add(node.name)
-        node.outputs[0].name = unused_name(f"{name}.{node.op_type}", taken)
-        taken.add(node.outputs[0].name)
+        node.name = user.fresh(f"bridge.{name}.{node.op_type}")
+        node.outputs[0].name = user.fresh(f"{name}.{node.op_type}")
     if producer is not None:
-        before.name, chosen.outputs[0].name = unused_name(f"{name}.before", taken), name
+        before.name, chosen.outputs[0].name = user.fresh(f"{name}.before"), name
     user.values[name] = chosen.outputs[0]
     return Switch(str(switch.name), str(before.name), str(after.name))
 

@@ -48,6 +48,7 @@ class RuleView:
     line: int
     precision: str
     range: str
+    replace: str
     reason: str
     matched: tuple[str, ...]
     deciding: tuple[str, ...]
@@ -194,9 +195,10 @@ def _rule_views(applied: rules_stage.Applied) -> tuple[RuleView, ...]:
             line=outcome.line,
             precision=outcome.precision,
             range=str(outcome.range or ""),
+            replace=outcome.replace,
             reason=outcome.reason,
             matched=outcome.matched,
-            deciding=tuple(dict.fromkeys((*deciding.get((outcome.id, outcome.file, outcome.line), ()), *outcome.ranges_of))),
+            deciding=tuple(dict.fromkeys((*deciding.get((outcome.id, outcome.file, outcome.line), ()), *outcome.ranges_of, *outcome.replaced))),
             near_misses=outcome.near_misses,
             near_miss_count=outcome.near_miss_count,
         )

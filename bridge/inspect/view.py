@@ -67,7 +67,7 @@ def _rules(inspection: Inspection) -> Iterator[RenderableType]:
             cells = (
                 _clean(rule.id),
                 _clean(f"{rule.file}:{rule.line}"),
-                ", ".join(filter(None, (rule.precision, rule.range))),
+                ", ".join(filter(None, (rule.precision, rule.range, rule.replace))),
                 str(len(rule.matched)),
                 str(len(rule.deciding)),
             )

@@ -7,9 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bridge.report import gates as gate_language
+from bridge.report.changes import changes_block
 from bridge.report.islands import islands
 from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
+from bridge.report.parts import Scalar
 from bridge.report.ranking import worst_layers, worst_output
 from bridge.report.schema import (
     Calibration,
@@ -26,10 +28,11 @@ from bridge.report.schema import (
     Output,
     Report,
     Rule,
-    Scalar,
     Summary,
 )
 from bridge.types import (
+    Change,
+    ChangeEffects,
     ConvertedModel,
     Decision,
     Graph,
@@ -73,6 +76,8 @@ def build(  # noqa: PLR0913  # one argument per stage value
     histograms: Sequence[Histogram] = (),
     metrics: Sequence[Metric] = (),
     mismatches: Sequence[MismatchedScales] = (),
+    changes: Sequence[Change] = (),
+    effects: ChangeEffects | None = None,
     diagnostics: Sequence[StageDiagnostic] = (),
     gates: Sequence[str] = (),
     timing_s: Mapping[str, float] = MappingProxyType({}),
@@ -103,6 +108,8 @@ def build(  # noqa: PLR0913  # one argument per stage value
         histograms: values of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
         mismatches: operators that force inputs of different size into one scale.
+        changes: where rules change what the model computes.
+        effects: what they cost by themselves, None when nothing was compared.
         diagnostics: findings of the stages after `normalize`; those of `graph` and `ranges` are taken from there.
         gates: expressions as in `bridge.report.gates`.
         timing_s: stage -> seconds, in the order they ran.
@@ -146,6 +153,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         inputs=_inputs(graph.inputs, converted.tensor_map.inputs, input_dtype),
         outputs=result_rows,
         rules=_rules(outcomes, decisions.values()),
+        replacements=changes_block(changes, effects),
         islands=islands(graph.nodes, by_name, precision) if quantized else (),
         diagnostics=findings,
         timing_s=dict(timing_s),
@@ -220,8 +228,9 @@ def _rules(outcomes: Sequence[RuleOutcome], decisions: Iterable[Decision]) -> tu
             reason=outcome.reason,
             precision=outcome.precision,
             range=str(outcome.range or ""),
+            replace=outcome.replace,
             matched=outcome.matched,
-            deciding=tuple(dict.fromkeys((*deciding[outcome.id, outcome.file, outcome.line], *outcome.ranges_of))),
+            deciding=tuple(dict.fromkeys((*deciding[outcome.id, outcome.file, outcome.line], *outcome.ranges_of, *outcome.replaced))),
             near_miss_count=max(outcome.near_miss_count, len(outcome.near_misses)),
             near_misses=tuple(NearMiss(node=miss.node, condition=miss.condition) for miss in outcome.near_misses),
         )

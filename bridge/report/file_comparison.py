@@ -8,7 +8,8 @@ from typing import Literal
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from bridge.report.schema import Diagnostic, Layer, Output, Part
+from bridge.report.parts import Part
+from bridge.report.schema import Diagnostic, Layer, Output
 from bridge.report.terminal import outputs_table, plain_table
 from bridge.report.wording import decibel, visible
 from bridge.types import Diagnostic as StageDiagnostic

@@ -7,7 +7,7 @@ from itertools import islice
 from bridge.report.schema import Diagnostic, Gate, Report
 from bridge.report.wording import about, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
 
-MAX_WARNINGS, MAX_LONE = 8, 3
+MAX_WARNINGS, MAX_LONE, MAX_CHANGES = 8, 3, 5
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention somebody or make a link
 
@@ -16,7 +16,16 @@ def render(report: Report) -> str:
     """The report as Markdown."""
     return (
         "\n".join(
-            (*_head(report), *_figures(report), *_gates(report.verdict.gates), *_outputs(report), *_worst(report), *_lone(report), *_warnings(report))
+            (
+                *_head(report),
+                *_figures(report),
+                *_gates(report.verdict.gates),
+                *_outputs(report),
+                *_worst(report),
+                *_lone(report),
+                *_changes(report),
+                *_warnings(report),
+            )
         )
         + "\n"
     )
@@ -91,6 +100,19 @@ def _lone(report: Report) -> Iterator[str]:
     )
     if report.cost.lone_float_ops:
         yield from table(("float between integers", "op", "values converted", "alone", "of the latency"), rows)
+
+
+def _changes(report: Report) -> Iterator[str]:
+    rows = report.replacements.worst_first
+    if not rows:
+        return
+    cells = ((code(row.node), prose(row.what), decibel(row.sqnr_db), decibel(row.worst_db)) for row in rows[:MAX_CHANGES])
+    yield from table(("changed by rules", "what", "there", "output, this alone"), cells)
+    more = f"{len(rows) - MAX_CHANGES} more in report.html. " if len(rows) > MAX_CHANGES else ""
+    together = ", ".join(f"{code(output.name)} {decibel(output.sqnr_db)}" for output in report.replacements.together)
+    if more or together:
+        yield more + (f"All changes together, without quantization: {together}." if together else "")
+        yield ""
 
 
 def _warnings(report: Report) -> Iterator[str]:

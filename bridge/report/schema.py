@@ -4,42 +4,17 @@ Within one `schema_version` keys are only added, so readers ignore those they do
 """
 
 import json
-import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import Field, ValidationError
 
 from bridge.errors import InputError
+from bridge.report.changes import ModelChanges
+from bridge.report.parts import Part, Real, Scalar
 from bridge.types import Evidence, PairStatus, Severity, SourceStatus
 
 SCHEMA_VERSION: Literal[1] = 1
-NON_FINITE = ("inf", "-inf", "nan")  # how JSON, which has no such numbers, spells them here
-
-
-def _read_real(value: object) -> object:
-    if isinstance(value, str) and value not in NON_FINITE:
-        raise ValueError(f"a number, or one of {', '.join(NON_FINITE)}")
-    return value
-
-
-def _write_real(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-Real = Annotated[
-    float,
-    BeforeValidator(_read_real),
-    PlainSerializer(_write_real, when_used="json"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}),
-]
-type Scalar = bool | int | Real | str | None
-
-
-class Part(BaseModel):
-    """A frozen piece of a report; keys that a reader does not know are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Model(Part):
@@ -96,7 +71,7 @@ class NearMiss(Part):
 class Rule(Part):
     """One rule and the nodes it holds for; `deciding` are those where no later rule overruled it, `near_misses` the nearest few of all.
 
-    `precision` and `range` (an observer, a clip, a fixed range) are empty where the rule says nothing about them.
+    `precision`, `range` (an observer, a clip, a fixed range) and `replace` are empty where the rule says nothing about them.
     """
 
     id: str
@@ -105,6 +80,7 @@ class Rule(Part):
     reason: str = ""
     precision: str = ""
     range: str = ""
+    replace: str = ""
     matched: tuple[str, ...] = ()
     deciding: tuple[str, ...] = ()
     near_misses: tuple[NearMiss, ...] = ()
@@ -353,6 +329,7 @@ class Report(Part):
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     rules: tuple[Rule, ...]
+    replacements: ModelChanges = ModelChanges()
     islands: tuple[Island, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     timing_s: Mapping[str, Real] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from bridge.report.wording import NOTHING, about, conversions, decibel, millisec
 
 MAX_WARNINGS = 5
 MAX_LONE = 3
+MAX_CHANGES = 5
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 WIDTH = 120  # of `render`; a terminal has its own
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
@@ -41,6 +42,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _precisions(report)
     yield from _cost(report)
     yield from _lone(report)
+    yield from _changes(report)
     yield from _warnings(report)
     yield ""
     for name, file in report.artifacts.items():
@@ -130,6 +132,21 @@ def _lone(report: Report) -> Iterator[RenderableType]:
         yield Text(f"and {len(rows) - MAX_LONE} more in report.html", "dim")
 
 
+def _changes(report: Report) -> Iterator[RenderableType]:
+    """What rules change in the model, and what that costs without any quantization."""
+    rows = report.replacements.worst_first
+    if not rows:
+        return
+    table = plain_table("changed by rules", "what", "there", "output, this alone")
+    for row in rows[:MAX_CHANGES]:
+        table.add_row(Text(visible(row.node, 80)), visible(row.what, 60), decibel(row.sqnr_db), decibel(row.worst_db))
+    yield table
+    if len(rows) > MAX_CHANGES:
+        yield Text(f"and {len(rows) - MAX_CHANGES} more in report.html", "dim")
+    for output in report.replacements.together:
+        yield Text(f"all changes together, in float: {visible(output.name)} {decibel(output.sqnr_db)}")
+
+
 def _warnings(report: Report) -> Iterator[RenderableType]:
     findings = [finding for finding in (*report.calibration.warnings, *report.diagnostics) if finding.severity != "info"]
     for finding in findings[:MAX_WARNINGS]:
@@ -147,5 +164,5 @@ def plain_table(*columns: str) -> Table:
     """A table without frame; names to the left, figures to the right."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 or column in ("op", "", "worst") else "right", overflow="fold")
+        table.add_column(column, justify="left" if position == 0 or column in ("op", "", "worst", "what") else "right", overflow="fold")
     return table

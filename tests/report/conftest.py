@@ -8,6 +8,9 @@ import pytest
 from bridge.report.build import build
 from bridge.report.schema import Cost, Divergence, Evaluation, Histogram, LoneFloatOp, Metric, Report
 from bridge.types import (
+    Change,
+    ChangeEffect,
+    ChangeEffects,
     ConvertedModel,
     Decision,
     Diagnostic,
@@ -184,6 +187,10 @@ def stages() -> dict[str, Any]:
                 LoneFloatOp(node="fc", op="GELU", converted_elements=128),
             ),
         ),
+        "changes": CHANGES,
+        "effects": ChangeEffects(
+            (ChangeEffect(CHANGES[0], 61.2, {"scores": 55.1}), ChangeEffect(CHANGES[1], float("inf"), {"scores": 24.0})), {"scores": 23.9}, 8
+        ),
         "divergence": Divergence(node="fc", tensor="fc_out", error="own", sqnr_db=19.5, threshold_db=20.0),
         "histograms": (Histogram(tensor="fc_out", minimum=-1.0, maximum=1.0, reference=(0, 3, 9, 4), candidate=(1, 3, 8, 4)),),
         "metrics": (Metric(name="saturation_share", better="lower"),),
@@ -196,6 +203,12 @@ def stages() -> dict[str, Any]:
         "peak_rss_mb": 612.5,
         "options": {"rules": ("default",), "seed": 0},
     }
+
+
+CHANGES = (
+    Change("replace", "gelu", "gelu_out", "gelu", "gelu_tanh", True, "tanh", "mine.toml", 3),
+    Change("clip", "fc", "fc_out", "", "-6 .. 6", False, "tails", "mine.toml", 9),
+)
 
 
 @pytest.fixture
@@ -216,6 +229,7 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
         pairs = tuple(replace(pair, node=name) if pair.node == "fc" else pair for pair in converted.tensor_map.pairs)
         decisions = {node.name: replace(_decision(node), reason=name) for node in facts}
         lone = stages["cost"].lone_float_ops
+        changes = tuple(replace(change, node=name, tensor=name, rule=name, file=name) for change in CHANGES)
         changed = {
             "graph": replace(graph, source_nodes=source, nodes=facts),
             "decisions": decisions,
@@ -225,6 +239,8 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
             "diagnostics": (Diagnostic("hostile", "warning", name, name, name),),
             "divergence": stages["divergence"].model_copy(update={"node": name}),
             "path": name,
+            "changes": changes,
+            "effects": ChangeEffects((ChangeEffect(changes[0], 61.2, {name: 55.1}),), {name: 23.9}, 8),
             "cost": stages["cost"].model_copy(update={"lone_float_ops": tuple(row.model_copy(update={"node": name}) for row in lone)}),
         }
         return build(**(stages | changed))
