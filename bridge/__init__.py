@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridge.calibrate.source import Calibration
+    from bridge.comparing import compare
     from bridge.custom_ops.registry import register_op, registered_ops
     from bridge.errors import BridgeError, GateError, InputError, RuleError, ToolError, UnsupportedModelError, UsageError
     from bridge.inspect import Inspection, inspect
-    from bridge.pipeline import ConversionResult, compare, convert
+    from bridge.pipeline import ConversionResult, convert
     from bridge.report.schema import Report
 
 __all__ = [
@@ -39,7 +40,8 @@ __all__ = [
 # Loaded when first asked for, so that `import bridge` costs nothing.
 _HOMES = MappingProxyType(
     dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
-    | dict.fromkeys(("ConversionResult", "compare", "convert"), "bridge.pipeline")
+    | {"compare": "bridge.comparing"}
+    | dict.fromkeys(("ConversionResult", "convert"), "bridge.pipeline")
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
     | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema"}

@@ -155,11 +155,11 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare a TFLite file with the ONNX model it came from."""
-    from bridge import pipeline
+    from bridge.comparing import compare as compare_files
     from bridge.report.progress_bars import ProgressBars
 
     with ProgressBars() as progress:
-        result = pipeline.compare(
+        result = compare_files(
             reference,
             candidate,
             data=data,

@@ -13,18 +13,17 @@ from bridge import graph, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
-from bridge.changes import change_model, unclipped
+from bridge.changes import ChangedModel, change_model, unclipped
 from bridge.compare import (
     Comparison,
     OnnxRunner,
-    compare_files,
     compare_layers,
     find_mismatched_scales,
     measure_cost,
     slower,
 )
 from bridge.convert import InputLayout, to_float_tflite
-from bridge.convert.tensor_map_file import read_tensor_map, tensor_map_json
+from bridge.convert.tensor_map_file import tensor_map_json
 from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.files import results_folder, write_bytes
@@ -32,11 +31,10 @@ from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent, Stages
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
-from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.report.schema import Divergence, Evaluation, Report
-from bridge.samples import choose_evaluation, choose_samples, find_sources, open_samples
+from bridge.samples import choose_evaluation, choose_samples, find_sources
 from bridge.sources import open_model
-from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
+from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -183,20 +181,9 @@ def convert(
             )
         compared, effects = Comparison(), None
         if compare:
-            with stages("compare", len(data.evaluation)):
-                compared = compare_layers(
-                    reference,
-                    converted,
-                    quantized,
-                    data.evaluation,
-                    layer_samples=layer_samples,
-                    changed=changed.downstream,
-                    threads=threads,
-                    progress=stages.progress.advance,
-                )
-        if compare and changed.changes:
-            with stages("measure changes"):
-                effects = changed.effects(data.evaluation, threads=threads)
+            compared, effects = _compared(
+                reference, changed, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, stages=stages
+            )
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, changed.graph, found, data.evaluation, threads=threads)
         with stages("cost"):
@@ -258,49 +245,6 @@ def convert(
             )
             report.write(result, folder)
     return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
-
-
-def compare(
-    reference: Path | str,
-    candidate: Path | str,
-    *,
-    data: Path | str | Calibration,
-    preprocess: str | Path | None = None,
-    tensor_map: Path | str | None = None,
-    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
-    layer_samples: int = 16,
-    threads: int = 2,
-    progress: Progress | None = None,
-) -> FileComparison:
-    """Errors of any TFLite file against the ONNX model it came from, on given samples.
-
-    Args:
-        reference: an `.onnx` file.
-        candidate: a `.tflite` file, float or quantized, whoever made it.
-        data: samples in the layout of the ONNX model: a file, a folder of pictures, `module:function`, or a Calibration.
-        preprocess: how the pictures of a folder become inputs.
-        tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
-        input_shapes: sizes for inputs with dynamic dimensions, by name.
-        layer_samples: samples for the errors of layers; outputs use all.
-        threads: of each run of a model.
-        progress: told about the work; silent if None.
-
-    Raises:
-        UsageError: a file or the data cannot be used.
-        ToolError: a model does not run.
-    """
-    progress = progress or Silent()
-    (source,) = find_sources(data, preprocess=preprocess)
-    model = open_model(reference, input_shapes=input_shapes).model
-    normal = graph.normalize(model, input_shapes=input_shapes)
-    samples = open_samples(source, normal)
-    pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
-    runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
-    progress.stage("compare", len(samples))
-    found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
-    return build_file_comparison(
-        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=found.diagnostics
-    )
 
 
 def check_rules(
@@ -377,6 +321,35 @@ def _ranges(
             threads=threads,
             progress=stages.progress.advance,
         )
+
+
+def _compared(
+    reference: OnnxRunner,
+    changed: ChangedModel,
+    converted: ConvertedModel,
+    quantized: QuantizedModel,
+    samples: Dataset,
+    *,
+    layer_samples: int,
+    threads: int,
+    stages: Stages,
+) -> tuple[Comparison, ChangeEffects | None]:
+    """Both files against the user's model, and what the changes that rules made cost by themselves."""
+    with stages("compare", len(samples)):
+        found = compare_layers(
+            reference,
+            converted,
+            quantized,
+            samples,
+            layer_samples=layer_samples,
+            changed=changed.downstream,
+            threads=threads,
+            progress=stages.progress.advance,
+        )
+    if not changed.changes:
+        return found, None
+    with stages("measure changes"):
+        return found, changed.effects(samples, threads=threads)
 
 
 def _mismatches(

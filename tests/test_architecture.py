@@ -16,7 +16,7 @@ LAYERS = (
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
     {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
-    {"pipeline"},
+    {"comparing", "pipeline"},
     {"tune", "inspect"},
     {"cli"},
     {"__main__", "__init__"},

@@ -1,0 +1,57 @@
+"""`bridge compare`: any TFLite file against the ONNX model it came from, whoever converted it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from bridge import graph
+from bridge.calibrate import Calibration
+from bridge.compare import OnnxRunner, compare_files
+from bridge.convert.tensor_map_file import read_tensor_map
+from bridge.progress import Progress, Silent
+from bridge.report.file_comparison import FileComparison, build_file_comparison
+from bridge.samples import find_sources, open_samples
+from bridge.sources import open_model
+
+
+def compare(
+    reference: Path | str,
+    candidate: Path | str,
+    *,
+    data: Path | str | Calibration,
+    preprocess: str | Path | None = None,
+    tensor_map: Path | str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    layer_samples: int = 16,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> FileComparison:
+    """Errors of any TFLite file against the ONNX model it came from, on given samples.
+
+    Args:
+        reference: an `.onnx` file.
+        candidate: a `.tflite` file, float or quantized, whoever made it.
+        data: samples in the layout of the ONNX model: a file, a folder of pictures, `module:function`, or a Calibration.
+        preprocess: how the pictures of a folder become inputs.
+        tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
+        input_shapes: sizes for inputs with dynamic dimensions, by name.
+        layer_samples: samples for the errors of layers; outputs use all.
+        threads: of each run of a model.
+        progress: told about the work; silent if None.
+
+    Raises:
+        UsageError: a file or the data cannot be used.
+        ToolError: a model does not run.
+    """
+    progress = progress or Silent()
+    (source,) = find_sources(data, preprocess=preprocess)
+    model = open_model(reference, input_shapes=input_shapes).model
+    normal = graph.normalize(model, input_shapes=input_shapes)
+    samples = open_samples(source, normal)
+    pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
+    runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
+    progress.stage("compare", len(samples))
+    found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
+    return build_file_comparison(
+        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=found.diagnostics
+    )
