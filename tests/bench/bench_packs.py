@@ -9,6 +9,7 @@ lines that `WORK_FOLDER/packs.jsonl` has already are not measured again. `--apar
 """
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -87,14 +88,21 @@ class Prepared:
         """The user's model in onnxruntime."""
         return OnnxRunner(self.source.proto, intermediates=False)
 
+    @cached_property
+    def graph_sha256(self) -> str:
+        """Digest of what rules see: a line is good for that alone."""
+        return hashlib.sha256(repr([(node.name, node.op_type, node.patterns, node.scope) for node in self.normal.nodes]).encode()).hexdigest()
+
     def convert(self) -> None:
-        """Converts and calibrates unless that is done."""
-        if not (self.folder / "ranges.json").exists():
+        """Converts and calibrates unless that is done for the same nodes."""
+        nodes, stamp = json.dumps([(node.name, node.op_type) for node in self.normal.nodes]), self.folder / "nodes.json"
+        if not (self.folder / "ranges.json").exists() or not stamp.exists() or stamp.read_text() != nodes:
             calibration = self.data / "calibration.npz"
             bridge.convert(
                 self.model, calibration=calibration, evaluation=calibration, output_dir=self.folder, input_shapes=self.fixed,
                 rules=(BASE,), compare=False, recover=(), force=True,
             )  # fmt: skip
+            stamp.write_text(nodes)
 
     def sqnr_db(self, path: Path) -> float:
         """Of the worst output on evaluation samples, against onnxruntime; a file that gives NaN has lost everything."""
