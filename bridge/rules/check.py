@@ -1,17 +1,19 @@
 """Faults of rule files that show without converting anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.errors import RuleError
-from bridge.rules.apply import examine, idle_message, may_be_idle
+from bridge.rules.apply import decide, examine, idle_message, may_be_idle
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile, load
-from bridge.rules.replacing import undefined
+from bridge.rules.findings import Findings
+from bridge.rules.replacing import decide_replacement, undefined
 from bridge.rules.schema import Rule, standard_operators, unknown_operators
-from bridge.rules.tensor_ranges import refuse_integers
+from bridge.rules.tensor_ranges import decide_ranges, refuse_integers
 from bridge.rules.wording import closest, listed
-from bridge.types import Diagnostic, NodeFacts
+from bridge.types import Decision, Diagnostic, NodeFacts, RangeDecision, ReplacementDecision
 
 # What a rule can decide; each is decided apart.
 _DECIDES: tuple[Callable[[Rule], bool], ...] = (
@@ -21,16 +23,36 @@ _DECIDES: tuple[Callable[[Rule], bool], ...] = (
 )
 
 
+ANY_PRECISION = "static_wi8_ai8"  # of nodes without a rule, which are not asked for
+GENERAL_FIRST = "Later rules win: put the more general rule first."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rule stands."""
+
+    file: str
+    line: int
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: rule {self.id!r}"
+
+    def after(self) -> str:
+        """As a part of a sentence."""
+        return f"{self.id!r} ({self.file}:{self.line})"
+
+
 def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | None = None) -> tuple[Diagnostic, ...]:
     """All faults of the files, read in order as `load` does.
 
     Args:
         names_or_paths: packs and files, in the order in which they would be applied.
-        nodes: of the model they are meant for, in topological order; without them the check for rules that match nothing is left out.
+        nodes: of the model they are meant for, in topological order; without them nothing is said about what rules match.
 
     Returns:
-        Errors `rule-file` (unreadable or malformed), `rule-matches-nothing` and `rule-impossible` (an action that its nodes do not allow), warnings `rule-unreachable` and `rule-unknown-operator`,
-        and as information the optional rules that match nothing.
+        Errors `rule-file` (unreadable or malformed), `rule-matches-nothing` and `rule-impossible` (an action that its nodes do not allow), warnings
+        `rule-unreachable` and `rule-unknown-operator`, and as information the optional rules that match nothing, or decide nothing, in this model.
     """
     files: list[RuleFile] = []
     found: list[Diagnostic] = []
@@ -42,10 +64,14 @@ def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | 
     for file in files:
         for rule, line in zip(file.rules, file.lines, strict=True):
             found.extend(_unknown_operators(file, rule, line))
-    found.extend(_unreachable(files))
+    never = _unreachable(files)
+    found.extend(diagnostic for _, diagnostic in never)
     if nodes is not None:
-        found.extend(_idle(files, nodes))
-        found.extend(_impossible(files, nodes))
+        context = Context(nodes)
+        findings = examine(files, context)
+        found.extend(_idle(findings, context))
+        found.extend(_unreachable_here(findings, nodes, {place for place, _ in never}))
+        found.extend(_impossible(findings, nodes))
     return tuple(found)
 
 
@@ -58,27 +84,54 @@ def _unknown_operators(file: RuleFile, rule: Rule, line: int) -> list[Diagnostic
     return [Diagnostic("rule-unknown-operator", "warning", message, "For a custom operator add a condition of kind 'domain'.")]
 
 
-def _unreachable(files: Sequence[RuleFile]) -> list[Diagnostic]:
-    """Rules all of whose nodes later rules take: each condition of a later one is also a condition of theirs, for each thing that they decide."""
-    last_reset = max((index for index, file in enumerate(files) if file.reset), default=0)
-    rules = [
-        (file.label, line, rule, frozenset(rule.match)) for file in files[last_reset:] for rule, line in zip(file.rules, file.lines, strict=True)
-    ]
+def _unreachable(files: Sequence[RuleFile]) -> list[tuple[Place, Diagnostic]]:
+    """Rules all of whose nodes later rules take, whatever the model: each condition of a later one covers one of theirs, for each thing they decide."""
+    rules = [(Place(file.label, line, rule.id), rule) for file in _standing(files) for rule, line in zip(file.rules, file.lines, strict=True)]
     found = []
-    for index, (label, line, rule, match) in enumerate(rules):
-        takers = [(later_label, later_line, later) for later_label, later_line, later, later_match in rules[index + 1 :] if later_match <= match]
-        wanted = [[taker for taker in takers if decides(taker[2])] for decides in _DECIDES if decides(rule)]
+    for index, (place, rule) in enumerate(rules):
+        takers = [(later_place, later) for later_place, later in rules[index + 1 :] if _takes(later, rule)]
+        wanted = [[later_place for later_place, later in takers if decides(later)] for decides in _DECIDES if decides(rule)]
         if wanted and all(wanted):
-            later_label, later_line, later = wanted[0][0]
-            message = f"{label}:{line}: rule {rule.id!r} never decides: {later.id!r} ({later_label}:{later_line}) takes all its nodes"
-            found.append(Diagnostic("rule-unreachable", "warning", message, "Later rules win: put the more general rule first."))
+            text = f"{place} never decides: {wanted[0][0].after()} takes all its nodes"
+            found.append((place, Diagnostic("rule-unreachable", "warning", text, GENERAL_FIRST)))
     return found
 
 
-def _impossible(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
+def _takes(later: Rule, rule: Rule) -> bool:
+    """Whether the later rule matches every node that the earlier one does."""
+    return all(any(general.covers(special) for special in rule.match) for general in later.match)
+
+
+def _standing(files: Sequence[RuleFile]) -> Sequence[RuleFile]:
+    """The files that no later one takes back."""
+    return files[max((index for index, file in enumerate(files) if file.reset), default=0) :]
+
+
+def _unreachable_here(findings: Sequence[Findings], nodes: Sequence[NodeFacts], known: Collection[Place]) -> list[Diagnostic]:
+    """Rules that match nodes of this model, and decide for none of them; without those that are `known` to be so in every model."""
+    deciding = {(one.file, one.line) for one in _rulings(findings, nodes)}
+    found = []
+    for index, one in enumerate(findings):
+        place = Place(one.file.label, one.line, one.rule.id)
+        if not one.matched or one.taken_back_by is not None or place in known or (place.file, place.line) in deciding:
+            continue
+        later = [Place(other.file.label, other.line, other.rule.id) for other in findings[index + 1 :] if one.matched & other.matched]
+        instead = f"later ones do: {', '.join(map(Place.after, later))}" if later else "what it asks for cannot be done to them"
+        text = f"{place} decides for none of the {len(one.matched)} nodes that it matches in this model: {instead}"
+        found.append(Diagnostic("rule-unreachable", "info" if one.rule.optional else "warning", text, GENERAL_FIRST))
+    return found
+
+
+def _rulings(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> Iterator[Decision | RangeDecision | ReplacementDecision]:
+    """Everything that is decided about the nodes."""
+    yield from (decide(node, findings, ANY_PRECISION) for node in nodes)
+    yield from decide_ranges(nodes, findings).values()
+    yield from (ruling for node in nodes if (ruling := decide_replacement(node, findings)) is not None)
+
+
+def _impossible(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
     """Actions that cannot be done to the nodes they are meant for."""
     found: list[Diagnostic] = []
-    findings = examine(files, Context(nodes))
     for look in (refuse_integers, undefined):
         try:
             found.extend(look(findings, nodes))
@@ -87,10 +140,9 @@ def _impossible(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[D
     return found
 
 
-def _idle(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> list[Diagnostic]:
-    context = Context(nodes)
+def _idle(findings: Sequence[Findings], context: Context) -> list[Diagnostic]:
     return [
         Diagnostic("rule-matches-nothing", "info" if may_be_idle(found.rule, context) else "error", idle_message(found, context))
-        for found in examine(files, context)
+        for found in findings
         if not found.matched
     ]

@@ -48,6 +48,10 @@ class BaseMatcher(BaseModel):
         """The measurements that the condition asks for and that have not been made yet: as long as there are any, matching nothing says nothing."""
         return frozenset()
 
+    def covers(self, other: "BaseMatcher") -> bool:
+        """Whether this holds, by its words alone, wherever the other one does."""
+        return self == other
+
     def refusal(self, node: NodeFacts, context: Context) -> str:
         """One line: the condition that does not hold and what the node has."""
         return f"{self.describe()}. Received: {self.received(node, context)}"
@@ -69,6 +73,10 @@ class ListedMatcher(BaseMatcher):
     @override
     def matches(self, node: NodeFacts, context: Context) -> bool:
         return not self.wanted().isdisjoint(self.words(node))
+
+    @override
+    def covers(self, other: BaseMatcher) -> bool:
+        return isinstance(other, type(self)) and self.wanted() >= other.wanted()
 
     @override
     def describe(self) -> str:
@@ -144,6 +152,16 @@ class BoundedMatcher(BaseMatcher):
     def matches(self, node: NodeFacts, context: Context) -> bool:
         value = self.measure(node)
         return value is not None and self._within(value, slack=0.0)
+
+    @override
+    def covers(self, other: BaseMatcher) -> bool:
+        if not isinstance(other, type(self)) or self._beside_bounds() != other._beside_bounds():
+            return False
+        low = self.at_least is None or (other.at_least is not None and self.at_least <= other.at_least)
+        return low and (self.at_most is None or (other.at_most is not None and self.at_most >= other.at_most))
+
+    def _beside_bounds(self) -> dict[str, object]:
+        return self.model_dump(exclude={"at_least", "at_most"})
 
     @override
     def describe(self) -> str:

@@ -26,6 +26,9 @@ PatternName = Literal[
 PATTERNS: tuple[str, ...] = get_args(PatternName)
 
 
+EVERYTHING = "**"  # the glob that fits every name
+
+
 class OpTypeMatcher(ListedMatcher):
     """Nodes whose ONNX op type is listed."""
 
@@ -115,6 +118,10 @@ class NameMatcher(BaseMatcher):
         return self._fits(node.name) or any(map(self._fits, node.origins))
 
     @override
+    def covers(self, other: BaseMatcher) -> bool:
+        return self == other or (self.glob == EVERYTHING and isinstance(other, NameMatcher))
+
+    @override
     def describe(self) -> str:
         return f"node name matches glob {self.glob!r}" if self.glob is not None else f"node name matches regex {self.regex!r}"
 
@@ -195,6 +202,12 @@ class AnyMatcher(BaseMatcher):
     @override
     def matches(self, node: NodeFacts, context: Context) -> bool:
         return any(one.matches(node, context) for one in self.conditions)
+
+    @override
+    def covers(self, other: BaseMatcher) -> bool:
+        if isinstance(other, AnyMatcher):
+            return all(self.covers(one) for one in other.conditions)
+        return any(one.covers(other) for one in self.conditions)
 
     @override
     def describe(self) -> str:

@@ -26,6 +26,10 @@ class OwnErrorMatcher(BaseMatcher):
         return node.own_sqnr_db is not None and node.own_sqnr_db < self.below_db
 
     @override
+    def covers(self, other: BaseMatcher) -> bool:
+        return isinstance(other, OwnErrorMatcher) and self.below_db >= other.below_db
+
+    @override
     def describe(self) -> str:
         return f"own error is below {self.below_db:g} dB"
 
@@ -62,6 +66,10 @@ class RatioMatcher(BaseMatcher):
     def matches(self, node: NodeFacts, context: Context) -> bool:
         ratio = self.ratio(node)
         return ratio is not None and ratio >= self.at_least
+
+    @override
+    def covers(self, other: BaseMatcher) -> bool:
+        return isinstance(other, type(self)) and self.at_least <= other.at_least
 
     @override
     def describe(self) -> str:

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bridge.rules import RuleFile, check, list_packs
 from bridge.types import NodeFacts
 
@@ -69,9 +71,55 @@ def test_an_operator_that_onnx_does_not_have_is_a_warning(rule_file: Make) -> No
 def test_rules_that_match_nothing_in_a_model_are_found(rule_file: Make, node: Node) -> None:
     needed, allowed = rule_file(CONV, name="a.toml"), rule_file(HEAD, extra="optional = true", name="b.toml")
     assert codes([needed, allowed], [node("a", "Relu")]) == [("rule-matches-nothing", "error"), ("rule-matches-nothing", "info")]
-    assert codes([needed, allowed], [node("a", "Conv", scope="head")]) == []
+    assert codes([needed, allowed], [node("a", "Conv", scope="head"), node("b", "Conv")]) == []
 
 
 def test_a_rule_that_waits_for_a_measurement_is_no_error(rule_file: Make, node: Node) -> None:
     file = rule_file('{ kind = "own_error", below_db = 20.0 }')
     assert codes([file], [node("a")]) == [("rule-matches-nothing", "info")]
+
+
+SMALL = '{ kind = "channels", at_least = 4, at_most = 8 }'
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ('{ kind = "op_type", op_types = ["Conv"] }', '{ kind = "op_type", op_types = ["Conv", "Gemm"] }'),
+        (SMALL, '{ kind = "channels", at_most = 8 }'),
+        ('{ kind = "own_error", below_db = 12.0 }', '{ kind = "own_error", below_db = 24 }'),
+        ('{ kind = "outliers", at_least = 20.0 }', '{ kind = "outliers", at_least = 10.0 }'),
+        (f"{CONV}, {HEAD}", f'{{ kind = "any", conditions = [{HEAD}, {SMALL}] }}'),
+        ('{ kind = "name", glob = "head/*" }', '{ kind = "name", glob = "**" }'),
+        (f'{{ kind = "any", conditions = [{HEAD}, {CONV}] }}', f'{{ kind = "any", conditions = [{CONV}, {SMALL}, {HEAD}] }}'),
+    ],
+)
+def test_a_later_rule_that_is_more_general_takes_all(earlier: str, later: str, rule_file: Make) -> None:
+    assert codes([rule_file(earlier, later)]) == [("rule-unreachable", "warning")]
+    assert codes([rule_file(later, earlier)]) == []
+
+
+def test_bounds_of_another_axis_cover_nothing(rule_file: Make) -> None:
+    assert codes([rule_file('{ kind = "axis_size", axis = 1, at_most = 8 }', '{ kind = "axis_size", axis = 2, at_most = 9 }')]) == []
+
+
+def test_a_rule_all_of_whose_nodes_of_the_model_later_rules_take_is_found(rule_file: Make, node: Node) -> None:
+    file = rule_file(HEAD, CONV, '{ kind = "op_type", op_types = ["Relu"] }')
+    label = file.label
+    (found,) = check([label], nodes=[node("a", "Conv", scope="head"), node("b", "Relu", scope="head")])
+    assert (found.code, found.severity) == ("rule-unreachable", "warning")
+    assert found.message == (
+        f"{label}:3: rule 'r0' decides for none of the 2 nodes that it matches in this model: later ones do: 'r1' ({label}:9), 'r2' ({label}:15)"
+    )
+    assert codes([file], [node("a", "Conv", scope="head"), node("b", "Relu", scope="head"), node("c", "Gemm", scope="head")]) == []
+    optional = rule_file(HEAD, CONV, extra="optional = true")
+    assert codes([optional], [node("a", "Conv", scope="head")]) == [("rule-unreachable", "info")]
+
+
+def test_what_no_model_can_reach_is_told_once(rule_file: Make, node: Node) -> None:
+    assert codes([rule_file(f"{CONV}, {HEAD}", CONV)], [node("a", "Conv", scope="head")]) == [("rule-unreachable", "warning")]
+
+
+def test_a_rule_that_decides_the_range_alone_is_reachable(rule_file: Make, node: Node) -> None:
+    files = [rule_file(HEAD, extra='observer = "mse"', name="one.toml"), rule_file(CONV, name="two.toml")]
+    assert codes(files, [node("a", "Conv", scope="head")]) == []
