@@ -96,7 +96,19 @@ def _pack_label(path: Path) -> str:
 
 
 def _read(path: Path, label: str) -> RuleFile:
-    text = _text(path, label)
+    return parse(read_text(path, label), label)
+
+
+def parse(text: str, label: str) -> RuleFile:
+    """The rule file that a text is.
+
+    Args:
+        text: TOML.
+        label: how messages call the file.
+
+    Raises:
+        RuleError: it is malformed; names line and key.
+    """
     document = _parsed(text, label)
     lines = key_lines(text)
     try:
@@ -108,7 +120,12 @@ def _read(path: Path, label: str) -> RuleFile:
     return RuleFile(label, content.description or "", content.reset, content.rules, rule_lines)
 
 
-def _text(path: Path, label: str) -> str:
+def read_text(path: Path, label: str) -> str:
+    r"""The text of a rule file, line ends as `\n`.
+
+    Raises:
+        RuleError: it cannot be read, is no text, or is too large.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

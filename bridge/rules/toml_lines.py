@@ -1,4 +1,4 @@
-"""The line of every key in a TOML text; `tomllib` keeps none."""
+"""The line of every key in a TOML text, and where its value stands; `tomllib` keeps neither."""
 
 import re
 import tomllib
@@ -36,6 +36,15 @@ def key_lines(text: str) -> dict[TomlPath, int]:
     return _Scanner(text).lines
 
 
+def value_spans(text: str) -> dict[TomlPath, tuple[int, int]]:
+    """Start and end of the value of every key and of every list entry that is written as one value, by its path; tables with a header are none.
+
+    Args:
+        text: TOML that `tomllib` accepts.
+    """
+    return _Scanner(text).spans
+
+
 def line_of(lines: Mapping[TomlPath, int], path: TomlPath) -> int:
     """Line of the path, or of the nearest table around it."""
     while path and path not in lines:
@@ -50,6 +59,7 @@ class _Scanner:
         self.seen = 0  # characters whose newlines are counted in `line`
         self.line = 1
         self.lines: dict[TomlPath, int] = {}
+        self.spans: dict[TomlPath, tuple[int, int]] = {}
         self.counts: dict[TomlPath, int] = {}  # entries of each array of tables so far
         self._document()
 
@@ -95,6 +105,7 @@ class _Scanner:
         self._value(path)
 
     def _value(self, path: TomlPath) -> None:
+        start = self.at
         if self.text[self.at] == "[":
             self._list(path)
         elif self.text[self.at] == "{":
@@ -103,6 +114,8 @@ class _Scanner:
             self.at = string.end()
         else:
             self._skip(_SCALAR)
+        if len(path) <= MAX_DEPTH:
+            self.spans[path] = (start, start + len(self.text[start : self.at].rstrip()))
 
     def _list(self, path: TomlPath) -> None:
         self.at += 1
