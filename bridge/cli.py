@@ -242,7 +242,9 @@ def rules_check(
 @rules_app.command("explain")
 def rules_explain(
     model: Model,
-    nodes: Annotated[str, typer.Argument(help="Glob over node names, for example 'encoder/layer.3/*'; quote it.")],
+    nodes: Annotated[
+        str, typer.Argument(help="Glob over node names or module paths, for example 'encoder.layer.3'; quote it. All nodes without it.")
+    ] = "**",
     rules: Rules = None,
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",

@@ -3,6 +3,9 @@
 Rule files and node names can both come from strangers, and Python's `re` backtracks: `(a+)+b` over forty letters takes minutes. So both
 notations become a position automaton, which reads every character once. What such an automaton cannot do (lookaround, back references) is refused.
 
+google-re2 (wheels for CPython 3.12) would answer the regexes as well. It was left out: globs, the positions in the messages and the refusals would have to
+be written around it all the same, and one more binary has to exist for every platform.
+
 Source: V. M. Glushkov, "The abstract theory of automata", 1961.
 """
 
@@ -58,6 +61,7 @@ class NamePattern:
     last: int
     atoms: tuple[re.Pattern[str], ...]
     follow: tuple[int, ...]
+    plain: int  # positions behind which only the next one can come: nearly all, and one shift is enough for them together
 
     def matches(self, name: str) -> bool:
         """Whether the whole of `name` matches."""
@@ -72,15 +76,20 @@ class NamePattern:
 @lru_cache(maxsize=65_536)
 def _step(pattern: NamePattern, reachable: int, character: str) -> tuple[int, int]:
     """Positions of `reachable` that accept the character, and those that can come next."""
-    read = following = 0
-    while reachable:
-        bit = reachable & -reachable
-        reachable ^= bit
-        position = bit.bit_length() - 1
-        if pattern.atoms[position].fullmatch(character):
-            read |= bit
-            following |= pattern.follow[position]
+    read = reachable & _accepting(pattern, character)
+    following = (read & pattern.plain) << 1
+    rest = read & ~pattern.plain
+    while rest:
+        bit = rest & -rest
+        rest ^= bit
+        following |= pattern.follow[bit.bit_length() - 1]
     return read, following
+
+
+@lru_cache(maxsize=8192)
+def _accepting(pattern: NamePattern, character: str) -> int:
+    """All positions that accept the character."""
+    return _union(1 << place for place, atom in enumerate(pattern.atoms) if atom.fullmatch(character))
 
 
 @lru_cache(maxsize=1024)
@@ -284,7 +293,8 @@ class _Automaton:
         self.follow: list[int] = []
         self.steps = 0
         whole = self.build(tree)
-        self.pattern = NamePattern(whole.empty, whole.first, whole.last, tuple(self.atoms), tuple(self.follow))
+        plain = _union(1 << place for place, follow in enumerate(self.follow) if follow == 2 << place)
+        self.pattern = NamePattern(whole.empty, whole.first, whole.last, tuple(self.atoms), tuple(self.follow), plain)
 
     def build(self, node: _Node) -> _Fragment:
         self.steps += 1

@@ -1,5 +1,6 @@
 import random
 import re
+import time
 
 import pytest
 
@@ -102,6 +103,18 @@ def test_a_regex_that_backtracks_forever_elsewhere_is_answered_in_one_reading(ho
     # Each character is looked at once, by construction; with `re` none of these ends within a lifetime.
     assert not compile_regex(hostile).matches("a" * 2000)
     assert not compile_glob("*a" * 200 + "b").matches("a" * 2000)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["(a|b|ab|ba|aab|bba)*c", "([ab]{0,20}){0,30}c", "[ab]*a[ab]{600}c", "(x?a?b?){200}c", "(.*a.*b){9}c", "(a*)*(b*)*(a*)*(b*)*c"]
+)
+def test_a_thousand_names_against_a_hostile_regex_take_seconds(hostile: str) -> None:
+    # Names that share nothing, so that no step is remembered. `re` does not come back from one of them for most of these.
+    source = random.Random(3)
+    names = ["".join(source.choice("ab") for _ in range(60)) for _ in range(1000)]
+    started = time.process_time()
+    assert not any(compile_regex(hostile).matches(name) for name in names)
+    assert time.process_time() - started < 20.0  # under 1 s where nothing else runs
 
 
 @pytest.mark.parametrize(
