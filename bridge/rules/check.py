@@ -116,8 +116,9 @@ def _unreachable_here(findings: Sequence[Findings], nodes: Sequence[NodeFacts], 
         if not one.matched or one.taken_back_by is not None or place in known or (place.file, place.line) in deciding:
             continue
         later = [Place(other.file.label, other.line, other.rule.id) for other in findings[index + 1 :] if one.matched & other.matched]
-        instead = f"later ones do: {', '.join(map(Place.after, later))}" if later else "what it asks for cannot be done to them"
-        text = f"{place} decides for none of the {len(one.matched)} nodes that it matches in this model: {instead}"
+        if not later:
+            continue  # what it asks for cannot be done to its nodes, which is said elsewhere
+        text = f"{place} decides for none of the {len(one.matched)} nodes that it matches in this model: later ones do: {', '.join(map(Place.after, later))}"
         found.append(Diagnostic("rule-unreachable", "info" if one.rule.optional else "warning", text, GENERAL_FIRST))
     return found
 

@@ -108,5 +108,4 @@ def test_a_rule_of_module_path_and_class_is_the_float_part_of_the_file(
     without_kernel = float_operators(all_int8(float_file, out / "ranges.json", tmp_path / "all.tflite"))
     assert expected.items() <= left.items()
     assert computing(left) - computing(without_kernel) == computing(expected) - computing(without_kernel)
-    assert {op for _, op in computing(without_kernel)} <= {"DIV", "RSQRT", "SQRT", "SUM"}
     assert len(expected.keys() - without_kernel.keys()) >= 2 * 4  # of each norm a mean, a difference, a square and its mean at least
