@@ -9,12 +9,11 @@ lines that `WORK_FOLDER/packs.jsonl` has already are not measured again. `--apar
 """
 
 import argparse
-import hashlib
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,16 +24,16 @@ from bench_recovery import dataset, shapes
 import bridge
 from bridge import frontends, graph, quantize
 from bridge import rules as rules_stage
-from bridge.calibrate import read_ranges
+from bridge.calibrate import read_ranges, write_ranges
 from bridge.compare.cost import float_mac_share, side_by_side_ms
 from bridge.compare.outputs import OutputPair, candidate, compare_outputs
 from bridge.compare.runners import OnnxRunner
 from bridge.convert.tensor_map_file import read_tensor_map
-from bridge.decisions import measured, op_precisions, with_measurements
+from bridge.decisions import measured, op_precisions, with_own_errors, with_spreads
 from bridge.files import digest
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
-from bridge.types import ConvertedModel
+from bridge.types import ConvertedModel, Ranges
 
 EVALUATED = 64  # samples
 PRECISION = "static_wi8_ai8"
@@ -88,11 +87,6 @@ class Prepared:
         """The user's model in onnxruntime."""
         return OnnxRunner(self.source.proto, intermediates=False)
 
-    @cached_property
-    def graph_sha256(self) -> str:
-        """Digest of what rules see: a line is good for that alone."""
-        return hashlib.sha256(repr([(node.name, node.op_type, node.patterns, node.scope) for node in self.normal.nodes]).encode()).hexdigest()
-
     def convert(self) -> None:
         """Converts and calibrates unless that is done for the same nodes."""
         nodes, stamp = json.dumps([(node.name, node.op_type) for node in self.normal.nodes]), self.folder / "nodes.json"
@@ -102,7 +96,20 @@ class Prepared:
                 self.model, calibration=calibration, evaluation=calibration, output_dir=self.folder, input_shapes=self.fixed,
                 rules=(BASE,), compare=False, recover=(), force=True,
             )  # fmt: skip
+            (self.folder / "measured_ranges.json").unlink(missing_ok=True)
             stamp.write_text(nodes)
+
+    @cached_property
+    def measured_ranges(self) -> Ranges:
+        """The ranges with all that rules may ask for, own errors as the pack `default` has them measured; made once for all sets."""
+        path = self.folder / "measured_ranges.json"
+        if not path.exists():
+            samples = dataset(self.data / "calibration.npz", self.converted.tensor_map.inputs)
+            ranges = read_ranges(self.folder / "ranges.json", model_sha256=self.converted.sha256)
+            spread = with_spreads(self.converted, ranges, samples, threads=1)
+            rules = rules_stage.load(("default",))
+            write_ranges(path, with_own_errors(self.normal, self.converted, spread, rules, samples, precision=PRECISION, threads=1))
+        return read_ranges(path, model_sha256=self.converted.sha256)
 
     def sqnr_db(self, path: Path) -> float:
         """Of the worst output on evaluation samples, against onnxruntime; a file that gives NaN has lost everything."""
@@ -121,10 +128,8 @@ class Prepared:
 
     def measure(self, rule_files: Sequence[rules_stage.RuleFile], known: Sequence[Mapping[str, object]]) -> dict[str, object]:
         """One line of the table; figures of an equal file are taken from there."""
-        ranges = replace(read_ranges(self.folder / "ranges.json", model_sha256=self.converted.sha256), own_sqnr_db=None)
-        samples = dataset(self.data / "calibration.npz", self.converted.tensor_map.inputs)
-        if rules_stage.waits_for_measurement(rule_files, self.normal.nodes):
-            ranges = with_measurements(self.normal, self.converted, ranges, rule_files, samples, precision=PRECISION, threads=1)
+        waits = rules_stage.waits_for_measurement(rule_files, self.normal.nodes)
+        ranges = self.measured_ranges if waits else read_ranges(self.folder / "ranges.json", model_sha256=self.converted.sha256)
         nodes = measured(self.normal.nodes, ranges, self.converted.tensor_map)
         decisions = rules_stage.apply(rule_files, nodes, default_precision=PRECISION, allow_idle=True).decisions
         asked = op_precisions(self.converted.tensor_map, decisions, PRECISION)
