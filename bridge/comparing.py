@@ -6,12 +6,12 @@ from types import MappingProxyType
 
 from bridge import graph
 from bridge.calibrate import Calibration
-from bridge.compare import OnnxRunner, compare_files
+from bridge.compare import compare_files
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.samples import find_sources, open_samples
-from bridge.sources import open_model
+from bridge.sources import open_model, open_reference
 
 
 def compare(
@@ -49,7 +49,7 @@ def compare(
     normal = graph.normalize(model, input_shapes=input_shapes)
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
-    runner = OnnxRunner(model.proto, threads=threads, intermediates=pairs is not None)
+    runner = open_reference(model, threads=threads, intermediates=pairs is not None)
     progress.stage("compare", len(samples))
     found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
     return build_file_comparison(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bridge import calibrate as calibrate_stage
-from bridge import graph, quantize, report
+from bridge import frontends, graph, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
@@ -33,7 +33,7 @@ from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Report
 from bridge.samples import choose_evaluation, choose_samples, find_sources
-from bridge.sources import open_model
+from bridge.sources import open_model, open_reference
 from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -58,8 +58,10 @@ class ConversionResult:
 
 
 def convert(
-    source: Path | str,
+    source: object,
     *,
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
     calibration: Path | str | Calibration | None = None,
     evaluation: Path | str | Calibration | None = None,
     preprocess: str | Path | None = None,
@@ -86,7 +88,10 @@ def convert(
     """Converts a model to quantized TFLite, compares every layer with onnxruntime, writes the results.
 
     Args:
-        source: an `.onnx` file; it is only read.
+        source: a path (.onnx, .pt2, TorchScript, .keras, .h5, a SavedModel folder) or a live model (torch.nn.Module, ExportedProgram, Keras model,
+            tf.function); it is only read.
+        example_inputs: what a PyTorch module, a subclassed Keras model or a tf.function is traced with: a tuple, or inputs by name.
+        signature: which signature of a SavedModel.
         calibration: samples for the ranges: `.npz` with one array per input, `.npy`, a folder of pictures, `module:function`, or a Calibration;
             without it seeded random data, and the report says so. Where every activation stays float, no ranges are needed and these samples serve
             the comparison.
@@ -119,12 +124,12 @@ def convert(
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
     stages, methods = Stages(progress or Silent()), _checked_options(gates, observer, recover)
-    stem = Path(source).name.removesuffix(".onnx")
+    stem = frontends.stem(source)
     target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
-            opened = open_model(source, input_shapes=input_shapes)
+            opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
             model = opened.model
             normal = graph.normalize(model, input_shapes=input_shapes)
             rule_files = rules_stage.load(rules)
@@ -135,7 +140,7 @@ def convert(
             data = choose(normal, *sources, seed=seed, ranges_given=ranges is not None)
             changed = change_model(model, normal, applied, threads=threads)
         with stages("convert"):
-            reference = OnnxRunner(model.proto, threads=threads)
+            reference = open_reference(model, threads=threads)
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
             checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
             converted = to_float_tflite(
@@ -191,7 +196,7 @@ def convert(
         with stages("report"):
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(
-                path=source,
+                path=frontends.label(source),
                 framework=model.framework,
                 graph=changed.graph,
                 decisions=applied.decisions,

@@ -28,11 +28,27 @@ GATES = {
     "flatbuffers": "tflite/model.py",
     "PIL": "calibrate/images.py",
     "onnxruntime": "compare/runners.py",
-    "tensorflow": "frontends/tensorflow_saved.py",
+    "keras": "frontends/tensorflow_export.py",
+    "tensorflow": "frontends/tensorflow_export.py",
+    "tf2onnx": "frontends/tensorflow_export.py",
     "torch": "frontends/torch_export.py",
     "typer": "cli.py",
 }
-HEAVY = ("PIL", "ai_edge_litert", "jinja2", "numpy", "onnx", "onnx2tf", "onnx_ir", "onnxruntime", "onnxscript", "pydantic", "tensorflow", "torch")
+HEAVY = (
+    "PIL",
+    "ai_edge_litert",
+    "jinja2",
+    "keras",
+    "numpy",
+    "onnx",
+    "onnx2tf",
+    "onnx_ir",
+    "onnxruntime",
+    "onnxscript",
+    "pydantic",
+    "tensorflow",
+    "torch",
+)
 
 
 def imported_names(path: Path) -> Iterator[str]:

@@ -94,7 +94,7 @@ class OnnxRunner:
         return OnnxRunner(self._model, threads=threads, intermediates=False)
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
-        """Every tensor by name, or only those asked for.
+        """Every tensor by name, or only those asked for; floats of another width than an input's are cast.
 
         Raises:
             InputError: an input is missing, or its shape or type does not fit.
@@ -102,9 +102,15 @@ class OnnxRunner:
         """
         names = list(self.tensors if tensors is None else tensors)
         try:
-            return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+            return dict(zip(names, self._session.run(names, self._fitting(feeds)), strict=True))
         except tuple(RUN_ERRORS) as error:
             raise _translated(error, RUN_ERRORS)(f"onnxruntime cannot run the model: {_first_line(error)}") from error
+
+    def _fitting(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        wanted = {spec.name: spec.dtype for spec in self.inputs if spec.dtype.startswith("float")}
+        return {
+            name: value.astype(wanted[name], copy=False) if name in wanted and value.dtype.kind == "f" else value for name, value in feeds.items()
+        }
 
 
 def _shown(model: onnx.ModelProto) -> tuple[str, ...]:

@@ -1,53 +1,69 @@
 """Ways in: each frontend turns one kind of source into a `SourceModel`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.errors import UsageError
 from bridge.frontends import onnx_file
+from bridge.frontends.source_options import Frontend, SourceOptions
+from bridge.frontends.tensorflow_source import TENSORFLOW_FRONTENDS
+from bridge.frontends.torch_source import TORCH_FRONTENDS
 from bridge.types import SourceModel
 
-__all__ = ["FRONTENDS", "Frontend", "load", "onnx_file"]
+__all__ = ["FRONTENDS", "Frontend", "SourceOptions", "label", "load", "onnx_file", "stem"]
+
+SUFFIXES = (".onnx", ".pt2", ".pt", ".pth", ".ts", ".torchscript", ".keras", ".h5", ".hdf5")
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
-    """One kind of source.
-
-    Attributes:
-        name: what it reads, for messages.
-        accepts: whether it is responsible for a source; looks at its type, at most at the name of a file.
-        load: the source as ONNX; `input_shapes` matter only where a model is traced.
-    """
-
-    name: str
-    accepts: Callable[[object], bool]
-    load: Callable[[object, Mapping[str, tuple[int, ...]]], SourceModel]
-
-
-def _is_path(source: object) -> bool:
-    return isinstance(source, str | Path)
-
-
-def _load_onnx(source: object, input_shapes: Mapping[str, tuple[int, ...]]) -> SourceModel:
-    return onnx_file.load(Path(str(source)))
-
-
-def load(source: object, *, input_shapes: Mapping[str, tuple[int, ...]]) -> SourceModel:
+def load(
+    source: object,
+    *,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
+) -> SourceModel:
     """Reads a source with the first frontend that accepts it.
+
+    Args:
+        source: a path or a live model.
+        input_shapes: sizes for inputs whose shape the source leaves open, by name.
+        example_inputs: what a PyTorch module, a subclassed Keras model or a tf.function is traced with.
+        signature: which signature of a SavedModel.
 
     Raises:
         InputError: it cannot be read.
-        UsageError: no frontend accepts it.
+        UsageError: no frontend accepts it, or its package is not installed.
+        UnsupportedModelError: its exporter has no ONNX for it.
     """
     for frontend in FRONTENDS:
         if frontend.accepts(source):
-            return frontend.load(source, input_shapes)
+            return frontend.load(source, SourceOptions(input_shapes, example_inputs, signature))
     raise UsageError(
         f"Nothing here reads a source of type {type(source).__module__}.{type(source).__qualname__}.",
         hint=f"Known: {', '.join(frontend.name for frontend in FRONTENDS)}.",
     )
 
 
-FRONTENDS: tuple[Frontend, ...] = (Frontend("ONNX file", _is_path, _load_onnx),)
+def label(source: object) -> str:
+    """What a report calls a source: its path, or the class of a live model."""
+    return str(source) if isinstance(source, str | Path) else f"{type(source).__module__}.{type(source).__qualname__}"
+
+
+def stem(source: object) -> str:
+    """What the files made of a source are named after: its file, or the name or class of a live model."""
+    if isinstance(source, str | Path):
+        path = Path(source)
+        return path.stem if path.suffix in SUFFIXES else path.name
+    return str(getattr(source, "name", None) or getattr(source, "__name__", None) or type(source).__name__)
+
+
+def _is_path(source: object) -> bool:
+    return isinstance(source, str | Path)
+
+
+def _load_onnx(source: object, _options: SourceOptions) -> SourceModel:
+    return onnx_file.load(Path(str(source)))
+
+
+# The first that accepts a source reads it; a path that looks like nothing else is taken for ONNX.
+FRONTENDS: tuple[Frontend, ...] = (*TORCH_FRONTENDS, *TENSORFLOW_FRONTENDS, Frontend("ONNX file", _is_path, _load_onnx))

@@ -2,6 +2,7 @@
 
 import ml_dtypes  # noqa: F401  # registers bfloat16 with NumPy
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from bridge.graph import provenance
@@ -27,6 +28,19 @@ def to_float32(model: ir.Model) -> tuple[Diagnostic, ...]:
             if value.dtype in _OTHER_FLOATS:
                 value.dtype = ir.DataType.FLOAT
     return _diagnostic(list(touched))
+
+
+def narrowed(proto: onnx.ModelProto) -> onnx.ModelProto | None:
+    """A float32 copy of a model that works in float64, inputs and outputs included; None where it has no float64.
+
+    onnxruntime has no float64 kernel for many operators, Conv among them.
+    """
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
+    values = (value for node in model.graph.all_nodes() for value in (*node.inputs, *node.outputs) if value is not None)
+    if not any(value.dtype == ir.DataType.DOUBLE for value in values):
+        return None
+    to_float32(model)
+    return ir.to_proto(model)
 
 
 def _convert_attributes(node: ir.Node) -> bool:

@@ -4,7 +4,7 @@ from bridge.types.basics import Diagnostic, Severity, TensorSpec
 from bridge.types.changes import Change, ChangeEffect, ChangeEffects, ChangeKind
 from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
-from bridge.types.models import Graph, NodeFacts, SourceModel, SourceNode, SourceStatus, TensorStatistics
+from bridge.types.models import Confirmation, Graph, NodeFacts, Run, SourceModel, SourceNode, SourceStatus, TensorStatistics
 from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, Spread, TensorRange
 from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, ReplacementDecision, RuleOutcome
 
@@ -13,6 +13,7 @@ __all__ = [
     "ChangeEffect",
     "ChangeEffects",
     "ChangeKind",
+    "Confirmation",
     "ConvertedModel",
     "Decision",
     "Diagnostic",
@@ -33,6 +34,7 @@ __all__ = [
     "Ranges",
     "ReplacementDecision",
     "RuleOutcome",
+    "Run",
     "Severity",
     "SourceModel",
     "SourceNode",

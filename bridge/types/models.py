@@ -1,6 +1,6 @@
 """The user's model, as loaded and as normalised, and its nodes as rules see them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from bridge.types.basics import Diagnostic, TensorSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
     import onnx_ir as ir
+
+# Runs an ONNX model: input name -> array in, tensor name -> array out.
+type Run = Callable[[Mapping[str, "np.ndarray"]], Mapping[str, "np.ndarray"]]
+type Confirmation = Callable[[Run], None]
 
 SourceStatus = Literal["kept", "fused", "folded", "constant", "dead"]
 
@@ -25,6 +30,7 @@ class SourceModel:
         path: where it came from, None for a live object.
         framework: `onnx`, `torch`, `keras` or `tensorflow`.
         diagnostics: what loading had to repair.
+        confirm: raises ToolError where the ONNX model computes something else than the live model it was exported from; None for files.
     """
 
     proto: "onnx.ModelProto"
@@ -32,6 +38,7 @@ class SourceModel:
     path: Path | None = None
     framework: str = "onnx"
     diagnostics: tuple[Diagnostic, ...] = ()
+    confirm: Confirmation | None = None
 
 
 @dataclass(frozen=True, slots=True)

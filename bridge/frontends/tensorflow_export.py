@@ -1,0 +1,230 @@
+"""TensorFlow and Keras models as ONNX by tf2onnx; the only file of this package that imports them."""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up notes go to stderr, past any logger
+
+import keras
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+
+from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.frontends.source_options import SourceOptions
+from bridge.types import Confirmation, Run, SourceModel
+
+OPSET = 18  # the highest of tf2onnx 1.17
+SAME_DB = 60.0  # what the exported model has to keep of the outputs
+
+
+def from_keras(model: Any, options: SourceOptions) -> SourceModel:
+    """A live Keras 3 model on the TensorFlow backend, in inference mode.
+
+    Raises:
+        UsageError: another backend, or a subclassed model that has never been called and comes without example inputs.
+        UnsupportedModelError: tf2onnx has no translation for an operator.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(
+            f"{model.name}: Keras runs on {keras.backend.backend()}, and only its TensorFlow backend can be exported here.",
+            hint="Set KERAS_BACKEND=tensorflow, save the model as .keras and give that file.",
+        )
+    specs, nest = _keras_inputs(model, options)
+
+    def call(*values: Any) -> Any:
+        return model(nest(values), training=False)
+
+    return _from_call(call, specs, where=model.name, framework="keras", layers=_layer_names(model))
+
+
+def from_keras_file(path: Path, options: SourceOptions) -> SourceModel:
+    """A `.keras` or `.h5` file, read in safe mode: no code from the file runs.
+
+    Raises:
+        InputError: Keras cannot read it; custom layers have to be registered in Python.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
+        raise InputError(
+            f"{path}: Keras cannot read it: {_first_line(error)}",
+            hint="A model with layers of your own is built in Python: register them with keras.saving and call bridge.convert(model).",
+        ) from error
+    return _of_file(from_keras(model, options), path, path.read_bytes())
+
+
+def from_saved_model(path: Path, options: SourceOptions) -> SourceModel:
+    """A SavedModel folder, by one of its signatures.
+
+    Raises:
+        InputError: TensorFlow cannot read it.
+        UsageError: it has no signature of that name, or several and none is named.
+    """
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # whatever a broken folder leads to inside of TensorFlow
+        raise InputError(f"{path}: TensorFlow cannot read it: {_first_line(error)}", hint="Give the folder that holds saved_model.pb.") from error
+    names = sorted(loaded.signatures)
+    wanted = options.signature or ("serving_default" if "serving_default" in names else names[0] if len(names) == 1 else "")
+    if wanted not in names:
+        received = f"Received: {wanted!r}." if wanted else "None was chosen."
+        raise UsageError(f"{path}: there is no such signature. {received}", hint=f"--signature, one of: {', '.join(names) or '(it has none)'}.")
+    function = loaded.signatures[wanted]
+    declared = function.structured_input_signature[1]
+    specs = _fixed([tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in declared.items()], options, where=str(path))
+    source = _from_call(lambda *values: function(**dict(zip(declared, values, strict=True))), specs, where=str(path), framework="tensorflow")
+    return _of_file(source, path, *(part.read_bytes() for part in sorted(path.rglob("*")) if part.is_file()))
+
+
+def from_function(function: Any, options: SourceOptions) -> SourceModel:
+    """A `tf.function`, by its input signature or by example inputs.
+
+    Raises:
+        UsageError: it has neither.
+    """
+    where = getattr(function, "__name__", "tf.function")
+    examples = _by_position(options.example_inputs)
+    if function.input_signature is not None:
+        specs = [
+            spec if spec.name else tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{place}") for place, spec in enumerate(function.input_signature)
+        ]
+    elif examples:
+        specs = [tf.TensorSpec(np.shape(value), tf.as_dtype(np.asarray(value).dtype), name=name) for name, value in examples.items()]
+    else:
+        raise UsageError(f"{where}: a tf.function without an input signature needs example inputs.", hint="Give example_inputs=(x,).")
+    return _from_call(function, _fixed(specs, options, where=where), where=where, framework="tensorflow")
+
+
+def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, framework: str, layers: Collection[str] = ()) -> SourceModel:
+    function = tf.function(call, input_signature=specs)
+    try:
+        with _quiet():
+            proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
+    except Exception as error:  # tracing runs the user's own code
+        raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_first_line(error)}") from error
+    _name_by_layers(proto, layers)
+    diagnostics = replace_illegal_ops(proto)
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    names = [value.name for value in proto.graph.output]
+    confirm = _confirmation(where, [str(spec.name) for spec in specs], names, function, specs)
+    return SourceModel(proto=proto, digest=digest, framework=framework, diagnostics=diagnostics, confirm=confirm)
+
+
+def _of_file(source: SourceModel, path: Path, *contents: bytes) -> SourceModel:
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    return SourceModel(source.proto, digest.hexdigest(), path, source.framework, source.diagnostics, source.confirm)
+
+
+def _keras_inputs(model: Any, options: SourceOptions) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """Specs of the inputs, and what makes the model's argument of their values."""
+    examples = _by_position(options.example_inputs)
+    symbolic = getattr(model, "inputs", None)
+    if symbolic:
+        names = _argument_names(model, len(symbolic))
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in zip(names, symbolic, strict=True)]
+        structure = getattr(model, "_inputs_struct", None)
+        if structure is None or (isinstance(structure, list | tuple) and len(structure) == 1):  # a Sequential takes the tensor itself
+            structure = symbolic[0] if len(symbolic) == 1 else symbolic
+        return _fixed(specs, options, where=model.name), lambda values: keras.tree.pack_sequence_as(structure, list(values))
+    if examples:
+        specs = [tf.TensorSpec(np.shape(value), tf.as_dtype(np.asarray(value).dtype), name=name) for name, value in examples.items()]
+        keys = list(examples) if isinstance(options.example_inputs, Mapping) else None
+        return specs, lambda values: dict(zip(keys, values, strict=True)) if keys else values[0] if len(values) == 1 else list(values)
+    raise UsageError(f"{model.name}: a subclassed model needs example inputs: it does not know its own.", hint="Give example_inputs=(x,).")
+
+
+def _argument_names(model: Any, count: int) -> list[str]:
+    names = [str(getattr(tensor, "name", "") or f"input_{place}") for place, tensor in enumerate(model.inputs)]
+    return names if len(set(names)) == count else [f"input_{place}" for place in range(count)]
+
+
+def _by_position(examples: object) -> dict[str, Any]:
+    if examples is None:
+        return {}
+    if isinstance(examples, Mapping):
+        return dict(examples)
+    values = examples if isinstance(examples, tuple | list) else (examples,)
+    return {f"input_{place}" if len(values) > 1 else "input": value for place, value in enumerate(values)}
+
+
+def _fixed(specs: Sequence[Any], options: SourceOptions, *, where: str) -> list[Any]:
+    """Open sizes filled in: those of `input_shapes`, else 1 for the leading axis."""
+    found = []
+    for spec in specs:
+        shape = options.input_shapes.get(spec.name)
+        sizes = list(shape) if shape is not None else [1 if place == 0 and size is None else size for place, size in enumerate(spec.shape or ())]
+        if (spec.shape.rank is None and shape is None) or None in sizes or not spec.shape.is_compatible_with(sizes):
+            raise UsageError(
+                f"{where}: the sizes of input {spec.name!r} are {spec.shape}. Received: {shape}.", hint=f"--input {spec.name}=1x224x224x3, all sizes."
+            )
+        found.append(tf.TensorSpec(sizes, spec.dtype, name=spec.name))
+    return found
+
+
+def _layer_names(model: Any) -> frozenset[str]:
+    return frozenset({model.name} | {layer.name for layer in model._flatten_layers()})
+
+
+def _name_by_layers(proto: onnx.ModelProto, layers: Collection[str]) -> None:
+    """`small_1/stem_1/convolution` as `small/stem/convolution`: Keras counts a layer's name up when it is traced again."""
+
+    def plain(part: str) -> str:
+        base = re.sub(r"_\d+$", "", part)
+        return base if part not in layers and base in layers else part
+
+    for node in proto.graph.node:
+        node.name = "/".join(plain(part) for part in node.name.split("/"))
+
+
+def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], function: Any, specs: Sequence[Any]) -> Confirmation:
+    """Holds the exported model to what TensorFlow computes for random inputs."""
+    rng = np.random.default_rng(0)
+    feeds = {
+        name: rng.standard_normal(spec.shape).astype(spec.dtype.as_numpy_dtype)
+        if spec.dtype.is_floating
+        else rng.integers(0, 2, spec.shape).astype(spec.dtype.as_numpy_dtype)
+        for name, spec in zip(inputs, specs, strict=True)
+    }
+    flat = tf.nest.flatten(function(*map(tf.constant, feeds.values())))
+
+    def confirm(run: Run) -> None:
+        received = run(feeds)
+        for name, expected in zip(outputs, (value.numpy() for value in flat), strict=True):
+            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
+            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
+                raise ToolError(f"{where}: what tf2onnx wrote computes something else than the model at output {name!r}.")
+
+    return confirm
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong, without the trace that TensorFlow puts in front of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if re.match(r"\w+(Error|Exception|Warning): ", line)), lines[0])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """tf2onnx complains at error level about Erfc, which is replaced later."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,286 @@
+"""PyTorch models as ONNX; the only file of this package that imports torch."""
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import io
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.frontends.source_options import SourceOptions
+from bridge.types import Confirmation, Run, SourceModel
+
+FRAMEWORK = "torch"
+WRAPPERS = ("_orig_mod", "module")  # torch.compile, DataParallel
+SAME_DB = 60.0  # what the exported model has to keep of the module's outputs
+
+
+def from_object(source: Any, options: SourceOptions) -> SourceModel:
+    """A live module or exported program. A module is exported in eval mode and left as it was found.
+
+    Raises:
+        UsageError: there are no example inputs, or they do not fit.
+        UnsupportedModelError: the exporter cannot trace the module, or has no translation for an operator; names the module.
+    """
+    _refuse_llvm_clash()
+    if isinstance(source, torch.export.ExportedProgram):
+        return _from_program(source, where="the exported program", outputs=None)
+    module = _unwrapped(source)
+    where = type(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        return _from_script(module, options, where=where, digest=None)
+    args, kwargs = _examples(module.forward, options, where=where, device=_device(module))
+    with _in_eval_mode(module), torch.no_grad():
+        expected = _outputs(module, args, kwargs, where=where)
+        program = _traced(module, args, kwargs, where=where)
+        return _from_program(program, where=where, outputs=expected)
+
+
+def from_program_file(path: Path) -> SourceModel:
+    """A `.pt2` file.
+
+    Raises:
+        InputError: torch cannot read it.
+    """
+    _refuse_llvm_clash()
+    try:
+        with _quiet():
+            program = torch.export.load(path)
+    except Exception as error:  # whatever a broken archive leads to inside of torch
+        raise InputError(f"{path}: torch cannot read it: {_first_line(error)}", hint="Give the file that torch.export.save wrote.") from error
+    return _from_program(program, where=str(path), outputs=None, path=path)
+
+
+def from_script_file(path: Path, options: SourceOptions) -> SourceModel:
+    """A TorchScript file; its inputs need shapes.
+
+    Raises:
+        InputError: torch cannot read it.
+    """
+    try:
+        with _quiet():
+            module = torch.jit.load(path, map_location="cpu")
+    except Exception as error:  # whatever a broken archive leads to inside of torch
+        raise InputError(f"{path}: torch cannot read it: {_first_line(error)}", hint="Give the file that torch.jit.save wrote.") from error
+    return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
+
+
+def _refuse_llvm_clash() -> None:
+    """Triton's LLVM, which torch's compiler loads, ends a process that has TensorFlow's already; the other order works."""
+    if "tensorflow" in sys.modules and "torch._dynamo" not in sys.modules and importlib.util.find_spec("triton") is not None:
+        raise UsageError(
+            "TensorFlow was loaded before PyTorch's compiler: with Triton installed that order ends the process (both bring LLVM).",
+            hint="Put `import torch._dynamo` before `import tensorflow`.",
+        )
+
+
+def _from_program(program: Any, *, where: str, outputs: Sequence[np.ndarray] | None, path: Path | None = None) -> SourceModel:
+    try:
+        with _quiet():
+            proto = torch.onnx.export(program, dynamo=True, verbose=False).model_proto
+    except Exception as error:  # the exporter's errors have no common class that is public
+        raise UnsupportedModelError(_untranslated(program, error, where), hint=_UNTRANSLATED_HINT) from error
+    names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is torch.export.graph_signature.InputKind.USER_INPUT]
+    _name_inputs(proto, names)
+    examples = program.example_inputs
+    feeds = None if examples is None else dict(zip(names, map(_array, _flat(examples)), strict=False))
+    if outputs is None and examples is not None:
+        with torch.no_grad():
+            outputs = [_array(value) for value in _flat(program.module()(*examples[0], **examples[1]))]
+    return _source_model(proto, path=path, digest=None, where=where, feeds=feeds, outputs=outputs)
+
+
+def _from_script(module: Any, options: SourceOptions, *, where: str, digest: str | None, path: Path | None = None) -> SourceModel:
+    """By the TorchScript exporter: the newer one reads no TorchScript."""
+    names = [argument.name for argument in module.forward.schema.arguments[1:]]
+    args, kwargs = _examples(None, options, where=where, device=torch.device("cpu"), names=names)
+    values = (*args, *(kwargs[name] for name in names[len(args) :] if name in kwargs))
+    with _in_eval_mode(module), torch.no_grad():
+        expected = _outputs(module, values, {}, where=where)
+        buffer = io.BytesIO()
+        try:
+            with _quiet():
+                torch.onnx.export(module, values, buffer, dynamo=False, verbose=False, input_names=names[: len(values)], opset_version=18)
+        except Exception as error:  # the exporter's errors have no common class that is public
+            raise UnsupportedModelError(f"{where}: torch's TorchScript exporter cannot translate it: {_first_line(error)}") from error
+    proto = onnx.load_from_string(buffer.getvalue())
+    feeds = dict(zip(names, map(_array, values), strict=False))
+    return _source_model(proto, path=path, digest=digest, where=where, feeds=feeds, outputs=expected)
+
+
+def _source_model(
+    proto: onnx.ModelProto,
+    *,
+    path: Path | None,
+    digest: str | None,
+    where: str,
+    feeds: Mapping[str, np.ndarray] | None,
+    outputs: Sequence[np.ndarray] | None,
+) -> SourceModel:
+    found = digest or hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    names = [value.name for value in proto.graph.output]
+    return SourceModel(proto=proto, digest=found, path=path, framework=FRAMEWORK, confirm=_confirmation(where, names, feeds, outputs))
+
+
+def _unwrapped(module: Any) -> Any:
+    for name in WRAPPERS:
+        if type(module).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel") and hasattr(module, name):
+            module = getattr(module, name)
+    return module
+
+
+def _device(module: Any) -> Any:
+    first = next(iter((*module.parameters(), *module.buffers())), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextlib.contextmanager
+def _in_eval_mode(module: Any) -> Iterator[None]:
+    """The mode of every submodule is put back: some may have been frozen on purpose."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _examples(forward: Any, options: SourceOptions, *, where: str, device: Any, names: Sequence[str] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional inputs and inputs by name; random ones where only shapes are known."""
+    given = options.example_inputs
+    if given is None:
+        names = names or [name for name, one in inspect.signature(forward).parameters.items() if one.default is inspect.Parameter.empty]
+        missing = [name for name in names if name not in options.input_shapes]
+        if missing:
+            raise UsageError(
+                f"{where}: tracing needs an example of every input. Missing: {', '.join(missing)}.",
+                hint="Give example_inputs=(x,), or the shapes: input_shapes={'x': (1, 3, 224, 224)}, --input x=1x3x224x224.",
+            )
+        generator = torch.Generator().manual_seed(0)
+        return tuple(torch.randn(options.input_shapes[name], generator=generator).to(device) for name in names), {}
+    if isinstance(given, Mapping):
+        return (), {name: _tensor(value, device) for name, value in given.items()}
+    if not isinstance(given, tuple | list):
+        given = (given,)
+    return tuple(_tensor(value, device) for value in given), {}
+
+
+def _tensor(value: Any, device: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    return value.detach().to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _outputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, where: str) -> list[np.ndarray]:
+    try:
+        return [_array(value) for value in _flat(module(*args, **kwargs))]
+    except Exception as error:  # the user's own code
+        shapes = ", ".join(f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else repr(value) for value in (*args, *kwargs.values()))
+        raise UsageError(f"{where}: the module does not run on the example inputs ({shapes}): {_first_line(error)}") from error
+
+
+def _traced(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, where: str) -> Any:
+    try:
+        with _quiet():
+            return torch.export.export(module, args, kwargs, strict=False)
+    except Exception as error:  # what tracing meets in the user's code
+        lines = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)', str(error))
+        place = "" if not lines else f" at {Path(lines[-1][0]).name}:{lines[-1][1]} in {lines[-1][2]}: `{lines[-1][3].strip()}`"
+        raise UnsupportedModelError(
+            f"{where}: torch.export cannot trace the module{place}. {_first_line(error)}",
+            hint="What depends on the values of tensors cannot be traced: use torch.where or torch.cond, or export the parts on their own.",
+        ) from error
+
+
+_UNTRANSLATED_HINT = "Write the operation with others that ONNX has, or give torch.onnx.export a translation and convert the .onnx file."
+
+
+def _untranslated(program: Any, error: BaseException, where: str) -> str:
+    """Which operator of which module has no translation."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    text = "\n".join(map(str, chain))
+    found = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
+    if found is None:
+        return f"{where}: torch's ONNX exporter fails: {_first_line(chain[-1])}"
+    operator = found.group(1)
+    places = []
+    with contextlib.suppress(Exception):  # only for the message
+        for node in program.run_decompositions().graph.nodes:
+            if node.op == "call_function" and operator.rpartition(".")[2] in str(node.target):  # prims.x stands for aten.special_x
+                stack = list(node.meta.get("nn_module_stack", {}).values())
+                path, kind = stack[-1] if stack else ("", "")
+                places.append(f"{path or 'the model itself'} ({getattr(kind, '__name__', kind)})")
+    inside = f" It is in {', '.join(dict.fromkeys(places))}." if places else ""
+    return f"{where}: torch's ONNX exporter has no translation for {operator}.{inside}"
+
+
+def _name_inputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Gives the inputs the names that `forward` has: the exporter renames one that is an output as well."""
+    outputs = {value.name for value in proto.graph.output}
+    for value, name in zip(proto.graph.input, names, strict=False):
+        if value.name != name:
+            swapped = {value.name: name} | ({name: f"{name}_output"} if name in outputs else {})
+            for node in proto.graph.node:
+                node.input[:] = [swapped.get(one, one) for one in node.input]
+                node.output[:] = [swapped.get(one, one) for one in node.output]
+            for spec in (*proto.graph.input, *proto.graph.output):
+                spec.name = swapped.get(spec.name, spec.name)
+
+
+def _confirmation(
+    where: str, names: Sequence[str], feeds: Mapping[str, np.ndarray] | None, outputs: Sequence[np.ndarray] | None
+) -> Confirmation | None:
+    """Holds the exported model to the outputs that torch gives for the example inputs."""
+    if feeds is None or outputs is None:
+        return None
+
+    def confirm(run: Run) -> None:
+        received = run(feeds)
+        for name, expected in zip(names, outputs, strict=True):
+            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
+            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
+                raise ToolError(f"{where}: what torch's exporter wrote computes something else than the module at output {name!r}.")
+
+    return confirm
+
+
+def _flat(values: Any) -> list[Any]:
+    leaves, _ = torch.utils._pytree.tree_flatten(values)
+    return [value for value in leaves if isinstance(value, torch.Tensor)]
+
+
+def _array(value: Any) -> np.ndarray:
+    result: np.ndarray = value.detach().cpu().numpy()
+    return result
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters warn about packages they do not find and about their own future."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
