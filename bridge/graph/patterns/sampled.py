@@ -25,9 +25,9 @@ _Operands = tuple[Array | float, ...]
 
 
 def recognise(model: ir.Model) -> None:
-    """Marks activations that no other pattern has taken, after their single operators."""
+    """Marks activations that no other pattern has taken, their single operators first."""
     for node in model.graph:
-        if is_op(node, *OPERATORS):
+        if is_op(node, *OPERATORS) and provenance.pattern(node) is None:
             provenance.mark(node, OPERATORS[node.op_type])
     known: dict[ir.Value, Readings] = {}
     for node in model.graph:

@@ -17,7 +17,7 @@ from bridge.frontends import onnx_file
 from bridge.graph import normalize
 from bridge.types import Graph, NodeFacts, SourceModel
 
-CORPUS = Path(__file__).with_name("corpus")
+CORPUS = Path(__file__).parent / "patterns" / "corpus"
 TARGET = "target"
 MOVES = frozenset(
     {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose", "Cast", "Expand", "Split", "Slice", "Gather", "Concat", "Tile", "Pad"}
