@@ -14,6 +14,7 @@ from bridge.rules import Applied
 from bridge.types import Change, ChangeEffects, Decision, Diagnostic, Graph, NodeFacts, OpOutcome, SourceModel, TensorMap
 
 EFFECT_SAMPLES = 8  # of the evaluation data; each is run once for every change
+EFFECT_RUNS = 500  # of the model; with many changes fewer samples have to do
 NAMED = 5  # nodes in one message
 
 
@@ -50,7 +51,8 @@ class ChangedModel:
         if self.runner is None:
             return None
         switches = [(one.name, one.before, one.after) for one in self.switches]
-        return measure_effects(self.runner, self.changes, switches, samples, count=EFFECT_SAMPLES, threads=threads)
+        count = max(1, min(EFFECT_SAMPLES, EFFECT_RUNS // len(switches)))
+        return measure_effects(self.runner, self.changes, switches, samples, count=count, threads=threads)
 
 
 def change_model(source: SourceModel, normal: Graph, applied: Applied, *, threads: int) -> ChangedModel:

@@ -1,13 +1,17 @@
 """Each replacement, evaluated here with NumPy, against the exact function."""
 
+import re
 from collections.abc import Callable, Mapping
 from math import erf
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bridge.replacements import FUNCTION_OF_OPERATOR, NAMES, NONE, REPLACEMENTS, Replacement
+from bridge.rules import load
 
+PAGE = Path(__file__).parents[1] / "docs" / "replacements.md"
 Array = np.ndarray
 X = np.linspace(-12.0, 12.0, 24_001)
 ERF = np.vectorize(erf)
@@ -66,6 +70,20 @@ def test_the_difference_to_the_exact_function_is_as_told(name: str, function: st
 
 def test_every_pair_of_the_table_has_its_difference_told() -> None:
     assert {(row.name, function) for row in REPLACEMENTS.values() for function in row.of} == set(WORST)
+
+
+def test_the_page_about_replacements_tells_the_same_differences() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| .* \| ([\d.e-]+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {(name, function): float(worst) for name, function, worst in rows}
+    assert told.keys() == WORST.keys()
+    assert all(WORST[pair] <= worst <= 1.09 * WORST[pair] for pair, worst in told.items())  # rounded up
+
+
+def test_the_example_of_the_page_can_be_loaded(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "example.toml").write_text(f"schema_version = 1\n{block}", encoding="utf-8")
+    (file,) = load([tmp_path / "example.toml"])
+    assert [rule.id for rule in file.rules] == ["cheap-swish", "mask"]
 
 
 def test_rules_know_all_replacements_and_the_one_that_takes_them_back() -> None:
