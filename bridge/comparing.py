@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import graph
 from bridge.calibrate import Calibration
 from bridge.compare import compare_files
 from bridge.convert.tensor_map_file import read_tensor_map
@@ -45,8 +44,8 @@ def compare(
     """
     progress = progress or Silent()
     (source,) = find_sources(data, preprocess=preprocess)
-    model = open_model(reference, input_shapes=input_shapes).model
-    normal = graph.normalize(model, input_shapes=input_shapes)
+    opened = open_model(reference, input_shapes=input_shapes)
+    model, normal = opened.model, opened.graph
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     runner = open_reference(model, threads=threads, intermediates=pairs is not None)

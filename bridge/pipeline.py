@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bridge import calibrate as calibrate_stage
-from bridge import frontends, graph, quantize, report
+from bridge import frontends, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
@@ -24,6 +24,7 @@ from bridge.compare import (
 )
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import tensor_map_json
+from bridge.custom_nodes import put_in, user_view, with_custom_rows, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.files import results_folder, write_bytes
@@ -32,7 +33,7 @@ from bridge.progress import Progress, Silent, Stages
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Report
-from bridge.samples import choose_evaluation, choose_samples, find_sources
+from bridge.samples import choose_evaluation, choose_samples, find_sources, first_sample
 from bridge.sources import open_model, open_reference
 from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
@@ -129,30 +130,37 @@ def convert(
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
-            opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
-            model = opened.model
-            normal = graph.normalize(model, input_shapes=input_shapes)
+            opened = open_model(
+                source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, first_sample=first_sample(*sources)
+            )
+            model, normal = opened.model, opened.graph
             rule_files = rules_stage.load(rules)
             applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
             calibrates = needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
             recovers = calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
             choose = choose_samples if calibrates or recovers else choose_evaluation
-            data = choose(normal, *sources, seed=seed, ranges_given=ranges is not None)
+            data = with_custom_values(
+                opened,
+                choose(user_view(opened, input_dtype=input_dtype, output_dtype=output_dtype), *sources, seed=seed, ranges_given=ranges is not None),
+            )
             changed = change_model(model, normal, applied, threads=threads)
         with stages("convert"):
             reference = open_reference(model, threads=threads)
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
             checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
-            converted = to_float_tflite(
-                changed.graph,
-                folder / f"{stem}.{FLOAT}.tflite",
-                reference=changed.reference(reference),
-                probes=probes,
-                input_layout=input_layout,
-                log=target / "onnx2tf.log",
-                threads=threads,
-                timeout_s=timeout_s,
-                memory_limit_mb=memory_limit_mb,
+            converted = with_reasons(
+                opened,
+                to_float_tflite(
+                    changed.graph,
+                    folder / f"{stem}.{FLOAT}.tflite",
+                    reference=changed.reference(reference),
+                    probes=probes,
+                    input_layout=input_layout,
+                    log=target / "onnx2tf.log",
+                    threads=threads,
+                    timeout_s=timeout_s,
+                    memory_limit_mb=memory_limit_mb,
+                ),
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
         choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
@@ -193,6 +201,7 @@ def convert(
             mismatches = _mismatches(converted, quantized, changed.graph, found, data.evaluation, threads=threads)
         with stages("cost"):
             cost = measure_cost(converted, quantized)
+            put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
         with stages("report"):
             files = {FLOAT: converted.path, precision: quantized.path}
             result = report.build(
@@ -235,6 +244,7 @@ def convert(
                     *applied.diagnostics,
                     *data.diagnostics,
                     *checked,
+                    *put,
                     *changed.diagnostics,
                     *unclipped(changed.changes, converted.tensor_map, quantized.ops),
                     *equalization,
@@ -248,6 +258,7 @@ def convert(
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 input_dtype=input_dtype,
             )
+            result = with_custom_rows(opened, result)
             report.write(result, folder)
     return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
 
@@ -262,7 +273,7 @@ def check_rules(
     """
     if source is None:
         return rules_stage.check(files)
-    return rules_stage.check(files, nodes=graph.normalize(open_model(source, input_shapes=input_shapes).model, input_shapes=input_shapes).nodes)
+    return rules_stage.check(files, nodes=open_model(source, input_shapes=input_shapes).graph.nodes)
 
 
 def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None) -> dict[str, Path]:

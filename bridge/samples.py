@@ -1,12 +1,15 @@
 """Which samples a run calibrates on and which it compares on, and what there is to say about them."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from bridge import calibrate as calibrate_stage
 from bridge.calibrate import Calibration, Dataset
 from bridge.errors import UsageError
-from bridge.types import Diagnostic, Graph
+from bridge.types import Diagnostic, Graph, TensorSpec
 
 HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when there is no evaluation data
 SYNTHETIC_SAMPLES = 16
@@ -98,3 +101,13 @@ def open_samples(data: Calibration | None, normal: Graph) -> Dataset:
     if data is None:
         raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
     return data.dataset(normal.inputs)
+
+
+def first_sample(*sources: Calibration | None) -> Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]:
+    """What gives the first sample of the first source for the inputs of a model; a synthetic one where there is no source."""
+
+    def read(inputs: Sequence[TensorSpec]) -> Mapping[str, np.ndarray]:
+        source = next((source for source in sources if source is not None), None)
+        return calibrate_stage.synthetic(inputs, seed=0, samples=1)[0] if source is None else source.dataset(tuple(inputs))[0]
+
+    return read

@@ -1,26 +1,43 @@
-"""Opens a model: reads it, puts in what the user registered for its custom operators, and inlines its functions."""
+"""Opens a model: reads it, puts in what the user registered for its custom operators, normalises it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import onnx
+
 from bridge import frontends, graph
+from bridge.calibrate import synthetic
 from bridge.compare import OnnxRunner
-from bridge.custom_ops import CustomCall, custom_calls, with_decompositions
+from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, with_decompositions
 from bridge.errors import UnsupportedModelError
-from bridge.types import SourceModel
+from bridge.types import Graph, NodeFacts, SourceModel, SourceNode, TensorSpec
+
+type FirstSample = Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A model that both onnxruntime and the graph stage understand, as far as that is possible.
+    """A model that both onnxruntime and the graph stage understand.
 
     Attributes:
-        model: without local functions.
+        model: without local functions, and without the operators that become TFLite CUSTOM operators; onnxruntime runs this one.
+        graph: the same, normalised; the nodes that were taken out stand among its nodes too.
+        inputs: what the user feeds.
         calls: the nodes of the user's file that have a registered operator.
+        cut: what was taken out, None if nothing was.
     """
 
     model: SourceModel
+    graph: Graph
+    inputs: tuple[TensorSpec, ...]
     calls: tuple[CustomCall, ...]
+    cut: CutModel | None
+
+
+def random_sample(inputs: Sequence[TensorSpec]) -> Mapping[str, np.ndarray]:
+    """One synthetic sample."""
+    return synthetic(inputs, seed=0, samples=1)[0]
 
 
 def open_model(
@@ -29,17 +46,35 @@ def open_model(
     input_shapes: Mapping[str, tuple[int, ...]],
     example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
     signature: str | None = None,
+    first_sample: FirstSample = random_sample,
 ) -> OpenedModel:
-    """The model that every command works on; the arguments are those of `frontends.load`.
+    """The model that every command works on.
+
+    Args:
+        source: what the frontends accept.
+        input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+        example_inputs: as `frontends.load` takes them.
+        signature: likewise.
+        first_sample: a sample of the user's inputs; tells the shapes of what TFLite CUSTOM operators write, and is asked for nothing else.
 
     Raises:
-        InputError: it cannot be read.
-        UsageError: no frontend accepts it, or a registered decomposition fails.
-        UnsupportedModelError: its functions cannot be inlined, or its exporter has no ONNX for it.
+        InputError: it cannot be read, or the shapes do not fit.
+        UsageError: no frontend accepts it, or what is registered for an operator fails.
+        UnsupportedModelError: it cannot become TFLite; names every cause.
     """
     loaded = frontends.load(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
     calls = custom_calls(loaded.proto)
-    return OpenedModel(graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto))), calls)
+    model = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
+    ours = [call for call in calls if call.op.tflite_custom]
+    if not ours:
+        normal = graph.normalize(model, input_shapes=input_shapes)
+        return OpenedModel(model, normal, normal.inputs, calls, None)
+    inputs = tuple(_spec(value, input_shapes) for value in _inputs(model.proto))
+    taken_out = cut(model.proto, ours, first_sample(inputs), open_runner=lambda part: OnnxRunner(part).run)
+    rest = replace(model, proto=taken_out.model, confirm=None)  # a live model cannot be run without its custom operators
+    left = {value.name for value in taken_out.model.graph.input}
+    normal = graph.normalize(rest, input_shapes={name: shape for name, shape in input_shapes.items() if name in left or name not in _names(inputs)})
+    return OpenedModel(rest, _with_custom_nodes(normal, model.proto, taken_out), inputs, calls, taken_out)
 
 
 def open_reference(model: SourceModel, *, threads: int, intermediates: bool = True) -> OnnxRunner:
@@ -60,3 +95,50 @@ def open_reference(model: SourceModel, *, threads: int, intermediates: bool = Tr
     if model.confirm is not None:
         model.confirm(runner.run)
     return runner
+
+
+def _names(specs: Sequence[TensorSpec]) -> set[str]:
+    return {spec.name for spec in specs}
+
+
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in constants]
+
+
+def _spec(value: onnx.ValueInfoProto, input_shapes: Mapping[str, tuple[int, ...]]) -> TensorSpec:
+    """With 1 for every size that nobody knows, as `normalize` does it."""
+    kind = value.type.tensor_type
+    sizes = tuple(dim.dim_value if dim.dim_value > 0 else 1 for dim in kind.shape.dim)
+    return TensorSpec(value.name, input_shapes.get(value.name, sizes), onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+
+def _with_custom_nodes(normal: Graph, whole: onnx.ModelProto, taken_out: CutModel) -> Graph:
+    """The graph with a row for each node that was taken out, at its place in the file."""
+    specs = {spec.name: spec for node in normal.nodes for spec in (*node.inputs, *node.outputs)} | dict(taken_out.written)
+    position = {name: index for index, node in enumerate(whole.graph.node) for name in node.output}
+    nodes, sources = list(normal.nodes), list(normal.source_nodes)
+    for call in taken_out.calls:
+        place = position[next(name for name in call.outputs if name)]
+        scope = call.name.strip("/").rpartition("/")[0]
+        facts = NodeFacts(
+            name=call.name,
+            op_type=call.op.op_type,
+            domain=call.op.domain,
+            patterns=(),
+            scope=scope,
+            origins=(call.name,),
+            inputs=tuple(specs.get(name, TensorSpec(name, (), "")) for name in call.inputs if name),
+            outputs=tuple(taken_out.written[name] for name in call.outputs if name),
+            attributes=call.attributes,
+        )
+        row = SourceNode(call.name, call.op.op_type, call.op.domain, scope, tuple(call.outputs), "kept", call.name)
+        nodes.insert(_place(nodes, [[spec.name for spec in node.outputs] for node in nodes], position, place), facts)
+        sources.insert(_place(sources, [node.outputs for node in sources], position, place), row)
+    return replace(normal, nodes=tuple(nodes), source_nodes=tuple(sources), keep_layout=frozenset(taken_out.written))
+
+
+def _place(rows: Sequence[object], outputs: Sequence[Sequence[str]], position: Mapping[str, int], place: int) -> int:
+    """Before the first row that stands behind `place` in the file."""
+    behind = (index for index, names in enumerate(outputs) if any(position.get(name, -1) > place for name in names))
+    return next(behind, len(rows))

@@ -16,6 +16,7 @@ LAYERS = (
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
     {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
+    {"custom_nodes"},
     {"comparing", "pipeline"},
     {"tune", "inspect"},
     {"cli"},

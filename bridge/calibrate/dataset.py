@@ -2,7 +2,8 @@
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bridge.types import TensorSpec
 
 LABELS = "labels"  # array of class indices beside the inputs
 SYNTHETIC = "synthetic"
+RECENT = 4  # samples whose computed inputs are kept: each input is read on its own
 MAX_PERMUTED_AXES = 6  # 720 axis orders
 
 # Axis orders that people know by name: of one sample, from what was received to what the model takes.
@@ -87,6 +89,34 @@ class Dataset:
         return Dataset(
             self._arrays, self.inputs, source=source or self.source, labels=self._all_labels, ignored=self.ignored, rows=rows
         )  # fmt: skip
+
+    def extended(self, inputs: Sequence[TensorSpec], compute: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]) -> "Dataset":
+        """The same samples for a model with further inputs, which are computed from each sample when it is read.
+
+        Args:
+            inputs: all inputs of that model; a sample's own arrays that it does not take are left out.
+            compute: sample -> the arrays that are missing.
+        """
+        whole = Dataset(self._arrays, self.inputs, source=self.source)
+        computed = functools.lru_cache(maxsize=RECENT)(lambda row: compute(whole[row]))
+        own = self._arrays
+        arrays = {spec.name: own[spec.name] if spec.name in own else _Computed(len(whole), spec.name, computed) for spec in inputs}
+        return Dataset(arrays, inputs, source=self.source, labels=self._all_labels, ignored=self.ignored, rows=self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """Rows that are computed when they are read."""
+
+    count: int
+    name: str
+    compute: Callable[[int], Mapping[str, np.ndarray]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.compute(int(row))[self.name]
 
 
 def load(path: Path, inputs: Sequence[TensorSpec], *, limit: int | None = None) -> Dataset:

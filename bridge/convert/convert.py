@@ -48,7 +48,8 @@ def to_float_tflite(
         ToolError: onnx2tf fails or takes too long, or its file disagrees with onnxruntime.
         UnsupportedModelError: onnx2tf left operators that TFLite does not have.
     """
-    channels_last = channels_last_inputs(graph.model, input_layout)
+    kept = {safe for safe, user in graph.tensor_names.items() if user in graph.keep_layout}
+    channels_last = tuple(name for name in channels_last_inputs(graph.model, input_layout) if name not in kept)
     keep = [str(value.name) for value in graph.model.graph.inputs if value.name not in channels_last]
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         source = Path(folder) / "model.onnx"

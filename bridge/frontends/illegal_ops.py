@@ -25,8 +25,34 @@ Erfc (x) => (y) {
 )
 
 
+_SPLIT_COUNTS_SINCE = 18  # before, the number of outputs was enough
+
+
 def replace_illegal_ops(model: onnx.ModelProto) -> tuple[Diagnostic, ...]:
     """Changes `model` in place, before anything looks at its operators."""
+    return (*_complete_splits(model), *_replace(model))
+
+
+def _complete_splits(model: onnx.ModelProto) -> tuple[Diagnostic, ...]:
+    """onnxruntime-extensions writes Split of opset 18 without sizes and without `num_outputs`; as long as no rank is known, nobody notices."""
+    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    incomplete = [
+        node
+        for node in model.graph.node
+        if (node.domain, node.op_type) == ("", "Split")
+        and version >= _SPLIT_COUNTS_SINCE
+        and len([name for name in node.input if name]) < 2
+        and not any(attribute.name == "num_outputs" for attribute in node.attribute)
+    ]
+    for node in incomplete:
+        node.attribute.append(onnx.helper.make_attribute("num_outputs", len(node.output)))
+    if not incomplete:
+        return ()
+    message = f"{len(incomplete)} Split nodes have neither sizes nor num_outputs; each is taken to make equal parts."
+    return (Diagnostic(code="illegal-operator", severity="info", message=message, node=incomplete[0].name or None),)
+
+
+def _replace(model: onnx.ModelProto) -> tuple[Diagnostic, ...]:
     found: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         if node.domain in ("", "ai.onnx") and node.op_type in _BODIES:

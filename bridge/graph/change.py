@@ -140,12 +140,14 @@ def _names(graph: ir.Graph) -> set[str | None]:
 
 def _with(graph: Graph, model: ir.Model) -> Graph:
     names = {str(node.name): provenance.name(node) for node in model.graph}
-    alive = set(names.values())
+    before = set(graph.node_names.values())
+    outside = tuple(node for node in graph.nodes if node.name not in before)  # what was taken out of the model as a TFLite CUSTOM operator
+    alive = set(names.values()) | {node.name for node in outside}
     into = {origin: provenance.name(node) for node in model.graph for origin in provenance.origins(node)}
     return replace(
         graph,
         model=model,
-        nodes=facts.node_facts(model, graph.tensor_names),
+        nodes=(*facts.node_facts(model, graph.tensor_names), *outside),
         source_nodes=tuple(_settled(node, alive, into) for node in graph.source_nodes),
         node_names=MappingProxyType(names),
     )

@@ -24,7 +24,7 @@ def fold_constants(model: ir.Model) -> None:
     Shapes of all activations are static afterwards unless they depend on data.
     """
     _fold(model)
-    if _fold_several_outputs(model.graph):
+    while _fold_several_outputs(model.graph):  # shapes behind one may be what the next one splits
         _fold(model)
     for node in model.graph:
         if node.op_type == "Constant" and node.domain == "":  # a model output that is constant; onnx2tf reads only this spelling

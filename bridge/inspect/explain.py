@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import graph, quantize
+from bridge import quantize
 from bridge import rules as rules_stage
 from bridge.inspect.overview import DEFAULT_PRECISION
 from bridge.inspect.tflite_ops import without_kernel
@@ -36,7 +36,7 @@ def explain(
         UnsupportedModelError: the model cannot become TFLite.
     """
     quantize.find_precision(precision)
-    normal = graph.normalize(open_model(source, input_shapes=input_shapes).model, input_shapes=input_shapes)
+    normal = open_model(source, input_shapes=input_shapes).graph
     facts = {node.name: node for node in normal.nodes}
     found = rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=precision)
     return tuple(

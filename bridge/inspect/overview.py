@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import graph, quantize
+from bridge import quantize
 from bridge import rules as rules_stage
 from bridge.inspect.tflite_ops import without_kernel
 from bridge.sources import open_model
@@ -117,8 +117,8 @@ def inspect(
         UsageError: the model, a rule file or a shape cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    model = open_model(source, input_shapes=input_shapes).model
-    normal = graph.normalize(model, input_shapes=input_shapes)
+    opened = open_model(source, input_shapes=input_shapes)
+    model, normal = opened.model, opened.graph
     applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")
     return overview(model, normal, applied, has_kernel=quantize.has_kernel, precision=precision, faults=faults)

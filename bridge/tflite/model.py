@@ -11,6 +11,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 
 from bridge.errors import InputError
 
@@ -45,6 +46,7 @@ DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
         )
     }
 )  # fmt: skip
+TYPES = MappingProxyType({dtype.name: TYPE_NAMES[code] for code, dtype in DTYPES.items()})  # `float32` -> `FLOAT32`
 
 
 def read(path: Path) -> ModelT:
@@ -220,6 +222,27 @@ def add_op(model: ModelT, name: str, version: int, inputs: Iterable[int], output
     return operator
 
 
+def custom_op(model: ModelT, code: str, inputs: Iterable[int], outputs: Iterable[int], options: Mapping[str, object]) -> OperatorT:
+    """A new CUSTOM operator with its options as a flexbuffer map, not yet placed in a subgraph."""
+    entry = schema.OperatorCodeT()
+    entry.builtinCode = entry.deprecatedBuiltinCode = OP_CODES["CUSTOM"]
+    entry.customCode, entry.version = code.encode(), 1
+    found = next((index for index, other in enumerate(model.operatorCodes) if text(other.customCode) == code), None)
+    if found is None:
+        model.operatorCodes.append(entry)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1 if found is None else found
+    operator.inputs, operator.outputs = np.asarray(list(inputs), np.int32), np.asarray(list(outputs), np.int32)
+    operator.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(dict(options))), np.uint8)
+    return operator
+
+
+def custom_options(operator: OperatorT) -> Mapping[str, object]:
+    """The options of a CUSTOM operator that were written as a flexbuffer map."""
+    content: Mapping[str, object] = flexbuffers.Loads(bytearray(np.asarray(operator.customOptions, np.uint8)))
+    return content
+
+
 def set_options(operator: OperatorT, name: str, **fields: object) -> None:
     """Gives an operator its builtin options: the schema's table name (`Conv2DOptions`) and fields (`strideH=2`); other fields have zeros."""
     options = getattr(schema, f"{name}T")()
@@ -269,6 +292,16 @@ def add_signature(model: ModelT, key: str, inputs: Mapping[str, int], outputs: M
     signature.signatureKey, signature.subgraphIndex = key.encode(), 0
     signature.inputs, signature.outputs = ([_entry(name, tensor) for name, tensor in side.items()] for side in (inputs, outputs))
     model.signatureDefs = [*(model.signatureDefs or ()), signature]
+
+
+def set_ends(model: ModelT, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    """Gives the main graph other inputs and outputs; a signature of the file gets them under these names."""
+    main = main_graph(model)
+    main.inputs, main.outputs = np.asarray(list(inputs.values()), np.int32), np.asarray(list(outputs.values()), np.int32)
+    keys = [text(signature.signatureKey) for signature in model.signatureDefs or () if signature.subgraphIndex == 0]
+    model.signatureDefs = [signature for signature in model.signatureDefs or () if signature.subgraphIndex != 0]
+    for key in keys:
+        add_signature(model, key, inputs, outputs)
 
 
 def _entry(name: str, tensor: int) -> object:

@@ -138,6 +138,7 @@ class Graph:
         node_names: name of a node in `model` -> `NodeFacts.name`.
         diagnostics: what normalising changed that the user should know.
         digest: sha256 of the user's file (external data included).
+        keep_layout: inputs that keep their axes in the TFLite file whatever layout the others get.
     """
 
     model: "ir.Model"
@@ -149,3 +150,4 @@ class Graph:
     node_names: Mapping[str, str]
     diagnostics: tuple[Diagnostic, ...]
     digest: str
+    keep_layout: frozenset[str] = frozenset()

@@ -260,3 +260,22 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_the_graph_stage_inlines_the_repair_under_the_name_of_the_call() -> None:
     assert illegal_ops.DOMAIN == importlib.import_module("bridge.graph.local_functions").REPAIR_DOMAIN
+
+
+def test_a_split_without_sizes_gets_the_number_of_its_outputs(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 18]> g (float[2, 6] x) => (float[2, 3] a, float[2, 3] b) { [cut] a, b = Split<axis = 1>(x) }'
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    source = onnx_file.load(path)
+    (found,) = source.diagnostics
+    assert (found.code, found.node) == ("illegal-operator", "cut")
+    assert "neither sizes nor num_outputs" in found.message
+    session = ort.InferenceSession(source.proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert [part.shape for part in session.run(None, {"x": np.zeros((2, 6), np.float32)})] == [(2, 3), (2, 3)]
+
+
+def test_a_split_with_sizes_stays_as_it_is(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 18]> g (float[2, 6] x) => (float[2, 2] a, float[2, 4] b) <int64[2] s = {2, 4}> { a, b = Split<axis = 1>(x, s) }'
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    assert onnx_file.load(path).diagnostics == ()

@@ -105,3 +105,13 @@ def test_a_split_of_a_constant_is_folded(normalized: Normalize) -> None:
     assert result.ops == ["Add", "Add"]
     assert result.origin("Split_0").status == "folded"
     assert result.worst_sqnr_db() == float("inf")
+
+
+def test_shapes_that_are_split_one_behind_the_other_all_become_known(normalized: Normalize) -> None:
+    text = """(float[4, 6] x) => (float[4, 6] y) {
+        s = Shape(x) h, w = Split<num_outputs = 2>(s) t = Concat<axis = 0>(w, h) a = Reshape(x, t)
+        s2 = Shape(a) h2, w2 = Split<num_outputs = 2>(s2) t2 = Concat<axis = 0>(w2, h2) y = Reshape(a, t2)
+    }"""
+    result = normalized(text, opset=18)
+    assert result.graph.outputs[0].shape == (4, 6)
+    assert set(result.ops) <= {"Add", "Identity", "Reshape"}
