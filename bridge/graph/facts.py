@@ -60,7 +60,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         name=name,
         op_type=spelled or main.op_type,
         domain=provenance.domain(main),
-        patterns=_patterns(main, nodes),
+        patterns=_patterns(nodes),
         scope=scope(main),
         module_classes=module_classes(main),
         origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
@@ -71,10 +71,10 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
     )
 
 
-def _patterns(main: ir.Node, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
-    """The operation first, then the places; what helpers lie in does not count, the rearrangement behind a layer may belong to attention."""
+def _patterns(nodes: Sequence[ir.Node]) -> tuple[str, ...]:
+    """The operation first, then the places."""
     kind = next((found for node in nodes if (found := provenance.pattern(node)) is not None), None)
-    return tuple(dict.fromkeys((*([] if kind is None else [kind]), *provenance.places(main))))
+    return tuple(dict.fromkeys((*([] if kind is None else [kind]), *(region for node in nodes for region in provenance.places(node)))))
 
 
 def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:

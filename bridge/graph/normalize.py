@@ -23,7 +23,7 @@ from bridge.graph.loops import unroll_loops
 from bridge.graph.lowering import lower, lower_late
 from bridge.graph.opset import lift_opset
 from bridge.graph.outputs_apart import separate_outputs
-from bridge.graph.patterns import find_places, recognise
+from bridge.graph.patterns import recognise
 from bridge.graph.reshapes import cancel_reshapes
 from bridge.graph.supported import check_supported
 from bridge.graph.transposes import cancel_transposes
@@ -64,7 +64,6 @@ STEPS: tuple[Step, ...] = (
     Step("cancel reshapes", cancel_reshapes),
     Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),
-    Step("places", find_places),
     Step("separate outputs", separate_outputs),
 )
 
@@ -84,6 +83,7 @@ def normalize(source: SourceModel, *, input_shapes: Mapping[str, tuple[int, ...]
         model = source_nodes.read_only_copy(inline_local_functions(source).proto)
         interface = _Interface.of(model)
         source_nodes.name_nodes(model.graph)
+        source_nodes.share_modules(model.graph)
         common.InlinePass()(model)  # of REPAIR_DOMAIN
         diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
     ledger = Ledger(model, source_nodes.list_nodes(model))

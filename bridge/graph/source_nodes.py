@@ -1,6 +1,7 @@
 """Names and stamps the nodes of the user's file, and lists them."""
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 
 import onnx
@@ -58,6 +59,26 @@ def name_nodes(graph: ir.Graph, *, prefix: str = "") -> None:
             graphs = list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else graphs
             for subgraph in graphs:
                 name_nodes(subgraph, prefix=f"{name}/")
+
+
+def share_modules(graph: ir.Graph) -> None:
+    """Gives nodes without a module the innermost one that all their neighbours lie in, where the file records modules.
+
+    The optimizer of torch's dynamo exporter makes nodes of its own (Split for SplitToSequence) and records nothing for them.
+    """
+    recorded = {node: levels for node in graph if (levels := _levels(node))}
+    for node in graph if recorded else ():
+        neighbours = [value.producer() for value in node.inputs if value is not None] + [user for value in node.outputs for user in value.consumers()]
+        around = [recorded[one] for one in neighbours if one in recorded]
+        if node not in recorded and around:
+            shared = [levels[0] for levels in itertools.takewhile(lambda one: len(set(one)) == 1, zip(*around, strict=False))]
+            node.metadata_props[_TORCH_SCOPES] = repr([*(path for path, _ in shared), node.name])
+            node.metadata_props[_TORCH_CLASSES] = repr([*(name for _, name in shared), node.op_type])
+
+
+def _levels(node: ir.Node) -> list[tuple[str, str]]:
+    """(path, class) of every module around the node, as far as both are recorded."""
+    return list(zip(_recorded(node, _TORCH_SCOPES)[:-1], _recorded(node, _TORCH_CLASSES)[:-1], strict=False))
 
 
 def list_nodes(model: ir.Model) -> tuple[SourceNode, ...]:

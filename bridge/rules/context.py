@@ -1,6 +1,6 @@
 """The nodes around the one that a matcher looks at."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from bridge.types import NodeFacts
 
@@ -14,6 +14,7 @@ class Context:
     def __init__(self, nodes: Sequence[NodeFacts]) -> None:
         self.nodes = tuple(nodes)
         self.names_classes = any(node.module_classes for node in self.nodes)  # whether the file tells the classes of its modules
+        self.answers: dict[Hashable, frozenset[str]] = {}  # of matchers that ask all nodes something, by matcher
         self._ranks: dict[frozenset[str], dict[str, int]] = {}
         self._regions: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
 

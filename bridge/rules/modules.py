@@ -14,6 +14,7 @@ from bridge.rules.wording import listed
 from bridge.types import NodeFacts
 
 _CALLS = frozenset({"StatefulPartitionedCall", "PartitionedCall"})  # what TensorFlow's saving puts around and between the layers
+_AGAIN = "_1"  # appended by Keras
 _ITSELF = "_"  # stands for the node at the end of the path of its module
 
 
@@ -83,14 +84,24 @@ class ModuleClassMatcher(BaseMatcher):
 
 
 class LayerMatcher(BaseMatcher):
-    """Nodes of a Keras layer, by the names that tf2onnx gives to nodes and tensors; a layer that the exporter folded into another one counts there."""
+    """Nodes of a Keras layer, by the names that tf2onnx gives to nodes, weights and results; a layer that was folded into another one counts there.
+
+    Keras appends `_1` to all names when the model was called before it was exported; `dense` is `dense_1` then, unless there is a `dense` too.
+    """
 
     kind: Literal["layer"]
     names: Names = Field(description="Names or globs, dense_1 or conv2d*; encoder/dense_1 for a layer of a model inside the model.")
 
     @override
     def matches(self, node: NodeFacts, context: Context) -> bool:
-        return any(glob_fits(f"**/{name}/**", f"{path}/{_ITSELF}") for path in layer_paths(node) for name in self.names)
+        return any(_layer_fits(name, path) for path in layer_paths(node) for name in self._spelled(context))
+
+    def _spelled(self, context: Context) -> frozenset[str]:
+        """The names as the file has them."""
+        if self not in context.answers:
+            paths = {path for node in context.nodes for path in layer_paths(node)}
+            context.answers[self] = frozenset(name if any(_layer_fits(name, path) for path in paths) else f"{name}{_AGAIN}" for name in self.names)
+        return context.answers[self]
 
     @override
     def describe(self) -> str:
@@ -137,9 +148,14 @@ def _around(path: str, separator: str) -> Iterator[str]:
 
 
 def layer_paths(node: NodeFacts) -> tuple[str, ...]:
-    """Paths of layers in the names of the node and of what it writes, `functional_1/dense_1`; what TensorFlow adds around them is left out."""
-    names = (*node.origins, node.name, *(re.sub(r":\d+$", "", spec.name) for spec in node.outputs))
+    """Paths of layers in the names of the node, its weights and what it writes, `functional_1/dense_1`; what TensorFlow adds around is left out."""
+    tensors = (*node.outputs, *(node.inputs[place] for place in node.constant_inputs))
+    names = (*node.origins, node.name, *(re.sub(r":\d+$", "", spec.name) for spec in tensors))
     return tuple(dict.fromkeys(path for name in names for path in _layers_in(name)))
+
+
+def _layer_fits(name: str, path: str) -> bool:
+    return glob_fits(f"**/{name}/**", f"{path}/{_ITSELF}")
 
 
 def _layers_in(name: str) -> Iterator[str]:

@@ -1,41 +1,44 @@
 """What each rule pack does to each model: output SQNR, size, latency, share of float arithmetic.
 
-    uv run python tests/bench/bench_packs.py WORK_FOLDER DATA_FOLDER MODEL.onnx... [--set default ...] [--apart] [--markdown FILE]
+    uv run python tests/bench/bench_packs.py WORK_FOLDER DATA_FOLDER MODEL.onnx... [--set default ...] [--apart default] [--markdown FILE]
 
 DATA_FOLDER holds `<model>/calibration.npz` and `<model>/evaluation.npz`. Each model is converted and calibrated once, into WORK_FOLDER, then quantized
 once per set of packs, without accuracy recovery, so that the difference between two sets is that of their rules. Each line printed is one JSON object;
-lines that `WORK_FOLDER/packs.jsonl` has already are not measured again. `--apart` also measures `default` without each of its rules in turn.
-`--markdown` writes the tables of all lines of that file.
+lines that `WORK_FOLDER/packs.jsonl` has already are not measured again. `--apart` also measures a pack without each of its rules in turn.
+`--markdown` writes the tables of all lines of that file, between the marks where FILE has them.
 """
 
 import argparse
 import json
-import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 
 import numpy as np
-from bench_packs_table import tables
+from bench_packs_table import into
 from bench_recovery import dataset, shapes
 
 import bridge
 from bridge import frontends, graph, quantize
 from bridge import rules as rules_stage
 from bridge.calibrate import read_ranges, write_ranges
-from bridge.compare.cost import float_mac_share, side_by_side_ms
+from bridge.compare.cost import float_mac_share
 from bridge.compare.outputs import OutputPair, candidate, compare_outputs
 from bridge.compare.runners import OnnxRunner
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.decisions import measured, op_precisions, with_own_errors, with_spreads
 from bridge.files import digest
+from bridge.rules.edit import edited
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import ConvertedModel, Ranges
 
 EVALUATED = 64  # samples
+MIN_RUNS, MAX_RUNS, BUDGET_S = 8, 60, 2.0
 PRECISION = "static_wi8_ai8"
 BASE = "all-int8"
 SETS: Mapping[str, tuple[str, ...]] = {
@@ -139,36 +142,50 @@ class Prepared:
             if decision.rule is not None:
                 rules[decision.rule] = rules.get(decision.rule, 0) + 1
         line: dict[str, object] = {"nodes": len(nodes), "by_rule": rules, "sha256": made.sha256}
-        same = next((one for one in known if one["sha256"] == made.sha256), None)
-        if same is not None:
-            return line | {name: same[name] for name in ("sqnr_db", "bytes", "float_bytes", "ms", "float_ms", "float_mac_share")}
-        float_ms, ms = side_by_side_ms(self.float_file, made.path)
+        same = [one for one in known if one["sha256"] == made.sha256]
+        if timed := next((one for one in same if "cpu_ms" in one), None):
+            return line | {name: timed[name] for name in ("sqnr_db", "bytes", "float_bytes", "cpu_ms", "float_cpu_ms", "float_mac_share")}
+        float_ms, ms = latencies_ms(self.float_file, made.path)
         return line | {
-            "sqnr_db": round(self.sqnr_db(made.path), 2),
+            "sqnr_db": same[0]["sqnr_db"] if same else round(self.sqnr_db(made.path), 2),
             "bytes": made.path.stat().st_size,
             "float_bytes": self.float_file.stat().st_size,
-            "ms": round(ms, 4),
-            "float_ms": round(float_ms, 4),
+            "cpu_ms": round(ms, 4),
+            "float_cpu_ms": round(float_ms, 4),
             "float_mac_share": round(float_mac_share(tflite.read(made.path)), 4),
         }
 
 
-def without(folder: Path, rule: str) -> Path:
-    """The pack `default` without one of its rules, as a file."""
-    pack = next(one for one in rules_stage.list_packs() if one.name == "default")
-    blocks = re.split(r"(?m)^(?=\[\[rules\]\]$)", pack.path.read_text(encoding="utf-8"))
-    path = folder / f"default-without-{rule}.toml"
-    path.write_text("".join(block for block in blocks if f'id = "{rule}"' not in block.splitlines()), encoding="utf-8")
+def latencies_ms(*paths: Path) -> tuple[float, ...]:
+    """Median latency of files in ms, runs alternating: one thread, optimised kernels, its own processor time, so that other work hardly counts."""
+    runners = [Interpreter(path) for path in paths]
+    feeds = [{spec.name: np.zeros(tuple(int(size) for size in spec.shape), spec.dtype) for spec in runner.inputs} for runner in runners]
+    times: list[list[float]] = [[] for _ in paths]
+    started = time.perf_counter()
+    while len(times[0]) < MIN_RUNS or (len(times[0]) < MAX_RUNS and time.perf_counter() - started < BUDGET_S):
+        for runner, values, found in zip(runners, feeds, times, strict=True):
+            begin = time.thread_time()
+            runner.run_views(values)
+            found.append((time.thread_time() - begin) * 1e3)
+    return tuple(median(found[1:]) for found in times)  # the first run sets the delegate up
+
+
+def without(folder: Path, pack: str, rule: str) -> Path:
+    """A pack without one of its rules, as a file."""
+    path = folder / f"{pack}-without-{rule}.toml"
+    shipped = next(one for one in rules_stage.list_packs() if one.name == pack)
+    path.write_text(edited(shipped.path.read_text(encoding="utf-8"), remove=[rule]), encoding="utf-8")
     return path
 
 
-def sets(folder: Path, chosen: Sequence[str], apart: bool) -> Iterator[tuple[str, tuple[rules_stage.RuleFile, ...]]]:
+def sets(folder: Path, chosen: Sequence[str], apart: Sequence[str]) -> Iterator[tuple[str, tuple[rules_stage.RuleFile, ...]]]:
     """Name and rule files of everything that is to be measured."""
     for name in chosen or SETS:
         yield name, rules_stage.load(SETS[name])
-    if apart:
-        for rule in rules_stage.load(("default",))[0].rules:
-            yield f"default without {rule.id}", rules_stage.load((without(folder, rule.id),))
+    for pack in apart:
+        before = ("default",) if pack != "default" else ()
+        for rule in rules_stage.load((pack,))[0].rules:
+            yield f"{', '.join((*before, pack))} without {rule.id}", rules_stage.load((*before, without(folder, pack, rule.id)))
 
 
 def main() -> None:
@@ -178,7 +195,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("models", type=Path, nargs="*")
     parser.add_argument("--set", action="append", choices=tuple(SETS), default=[])
-    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--apart", action="append", choices=("default", "transformer"), default=[])
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +211,7 @@ def main() -> None:
                 "float_sha256": prepared.converted.sha256,
                 "rules": [rule.model_dump_json() for file in rule_files for rule in file.rules],
             }
-            line = next((one for one in known if key.items() <= one.items()), None)
+            line = next((one for one in known if key.items() <= one.items() and "cpu_ms" in one), None)
             if line is None:
                 line = key | prepared.measure(rule_files, [one for one in known if one["model"] == model.stem])
                 known.append(line)
@@ -203,7 +220,8 @@ def main() -> None:
             sys.stdout.write(json.dumps({name: value for name, value in line.items() if name != "rules"}) + "\n")
             sys.stdout.flush()
     if options.markdown:
-        options.markdown.write_text(tables(known), encoding="utf-8")
+        text = options.markdown.read_text(encoding="utf-8") if options.markdown.exists() else ""
+        options.markdown.write_text(into(text, [line for line in known if "cpu_ms" in line]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -71,6 +71,17 @@ def test_the_namespace_tells_the_scope_where_it_stands_alone(normalized: Normali
     assert normalized(model).graph.nodes[0].scope == "blocks.0/norm1"
 
 
+def test_a_node_that_the_exporter_made_lies_where_all_its_neighbours_do(normalized: Normalize) -> None:
+    model = normalized("(float[2] x) => (float[2] y) { [a] s = Relu(x) [b] t = Neg(s) [c] y = Abs(t) }").source
+    for node, inner in zip(model.graph.node, ("qkv", "", "heads"), strict=True):
+        if inner:
+            node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=f"['', 'blocks.0', 'blocks.0.{inner}', 'op']")
+            node.metadata_props.add(key="pkg.torch.onnx.class_hierarchy", value=f"['Net', 'Block', '{inner.title()}', 'aten.op']")
+    between = normalized(model).node("b")
+    assert between.scope == "blocks.0"
+    assert between.module_classes == ("Net", "Block")
+
+
 def test_scope_survives_fusing_into_gemm(normalized: Normalize) -> None:
     text = "(float[1, 3, 4] x) => (float[1, 3, 2] y) { t = MatMul(x, w) y = Add(t, b) }"
     model = normalized(text, constants={"w": np.ones((4, 2), np.float32), "b": np.ones(2, np.float32)}).source

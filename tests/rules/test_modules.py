@@ -1,6 +1,7 @@
 """Names as exporters write them: torch's TorchScript and dynamo exporters, Keras through tf2onnx."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import TypeAdapter
@@ -9,7 +10,7 @@ from bridge.rules.context import Context
 from bridge.rules.matcher import BaseMatcher
 from bridge.rules.matchers import Matcher
 from bridge.rules.modules import module_path
-from bridge.types import NodeFacts
+from bridge.types import NodeFacts, TensorSpec
 
 ADAPTER: TypeAdapter[BaseMatcher] = TypeAdapter(Matcher)
 type Node = Callable[..., NodeFacts]
@@ -187,3 +188,15 @@ def test_a_layer_that_was_folded_into_another_is_found_by_the_tensor(node: Node)
     refusal = layer("dense").refusal(nodes[0], Context(nodes))
     assert refusal == "belongs to the Keras layer 'dense'. Received: 'model/conv2d', 'model/batch_normalization'"
     assert layer("activatoin").suggestion(Context(nodes)) == "'activatoin', did you mean 'activation'?"
+
+
+def test_a_layer_is_found_by_its_weights_where_the_exporter_gave_the_node_another_name(node: Node) -> None:
+    nodes = [replace(node("Conv__37", "Conv", weight=(4, 1, 3, 3)), inputs=(TensorSpec("x", (1, 8), "float32"), TensorSpec("net/stem/convolution/merged_input:0", (4, 1, 3, 3), "float32")))]  # fmt: skip
+    assert taken(layer("stem"), nodes) == ["Conv__37"]
+
+
+def test_a_layer_of_a_model_that_was_called_before_has_a_number(node: Node) -> None:
+    nodes = [node("net_1/dense_1/MatMul"), node("net_1/dense_2_1/MatMul"), node("net_1/head/MatMul"), node("net_1/head_1/MatMul")]
+    assert taken(layer("dense"), nodes) == ["net_1/dense_1/MatMul"]
+    assert taken(layer("dense_2"), nodes) == ["net_1/dense_2_1/MatMul"]
+    assert taken(layer("head"), nodes) == ["net_1/head/MatMul"]

@@ -2,6 +2,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,20 +136,53 @@ def test_all_int8_excludes_nothing_alone_or_after_others(default: str, node: Nod
     assert run("all-int8", "default", nodes=nodes).decisions["a"].rule == "layer-norm"
 
 
-def test_rescaling_takes_batch_norm_and_constant_factors_but_no_product_of_activations(node: Node) -> None:
+def taken(pack: str, nodes: list[NodeFacts]) -> dict[str, str]:
+    """The nodes for which a rule of the pack decides, and the precision."""
+    return {one.node: one.precision for one in run(pack, nodes=nodes).decisions.values() if one.rule}
+
+
+def test_rescaling_takes_batch_norm_and_constants_per_channel(node: Node) -> None:
     nodes = [
-        node("bn", "BatchNormalization", patterns=("batch_norm",)),
-        node("scale", "Mul", weight=(1,)),
+        node("bn", "BatchNormalization", patterns=["batch_norm", "rescaling"]),
+        node("scale", "Mul", patterns=["rescaling"]),
         node("gate", "Mul", inputs=["a", "b"]),
-        node("bias", "Add", weight=(1,)),
+        node("half", "Mul", weight=(1,)),
     ]
-    taken = [one.node for one in run("rescaling", nodes=nodes).decisions.values() if one.rule]
-    assert taken == ["bn", "scale"]
+    assert taken("rescaling", nodes) == {"bn": "float32", "scale": "float32"}
 
 
-def test_first_layers_takes_the_first_layer_with_weights(node: Node) -> None:
-    nodes = [node("pad", "Pad"), node("conv1", "Conv"), node("conv2", "Conv"), node("fc", "Gemm")]
-    assert [one.node for one in run("first-layers", nodes=nodes).decisions.values() if one.rule] == ["conv1"]
+def test_first_layers_takes_the_layers_that_read_the_inputs_and_no_lookup(node: Node) -> None:
+    first = ["first_layer"]
+    nodes = [node("pad", "Pad"), node("conv1", "Conv", patterns=first), node("words", "Gather", patterns=first), node("conv2", "Conv")]
+    assert taken("first-layers", nodes) == {"conv1": "float32"}
+
+
+def test_detection_head_takes_what_makes_boxes_of_maps(node: Node) -> None:
+    tail = ["detection_tail"]
+    nodes = [node("conv", "Conv", patterns=["last_layer"]), node("list", "Reshape", patterns=tail), node("score", "Sigmoid", patterns=tail)]
+    assert taken("detection-head", nodes) == {"list": "float32", "score": "float32"}
+
+
+@pytest.mark.parametrize(("own_sqnr_db", "precision"), [(11.0, "dynamic_wi8_afp32"), (23.9, "dynamic_wi8_afp32"), (24.0, "static_wi8_ai8")])
+def test_transformer_gives_matrices_that_int8_activations_harm_int8_weights_alone(own_sqnr_db: float, precision: str, node: Node) -> None:
+    nodes = [
+        replace(node("ffn", "Gemm", weight=(384, 10)), own_sqnr_db=own_sqnr_db),
+        replace(node("small", "Gemm", weight=(256, 10)), own_sqnr_db=own_sqnr_db),
+        replace(node("product", "MatMul", inputs=["q", "k"]), own_sqnr_db=own_sqnr_db),
+        replace(node("conv", "Conv", weight=(4, 4, 3, 3)), own_sqnr_db=own_sqnr_db),
+    ]
+    decisions = run("default", "transformer", nodes=nodes).decisions
+    assert decisions["ffn"].precision == precision
+    assert {decisions[name].precision for name in ("small", "product", "conv")} <= {"float32", "static_wi8_ai8"}
+
+
+def test_transformer_keeps_attention_and_positions_float(node: Node) -> None:
+    nodes = [
+        node("scores", "MatMul", patterns=["attention"]),
+        node("positions", "Add", patterns=["positional_embedding"]),
+        node("projection", "Gemm"),
+    ]
+    assert taken("transformer", nodes) == {"scores": "float32", "positions": "float32"}
 
 
 @pytest.mark.parametrize(("classes", "rule"), [(99, None), (100, "softmax-many-classes"), (1000, "softmax-many-classes")])

@@ -27,11 +27,11 @@ def _recognise_quotient(graph: ir.Graph, node: ir.Node) -> None:
     exponential, total = _quotient(node)
     if exponential is None or total is None:
         return
-    axis = one_axis(total, "ReduceSum", exponential)
+    axis = _axis(total, "ReduceSum", exponential)
     raised = exponential.producer()
     if axis is None or raised is None or not is_op(raised, "Exp") or raised.inputs[0] is None:
         return
-    source = without_maximum(raised.inputs[0], axis)
+    source = _without_maximum(raised.inputs[0], axis)
     output = node.outputs[0]
     if static_shape(source) != static_shape(output):
         return
@@ -56,16 +56,16 @@ def _quotient(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
     return None, None
 
 
-def one_axis(statistic: ir.Value, op_type: str, of: ir.Value) -> int | None:
+def _axis(statistic: ir.Value, op_type: str, of: ir.Value) -> int | None:
     """The one axis along which `statistic` reduces `of` so that it broadcasts against it, None for anything else."""
-    node = reduction(statistic)
+    node = _source(statistic)
     axes = reduced_axes(node) if node is not None and is_op(node, op_type) and node.inputs[0] is of else None
     if axes is None or len(axes) != 1 or not Over(of, axes).spans(statistic):
         return None
     return next(iter(axes))
 
 
-def reduction(value: ir.Value) -> ir.Node | None:
+def _source(value: ir.Value) -> ir.Node | None:
     """The producer behind views and a maximum with -inf."""
     node = value.producer()
     while node is not None:
@@ -79,9 +79,9 @@ def reduction(value: ir.Value) -> ir.Node | None:
     return None
 
 
-def without_maximum(value: ir.Value, axis: int) -> ir.Value:
+def _without_maximum(value: ir.Value, axis: int) -> ir.Value:
     """`x` for `x - max(x)`, which changes nothing but the range of the exponential."""
     node = value.producer()
     if node is None or not is_op(node, "Sub") or node.inputs[0] is None or node.inputs[1] is None:
         return value
-    return node.inputs[0] if one_axis(node.inputs[1], "ReduceMax", node.inputs[0]) == axis else value
+    return node.inputs[0] if _axis(node.inputs[1], "ReduceMax", node.inputs[0]) == axis else value
