@@ -11,6 +11,7 @@ from bridge.types import NodeFacts, TensorStatistics
 
 # Their result is of the size of their inputs: where those differ, the narrow one keeps few steps. A product has a scale of its own.
 _JOINING = frozenset({"Add", "Concat", "Max", "Mean", "Min", "Sub", "Sum", "Where"})
+NOT_MEASURED = "not measured, a conversion with calibration samples does that"
 NEARLY_DB = 2.0  # own errors this far above a bound are near misses
 NEARLY_SHARE = 0.8  # ratios this close below a bound are near misses
 
@@ -35,7 +36,7 @@ class OwnErrorMatcher(BaseMatcher):
 
     @override
     def received(self, node: NodeFacts, context: Context) -> str:
-        return "not measured" if node.own_sqnr_db is None else f"{node.own_sqnr_db:.1f} dB"
+        return NOT_MEASURED if node.own_sqnr_db is None else f"{node.own_sqnr_db:.1f} dB"
 
     @override
     def nearly(self, node: NodeFacts, context: Context) -> bool:
@@ -78,6 +79,8 @@ class RatioMatcher(BaseMatcher):
     @override
     def received(self, node: NodeFacts, context: Context) -> str:
         ratio = self.ratio(node)
+        if self.waits(context):
+            return NOT_MEASURED
         return f"no {self.quantity}" if ratio is None else f"{ratio:.4g}"
 
     @override

@@ -209,7 +209,7 @@ def main() -> None:
                 "model": model.stem,
                 "set": name,
                 "float_sha256": prepared.converted.sha256,
-                "rules": [rule.model_dump_json() for file in rule_files for rule in file.rules],
+                "rules": [rule.model_dump_json(exclude={"reason"}) for file in rule_files for rule in file.rules],
             }
             line = next((one for one in known if key.items() <= one.items() and "cpu_ms" in one), None)
             if line is None:

@@ -27,7 +27,7 @@ def tables(lines: Sequence[Line]) -> str:
         _sqnr(latest, models, (BASE, *ALONE)),
         "The same after `default`:",
         _sqnr(latest, models, (DEFAULT, "default, transformer", *(f"default, {name}" for name in ALONE))),
-        "Size, latency, and the share of the multiplications that is left to float kernels:",
+        "Size, latency (of a quantized file over that of the float file, runs alternating), and the share of the multiplications that is left to float kernels:",
         _cost(latest, models),
         "What each rule is worth, on the models where it changes the output by 0.1 dB or more:",
         _apart(latest, models),
@@ -59,7 +59,9 @@ def _cost(latest: Mapping[tuple[str, str], Line], models: Sequence[str]) -> list
         for name in columns:
             line = latest.get((model, name))
             share = "" if line is None else f", {100 * _number(line, 'float_mac_share'):.0f} %"
-            cells.append("" if line is None else f"{_number(line, 'bytes') / 1e3:.0f} kB, {_number(line, 'cpu_ms'):.2f} ms{share}")
+            cells.append(
+                "" if line is None else f"{_number(line, 'bytes') / 1e3:.0f} kB, {_number(line, 'cpu_ms') / _number(line, 'float_cpu_ms'):.2f}{share}"
+            )
         rows.append(f"| {model} | {' | '.join(cells)} |")
     return rows
 
