@@ -54,6 +54,10 @@ CustomOps = Annotated[
         metavar="MODULE", callback=_load_custom_ops, help="Python module that calls bridge.register_op for custom operators; repeat for more."
     ),
 ]
+Start = Annotated[
+    list[str] | None, typer.Option("--from", metavar="TENSOR", help="Take only the part of the model behind this tensor; repeat for more.")
+]
+End = Annotated[list[str] | None, typer.Option("--to", metavar="TENSOR", help="Take only the part of the model up to this tensor; repeat for more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
 
@@ -84,6 +88,8 @@ def convert(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    start: Start = None,
+    end: End = None,
     custom_ops: CustomOps = None,
     input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
     input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
@@ -117,6 +123,8 @@ def convert(
             rules=_packs(rules, no_default_rules),
             precision=precision,
             input_shapes=_shapes(inputs),
+            start=tuple(start or ()),
+            end=tuple(end or ()),
             input_layout=input_layout,
             input_dtype=input_dtype,
             output_dtype=output_dtype,
@@ -150,6 +158,8 @@ def compare(
     preprocess: Preprocess = None,
     tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
     inputs: Inputs = None,
+    start: Start = None,
+    end: End = None,
     custom_ops: CustomOps = None,
     threads: Threads = 2,
     json: Json = False,
@@ -166,6 +176,8 @@ def compare(
             preprocess=preprocess,
             tensor_map=tensor_map,
             input_shapes=_shapes(inputs),
+            start=tuple(start or ()),
+            end=tuple(end or ()),
             threads=threads,
             progress=progress,
         )
@@ -183,6 +195,8 @@ def inspect(
     rules: Rules = None,
     no_default_rules: NoDefaultRules = False,
     inputs: Inputs = None,
+    start: Start = None,
+    end: End = None,
     custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
@@ -190,7 +204,7 @@ def inspect(
     from bridge.inspect import inspect as inspect_model
     from bridge.inspect import render
 
-    result = inspect_model(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs))
+    result = inspect_model(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs), start=tuple(start or ()), end=tuple(end or ()))
     _print(result.to_json() if json else render(result))
 
 

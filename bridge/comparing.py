@@ -1,6 +1,6 @@
 """`bridge compare`: any TFLite file against the ONNX model it came from, whoever converted it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +21,8 @@ def compare(
     preprocess: str | Path | None = None,
     tensor_map: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
     layer_samples: int = 16,
     threads: int = 2,
     progress: Progress | None = None,
@@ -34,6 +36,8 @@ def compare(
         preprocess: how the pictures of a folder become inputs.
         tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
+        start: tensors that are the inputs, where only a part of the model was converted.
+        end: tensors that are the outputs likewise.
         layer_samples: samples for the errors of layers; outputs use all.
         threads: of each run of a model.
         progress: told about the work; silent if None.
@@ -44,7 +48,7 @@ def compare(
     """
     progress = progress or Silent()
     (source,) = find_sources(data, preprocess=preprocess)
-    opened = open_model(reference, input_shapes=input_shapes)
+    opened = open_model(reference, input_shapes=input_shapes, start=start, end=end)
     model, normal = opened.model, opened.graph
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None

@@ -70,6 +70,8 @@ def convert(
     precision: str = DEFAULT_PRECISION,
     output_dir: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
     input_layout: InputLayout = "auto",
     input_dtype: str = FLOAT,
     output_dtype: str = FLOAT,
@@ -102,6 +104,8 @@ def convert(
         precision: of everything that no rule names.
         output_dir: folder for the results, `<stem>.bridge` beside the current folder if None.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
+        start: tensors that become the inputs, to convert only a part of the model; samples are named after them.
+        end: tensors that become the outputs likewise.
         input_layout: `auto`, `keep` or `nhwc`.
         input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
         output_dtype: likewise for outputs.
@@ -131,7 +135,13 @@ def convert(
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
             opened = open_model(
-                source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, first_sample=first_sample(*sources)
+                source,
+                input_shapes=input_shapes,
+                example_inputs=example_inputs,
+                signature=signature,
+                start=start,
+                end=end,
+                first_sample=first_sample(*sources),
             )
             model, normal = opened.model, opened.graph
             rule_files = rules_stage.load(rules)

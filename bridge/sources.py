@@ -9,7 +9,7 @@ import onnx
 from bridge import frontends, graph
 from bridge.calibrate import synthetic
 from bridge.compare import OnnxRunner
-from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, with_decompositions
+from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, part_between, with_decompositions
 from bridge.errors import UnsupportedModelError
 from bridge.types import Graph, NodeFacts, SourceModel, SourceNode, TensorSpec
 
@@ -46,6 +46,8 @@ def open_model(
     input_shapes: Mapping[str, tuple[int, ...]],
     example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
     signature: str | None = None,
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
     first_sample: FirstSample = random_sample,
 ) -> OpenedModel:
     """The model that every command works on.
@@ -55,6 +57,8 @@ def open_model(
         input_shapes: sizes for inputs whose shape the model leaves open, by input name.
         example_inputs: as `frontends.load` takes them.
         signature: likewise.
+        start: tensors that become the inputs, to take a part of the model.
+        end: tensors that become the outputs.
         first_sample: a sample of the user's inputs; tells the shapes of what TFLite CUSTOM operators write, and is asked for nothing else.
 
     Raises:
@@ -63,6 +67,8 @@ def open_model(
         UnsupportedModelError: it cannot become TFLite; names every cause.
     """
     loaded = frontends.load(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
+    if start or end:
+        loaded = replace(loaded, proto=part_between(loaded.proto, start, end), confirm=None)  # a live model runs as a whole
     calls = custom_calls(loaded.proto)
     model = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
     ours = [call for call in calls if call.op.tflite_custom]

@@ -4,6 +4,7 @@ from bridge.custom_ops.builder import Builder, Tensor
 from bridge.custom_ops.check import check_decompositions
 from bridge.custom_ops.cut import CutModel, cut
 from bridge.custom_ops.decompose import CustomCall, custom_calls, with_decompositions
+from bridge.custom_ops.extract import part_between
 from bridge.custom_ops.modules import configured_modules, load_modules
 from bridge.custom_ops.registry import CustomOp, register_op, registered_ops
 
@@ -18,6 +19,7 @@ __all__ = [
     "custom_calls",
     "cut",
     "load_modules",
+    "part_between",
     "register_op",
     "registered_ops",
     "with_decompositions",

@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from bridge.custom_ops.check import apply_reference
 from bridge.custom_ops.decompose import CustomCall
+from bridge.custom_ops.extract import extract, value_info
 from bridge.errors import UnsupportedModelError
 from bridge.types import TensorSpec
 
@@ -110,13 +111,13 @@ def cut(model: onnx.ModelProto, calls: Sequence[CustomCall], sample: Mapping[str
     )
     ends = [value for value in model.graph.output if value.name not in dropped]
     at_cuts = [name for name in read if name not in {value.name for value in ends}]
-    ends += [_value_info(name, known[name]) for name in at_cuts]
+    ends += [value_info(name, known[name]) for name in at_cuts]
     if not ends:
         raise UnsupportedModelError(
             f"Nothing is left of the model beside its custom operators: {', '.join(str(call.op) for call in calls)}.",
             hint="Nothing can be converted.",
         )
-    rest = _part(model, nodes, [value.name for value in ends], {name: known[name] for name in written}, ends)
+    rest = extract(model, nodes, [value.name for value in ends], _declared({name: known[name] for name in written}), ends)
     return CutModel(rest, tuple(calls), constants, written, dropped, frozenset(at_cuts), tuple(stages))
 
 
@@ -140,7 +141,7 @@ def _stage(
     needed = tuple(dict.fromkeys(name for name in call.inputs if name and name not in known))
     if not needed:
         return _Stage(call, None, (), ())
-    part = _part(model, nodes, needed, known, [onnx.ValueInfoProto(name=name) for name in needed])
+    part = extract(model, nodes, needed, _declared(known), [onnx.ValueInfoProto(name=name) for name in needed])
     return _Stage(call, open_runner(part), tuple(value.name for value in part.graph.input), needed)
 
 
@@ -151,45 +152,5 @@ def _compute(stage: _Stage, known: dict[str, np.ndarray]) -> None:
     known.update(zip([name for name in stage.call.outputs if name], results, strict=True))
 
 
-def _part(
-    model: onnx.ModelProto,
-    nodes: Sequence[onnx.NodeProto],
-    wanted: Iterable[str],
-    fed: Mapping[str, np.ndarray],
-    outputs: Sequence[onnx.ValueInfoProto],
-) -> onnx.ModelProto:
-    """What computes `wanted` from the model's inputs and `fed`; weights are copied only where they are read."""
-    producers = {name: node for node in nodes for name in node.output if name}
-    kept: set[int] = set()
-    read: set[str] = set()
-    queue = list(wanted)
-    while queue:
-        name = queue.pop()
-        if name in read:
-            continue
-        read.add(name)
-        node = producers.get(name)
-        if node is not None and name not in fed and id(node) not in kept:
-            kept.add(id(node))
-            queue += [*node.input, *_outer_reads(node)]
-    part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
-    part.graph.name = model.graph.name or "part"
-    part.graph.node.extend(node for node in nodes if id(node) in kept)
-    part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in read)
-    own = {value.name: value for value in model.graph.input}
-    given = {tensor.name for tensor in part.graph.initializer}
-    part.graph.input.extend(value for name, value in own.items() if name in read and name not in given)
-    part.graph.input.extend(_value_info(name, array) for name, array in fed.items() if name in read and name not in own and name not in given)
-    part.graph.output.extend(outputs)
-    return part
-
-
-def _outer_reads(node: onnx.NodeProto) -> list[str]:
-    """What branches and bodies of a node read; their own names among it do no harm, for nothing outside writes them."""
-    graphs = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
-    inner = [each for graph in graphs for each in graph.node]
-    return [value.name for graph in graphs for value in graph.output] + [name for each in inner for name in (*each.input, *_outer_reads(each))]
-
-
-def _value_info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+def _declared(arrays: Mapping[str, np.ndarray]) -> dict[str, onnx.ValueInfoProto]:
+    return {name: value_info(name, array) for name, array in arrays.items()}

@@ -58,7 +58,7 @@ def _fill(name: str, value: ir.Value) -> Diagnostic | None:
     """Sizes of 1 where the model and the user leave them open; some exporters write 0 or -1 for an open size."""
     if value.shape is None:
         raise InputError(
-            f"Input {name!r} has no shape in the model, not even a rank.", hint="Give one: --input-shape 'NAME:1,3,224,224' or input_shapes={...}."
+            f"Input {name!r} has no shape in the model, not even a rank.", hint="Give one: --input NAME=1x3x224x224, or input_shapes={...}."
         )
     before = _shown(value)
     free = [axis for axis, size in enumerate(value.shape) if not _is_fixed(size)]
@@ -69,7 +69,7 @@ def _fill(name: str, value: ir.Value) -> Diagnostic | None:
         code="free-dimension",
         severity="info" if free == [0] else "warning",  # a batch of one is what everybody expects, an image of 1 x 1 is not
         message=f"Input {name!r} is {before} in the model; it was fixed to {_shown(value)}.",
-        hint="--input-shape chooses other sizes.",
+        hint="--input NAME=1x3x224x224 chooses other sizes.",
     )
 
 

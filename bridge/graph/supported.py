@@ -12,10 +12,10 @@ from bridge.graph.values import static_shape
 
 _STANDARD = ("", "ai.onnx")
 _NAMED_PER_CAUSE = 5
-_CUT = "Cut these nodes off (onnx.utils.extract_model keeps the part between two sets of tensors) or replace them by standard operators."
+_CUT = "Cut these nodes off (--from TENSOR and --to TENSOR take the part between tensors) or replace them by standard operators."
 _REGISTER = (
     "Two ways out: bridge.register_op says what a custom operator means, as standard operators or as a TFLite CUSTOM operator (docs/custom-ops.md, "
-    "--custom-ops MODULE); or cut the nodes off: onnx.utils.extract_model keeps the part between two sets of tensors."
+    "--custom-ops MODULE); or cut the nodes off: --from TENSOR and --to TENSOR take the part between tensors."
 )
 _MAX_BYTES = (1 << 31) - 1  # a flatbuffer counts with 32 bits, and so do the kernels
 

@@ -102,6 +102,8 @@ def inspect(
     rules: Sequence[str | Path] = ("default",),
     precision: str = DEFAULT_PRECISION,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    start: Sequence[str] = (),
+    end: Sequence[str] = (),
 ) -> Inspection:
     """Reads and normalises a model, applies the rules, converts nothing.
 
@@ -112,12 +114,14 @@ def inspect(
         rules: names of packs and paths of rule files; later ones win.
         precision: for nodes that no rule takes.
         input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+        start: tensors that become the inputs, to look at a part of the model.
+        end: tensors that become the outputs likewise.
 
     Raises:
         UsageError: the model, a rule file or a shape cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    opened = open_model(source, input_shapes=input_shapes)
+    opened = open_model(source, input_shapes=input_shapes, start=start, end=end)
     model, normal = opened.model, opened.graph
     applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")
