@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge import quantize
-from bridge.compare import OnnxRunner
+from bridge.compare import OnnxRunner, Reference
 from bridge.compare.change_effects import measure_effects
 from bridge.compare.samples import Samples
 from bridge.graph import Switch, change, changed_source
@@ -38,7 +38,7 @@ class ChangedModel:
     runner: OnnxRunner | None = None
     switches: tuple[Switch, ...] = ()
 
-    def reference(self, plain: OnnxRunner) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
+    def reference(self, plain: Reference) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
         """Runs the user's model `plain` with the changes that are in the graph; every tensor has the user's name."""
         if self.runner is None:
             return plain.run

@@ -52,9 +52,10 @@ def compare(
     model, normal = opened.model, opened.graph
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
-    runner = open_reference(model, threads=threads, intermediates=pairs is not None)
+    first = [samples[0]] if len(samples) else []
+    runner, doubts = open_reference(model, first, threads=threads, intermediates=pairs is not None)
     progress.stage("compare", len(samples))
     found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
     return build_file_comparison(
-        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=found.diagnostics
+        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=(*doubts, *found.diagnostics)
     )

@@ -9,7 +9,31 @@ BridgeError                 1  something in bridge itself broke
 `-- GateError               5  a gate was not met
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+# Why a model does not become a TFLite file, one word for each class of reasons; stable, for tables and scripts.
+type Cause = Literal[
+    "constant-output",  # nothing depends on an input
+    "control-flow",
+    "dynamic-shape",  # a shape depends on data
+    "empty-tensor",  # an input has no elements
+    "foreign-domain",  # an operator that is not of the ONNX standard
+    "graph-pass",  # a rewriting failed on this model
+    "no-reference",  # neither onnxruntime nor ONNX's evaluator can run the model
+    "no-tflite-operator",
+    "no-tflite-type",
+    "onnx2tf-failed",
+    "onnx2tf-timeout",
+    "outputs-differ",  # the TFLite file does not compute what the reference computes
+    "random",
+    "sequence",  # sequence or optional values
+    "string",
+    "tflite-fails",  # LiteRT cannot load or run the file
+    "too-large",
+    "training",
+    "unknown-operator",  # not in this version of ONNX
+]
 
 
 class BridgeError(Exception):
@@ -18,14 +42,16 @@ class BridgeError(Exception):
     Args:
         message: where it happened, what is wrong and what was received, in one sentence.
         hint: the command or the edit that helps; empty when there is none.
+        causes: classes of reasons why a model cannot be converted, empty for other failures.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", causes: Sequence[Cause] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.causes = tuple(causes)
 
 
 class UsageError(BridgeError):

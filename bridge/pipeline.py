@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from bridge import calibrate as calibrate_stage
 from bridge import frontends, quantize, report
 from bridge import recover as recover_stage
@@ -16,7 +18,7 @@ from bridge.calibrate import Calibration, Dataset
 from bridge.changes import ChangedModel, change_model, unclipped
 from bridge.compare import (
     Comparison,
-    OnnxRunner,
+    Reference,
     compare_layers,
     find_mismatched_scales,
     measure_cost,
@@ -72,6 +74,7 @@ def convert(
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     start: Sequence[str] = (),
     end: Sequence[str] = (),
+    constants: Mapping[str, np.ndarray] = MappingProxyType({}),
     input_layout: InputLayout = "auto",
     input_dtype: str = FLOAT,
     output_dtype: str = FLOAT,
@@ -106,6 +109,7 @@ def convert(
         input_shapes: sizes for inputs with dynamic dimensions, by name.
         start: tensors that become the inputs, to convert only a part of the model; samples are named after them.
         end: tensors that become the outputs likewise.
+        constants: values of inputs that the TFLite file shall not have, by name: what decides a shape has to be known when converting.
         input_layout: `auto`, `keep` or `nhwc`.
         input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
         output_dtype: likewise for outputs.
@@ -137,6 +141,7 @@ def convert(
             opened = open_model(
                 source,
                 input_shapes=input_shapes,
+                constants=constants,
                 example_inputs=example_inputs,
                 signature=signature,
                 start=start,
@@ -155,8 +160,8 @@ def convert(
             )
             changed = change_model(model, normal, applied, threads=threads)
         with stages("convert"):
-            reference = open_reference(model, threads=threads)
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
+            reference, doubts = open_reference(model, probes, threads=threads)
             checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
             converted = with_reasons(
                 opened,
@@ -254,6 +259,7 @@ def convert(
                     *applied.diagnostics,
                     *data.diagnostics,
                     *checked,
+                    *doubts,
                     *put,
                     *changed.diagnostics,
                     *unclipped(changed.changes, converted.tensor_map, quantized.ops),
@@ -350,7 +356,7 @@ def _ranges(
 
 
 def _compared(
-    reference: OnnxRunner,
+    reference: Reference,
     changed: ChangedModel,
     converted: ConvertedModel,
     quantized: QuantizedModel,

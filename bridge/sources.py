@@ -1,17 +1,19 @@
 """Opens a model: reads it, puts in what the user registered for its custom operators, normalises it."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import onnx
 
 from bridge import frontends, graph
 from bridge.calibrate import synthetic
-from bridge.compare import OnnxRunner
+from bridge.compare import OnnxRunner, Reference, evaluator_instead
 from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, part_between, with_decompositions
-from bridge.errors import UnsupportedModelError
-from bridge.types import Graph, NodeFacts, SourceModel, SourceNode, TensorSpec
+from bridge.errors import InputError, ToolError, UnsupportedModelError
+from bridge.types import Diagnostic, Graph, NodeFacts, SourceModel, SourceNode, TensorSpec
 
 type FirstSample = Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]
 
@@ -44,6 +46,7 @@ def open_model(
     source: object,
     *,
     input_shapes: Mapping[str, tuple[int, ...]],
+    constants: Mapping[str, np.ndarray] = MappingProxyType({}),
     example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
     signature: str | None = None,
     start: Sequence[str] = (),
@@ -55,6 +58,7 @@ def open_model(
     Args:
         source: what the frontends accept.
         input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+        constants: values of inputs that the model shall not have any more, by name.
         example_inputs: as `frontends.load` takes them.
         signature: likewise.
         start: tensors that become the inputs, to take a part of the model.
@@ -70,7 +74,8 @@ def open_model(
     if start or end:
         loaded = replace(loaded, proto=part_between(loaded.proto, start, end), confirm=None)  # a live model runs as a whole
     calls = custom_calls(loaded.proto)
-    model = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
+    inlined = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
+    model = graph.fix_inputs(inlined, constants)
     ours = [call for call in calls if call.op.tflite_custom]
     if not ours:
         normal = graph.normalize(model, input_shapes=input_shapes)
@@ -83,23 +88,47 @@ def open_model(
     return OpenedModel(rest, _with_custom_nodes(normal, model.proto, taken_out), inputs, calls, taken_out)
 
 
-def open_reference(model: SourceModel, *, threads: int, intermediates: bool = True) -> OnnxRunner:
-    """The model in onnxruntime, in float32 where onnxruntime lacks a float64 kernel for it; held to the live model it was exported from.
+def open_reference(
+    model: SourceModel, samples: Sequence[Mapping[str, np.ndarray]] = (), *, threads: int, intermediates: bool = True
+) -> tuple[Reference, tuple[Diagnostic, ...]]:
+    """The model in onnxruntime, held to the live model it was exported from, and what there is to say about it.
+
+    Where onnxruntime lacks a float64 kernel it runs in float32; where it cannot run the model at all, ONNX's own evaluator does.
+
+    Args:
+        model: what `open_model` gave.
+        samples: the first one is tried, if there is one.
+        threads: threads of one run.
+        intermediates: whether every tensor is shown.
 
     Raises:
         InputError: the model is malformed.
-        UnsupportedModelError: onnxruntime has no kernel for one of its operators.
-        ToolError: the export changed what the model computes.
+        UnsupportedModelError: nothing here has one of its operators.
+        ToolError: it does not run, or the export changed what the model computes.
     """
-    try:
-        runner = OnnxRunner(model.proto, threads=threads, intermediates=intermediates)
-    except UnsupportedModelError:
-        narrow = graph.narrowed(model.proto)
-        if narrow is None:
-            raise
-        runner = OnnxRunner(narrow, threads=threads, intermediates=intermediates)
+    reference, notes = _reference(model, samples, threads=threads, intermediates=intermediates)
     if model.confirm is not None:
-        model.confirm(runner.run)
+        model.confirm(reference.run)
+    return reference, notes
+
+
+def _reference(
+    model: SourceModel, samples: Sequence[Mapping[str, np.ndarray]], *, threads: int, intermediates: bool
+) -> tuple[Reference, tuple[Diagnostic, ...]]:
+    try:
+        return _tried(model.proto, samples, threads=threads, intermediates=intermediates), ()
+    except (InputError, ToolError, UnsupportedModelError) as error:
+        narrow = graph.narrowed(model.proto) if isinstance(error, UnsupportedModelError) else None
+        if narrow is not None:
+            with contextlib.suppress(UnsupportedModelError):
+                return _tried(narrow, samples, threads=threads, intermediates=intermediates), ()
+        return evaluator_instead(model.proto, samples, error, intermediates=intermediates)
+
+
+def _tried(model: onnx.ModelProto, samples: Sequence[Mapping[str, np.ndarray]], *, threads: int, intermediates: bool) -> OnnxRunner:
+    runner = OnnxRunner(model, threads=threads, intermediates=intermediates)
+    if samples:
+        runner.run(samples[0], runner.outputs)
     return runner
 
 

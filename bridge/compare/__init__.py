@@ -6,6 +6,7 @@ from bridge.compare.divergence import Divergence, first_divergence
 from bridge.compare.files import compare_files
 from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
+from bridge.compare.reference import Reference, evaluator_instead
 from bridge.compare.runners import OnnxRunner
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "Cost",
     "Divergence",
     "OnnxRunner",
+    "Reference",
     "compare_files",
     "compare_layers",
+    "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
     "measure_cost",

@@ -12,7 +12,7 @@ from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import LayerPass, open_pass
 from bridge.compare.outputs import OutputPair, candidate, compare_outputs
-from bridge.compare.runners import OnnxRunner
+from bridge.compare.reference import Reference
 from bridge.compare.samples import Samples, spread
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
@@ -33,7 +33,7 @@ class Comparison:
 
 
 def compare_layers(
-    reference: OnnxRunner,
+    reference: Reference,
     converted: ConvertedModel,
     quantized: QuantizedModel,
     samples: Samples,
@@ -95,7 +95,7 @@ def compare_layers(
     return Comparison(layers, outputs, notes, found)
 
 
-def _output_pairs(reference: OnnxRunner, converted: ConvertedModel, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
+def _output_pairs(reference: Reference, converted: ConvertedModel, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
     """Where the user's outputs are among those of the float file: as the map says, else by their values."""
     opened = candidate(converted.path, converted.tensor_map.inputs)
     model = tflite.read(converted.path)

@@ -10,7 +10,7 @@ from bridge.compare.comparison import Comparison
 from bridge.compare.kernel_checks import check_kernels
 from bridge.compare.layers import open_single_pass
 from bridge.compare.outputs import Candidate, OutputPair, candidate, compare_outputs
-from bridge.compare.runners import OnnxRunner
+from bridge.compare.reference import Reference
 from bridge.compare.samples import Samples, spread
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
@@ -20,7 +20,7 @@ from bridge.types import Diagnostic, LayerResult, TensorMap
 
 
 def compare_files(
-    reference: OnnxRunner,
+    reference: Reference,
     path: Path,
     samples: Samples,
     *,
@@ -58,7 +58,7 @@ def compare_files(
     return Comparison(layers, outputs, (*checks, *notes, *findings))
 
 
-def _output_pairs(reference: OnnxRunner, opened: Candidate, model: tflite.ModelT, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
+def _output_pairs(reference: Reference, opened: Candidate, model: tflite.ModelT, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
     expected = reference.run(sample, reference.outputs)
     stored = Interpreter(opened.path).run(opened.feeder(sample))
     received = [value if form is None else form.real(value) for value, form in zip(stored, opened.forms, strict=True)]
@@ -66,7 +66,7 @@ def _output_pairs(reference: OnnxRunner, opened: Candidate, model: tflite.ModelT
 
 
 def _layers(
-    reference: OnnxRunner, model: tflite.ModelT, tensor_map: TensorMap, samples: Samples, layer_samples: int, threads: int
+    reference: Reference, model: tflite.ModelT, tensor_map: TensorMap, samples: Samples, layer_samples: int, threads: int
 ) -> tuple[tuple[LayerResult, ...], tuple[Diagnostic, ...]]:
     """Errors end to end of the tensors that have their name in the file."""
     chosen = spread(len(samples), max(1, layer_samples))

@@ -11,7 +11,7 @@ from bridge.compare.attribution import Counterparts, Cut
 from bridge.compare.candidates import in_layout, open_exposed
 from bridge.compare.forms import Feeder, Form, feeder, form_of
 from bridge.compare.metrics import ErrorSums
-from bridge.compare.runners import OnnxRunner
+from bridge.compare.reference import Reference
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import Diagnostic, LayerResult, OpOutcome, TensorMap, TensorPair
@@ -129,7 +129,7 @@ class LayerPass:
         threads: threads that work on the values.
     """
 
-    reference: OnnxRunner
+    reference: Reference
     rows: tuple[Row, ...]
     quantized: Shown
     joined: Shown | None
@@ -164,7 +164,7 @@ class LayerPass:
 
 
 def open_pass(
-    reference: OnnxRunner,
+    reference: Reference,
     float_model: tflite.ModelT,
     quantized_model: tflite.ModelT,
     tensor_map: TensorMap,
@@ -205,7 +205,7 @@ def open_pass(
 
 
 def open_single_pass(
-    reference: OnnxRunner, model: tflite.ModelT, tensor_map: TensorMap, *, first: Mapping[str, np.ndarray], threads: int
+    reference: Reference, model: tflite.ModelT, tensor_map: TensorMap, *, first: Mapping[str, np.ndarray], threads: int
 ) -> LayerPass:
     """Opens one file for the errors end to end of the tensors that it has by the names of the map.
 

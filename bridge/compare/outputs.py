@@ -11,7 +11,7 @@ from bridge.compare import metrics
 from bridge.compare.candidates import in_layout
 from bridge.compare.forms import Feeder, Form, feeder, form_of
 from bridge.compare.metrics import ErrorSums
-from bridge.compare.runners import OnnxRunner
+from bridge.compare.reference import Reference
 from bridge.compare.samples import Samples
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
@@ -67,7 +67,7 @@ class Seen:
 
 
 def compare_outputs(
-    reference: OnnxRunner,
+    reference: Reference,
     candidates: Sequence[Candidate],
     pairs: Sequence[OutputPair],
     samples: Samples,
@@ -102,7 +102,7 @@ def compare_outputs(
 
 
 def _work(
-    reference: OnnxRunner,
+    reference: Reference,
     candidates: Sequence[Candidate],
     runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
@@ -114,7 +114,7 @@ def _work(
 
 
 def _compare_one(
-    reference: OnnxRunner, candidates: Sequence[Candidate], runners: Sequence[Interpreter], pairs: Sequence[OutputPair], sample: Sample
+    reference: Reference, candidates: Sequence[Candidate], runners: Sequence[Interpreter], pairs: Sequence[OutputPair], sample: Sample
 ) -> list[Seen]:
     """A function of its own, so that the views of the interpreters are gone before the next run."""
     expected = reference.run(sample, [pair.name for pair in pairs])

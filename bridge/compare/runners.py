@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelEr
 from bridge.types import TensorSpec
 
 ERRORS_ONLY = 3  # onnxruntime's log severity
+NEWEST_IR_VERSION = 13  # onnxruntime 1.31 loads no newer one, whatever is in the file; newer ones only add what such a file need not use
 MAX_PROTO_BYTES = (1 << 31) - 1  # what one protobuf message may hold
 DTYPES: Mapping[str, str] = MappingProxyType(
     {f"tensor({name})": name for name in ("bool", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")}
@@ -128,6 +129,7 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
     """
     further = onnx.ModelProto()
     further.graph.SetInParent()
+    further.ir_version = min(model.ir_version, NEWEST_IR_VERSION)  # of a field that is there twice the last one counts
     for name in shown:
         further.graph.output.add().name = name
     providers = ["CPUExecutionProvider"]

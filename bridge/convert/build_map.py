@@ -96,6 +96,8 @@ def bind_inputs(graph: Graph, tensors: Sequence[tflite.TensorT], channels_last: 
             raise ToolError(f"onnx2tf wrote an input {name!r} that the model does not have; its inputs: {', '.join(by_safe_name)}.")
         spec = by_safe_name[name]
         shape = tuple(int(size) for size in spec.shape)
+        if not shape and tflite.shape(tensor) == (1,):
+            shape = (1,)  # onnx2tf writes a scalar input as a vector of one
         permutation = CHANNELS_LAST[len(shape)] if name in channels_last else tuple(range(len(shape)))
         if tuple(shape[axis] for axis in permutation) != tflite.shape(tensor):
             raise ToolError(f"onnx2tf wrote input {spec.name!r} with shape {tflite.shape(tensor)}, expected {shape} in axis order {permutation}.")
@@ -206,4 +208,5 @@ def _check_outputs(
     raise ToolError(
         f"{float_model.name}: what onnx2tf wrote does not compute what onnxruntime computes at {', '.join(map(repr, wrong))}.{where}{nan}",
         hint="The model is not converted. A rule cannot help here; `bridge inspect` shows the operators, onnx2tf.log what the converter did.",
+        causes=["outputs-differ"],
     )

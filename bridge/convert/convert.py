@@ -89,4 +89,8 @@ def _refuse_custom(graph: Graph, model: tflite.ModelT) -> None:
     }
     if custom:
         named = ", ".join(f"{name} (writes {graph.tensor_names.get(tensor, tensor)!r})" for name, tensor in custom.items())
-        raise UnsupportedModelError(f"TFLite has no operator for: {named}.", hint="Replace these nodes by standard ONNX operators before converting.")
+        raise UnsupportedModelError(
+            f"TFLite has no operator for: {named}.",
+            hint="Replace these nodes by standard ONNX operators before converting.",
+            causes=["no-tflite-operator"],
+        )

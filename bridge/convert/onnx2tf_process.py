@@ -75,13 +75,16 @@ def run(onnx_file: Path, *, keep_inputs: Sequence[str], log: Path, timeout_s: fl
     written = folder / f"{onnx_file.stem}_float32.tflite"
     if code is None:
         raise ToolError(
-            f"onnx2tf did not finish within {timeout_s:g} s and was stopped; its log: {log}.", hint="--timeout SECONDS gives it more time."
+            f"onnx2tf did not finish within {timeout_s:g} s and was stopped; its log: {log}.",
+            hint="--timeout SECONDS gives it more time.",
+            causes=["onnx2tf-timeout"],
         )
     if code != 0 or not written.is_file():
         ended = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise ToolError(
             f"onnx2tf {ended} and wrote {'a file' if written.is_file() else 'no file'}: {_last_words(log)}",
             hint=f"The whole log: {log}. `bridge inspect` names the operators it may not know.",
+            causes=["onnx2tf-failed"],
         )
     return written
 

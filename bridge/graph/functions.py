@@ -13,7 +13,12 @@ _DOMAIN = "bridge.definition"
 # onnx infers no shape for these, so nothing behind them would have one.
 WITHOUT_SHAPES = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 # onnx2tf 2.6.9 writes CUSTOM:ONNX_<NAME>, which no runtime has.
-UNKNOWN_TO_ONNX2TF = frozenset({"Attention", "RMSNormalization", "RotaryEmbedding", "SwiGLU", "Swish"})
+UNKNOWN_TO_ONNX2TF = frozenset(
+    {
+        "AffineGrid", "Attention", "CausalConvWithState", "CenterCropPad", "DynamicQuantizeLinear", "LinearAttention", "NegativeLogLikelihoodLoss",
+        "RMSNormalization", "RotaryEmbedding", "SoftmaxCrossEntropyLoss", "SwiGLU", "Swish",
+    }
+)  # fmt: skip
 
 
 def expand_without_shapes(model: ir.Model) -> None:

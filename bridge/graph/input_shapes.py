@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from bridge.errors import InputError
+from bridge.errors import InputError, UnsupportedModelError
 from bridge.types import Diagnostic
 
 
@@ -17,6 +17,7 @@ def fix_input_shapes(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]
 
     Raises:
         InputError: a name or shape that does not fit the model.
+        UnsupportedModelError: an input has no elements.
     """
     inputs = {str(value.name): value for value in model.graph.inputs}
     unknown = [name for name in input_shapes if name not in inputs]
@@ -55,12 +56,16 @@ def _check(name: str, value: ir.Value, shape: tuple[int, ...]) -> None:
 
 
 def _fill(name: str, value: ir.Value) -> Diagnostic | None:
-    """Sizes of 1 where the model and the user leave them open; some exporters write 0 or -1 for an open size."""
+    """Sizes of 1 where the model and the user leave them open; some exporters write -1 for an open size, or 0 for an open batch."""
     if value.shape is None:
         raise InputError(
             f"Input {name!r} has no shape in the model, not even a rank.", hint="Give one: --input NAME=1x3x224x224, or input_shapes={...}."
         )
     before = _shown(value)
+    if any(size == 0 for size in value.shape[1:]):
+        raise UnsupportedModelError(
+            f"Input {name!r} is {before} in the model: a tensor without elements, which TFLite does not have.", causes=["empty-tensor"]
+        )
     free = [axis for axis, size in enumerate(value.shape) if not _is_fixed(size)]
     if not free:
         return None

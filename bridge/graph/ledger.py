@@ -41,6 +41,7 @@ def translated(step: str) -> Iterator[None]:
         raise UnsupportedModelError(
             f"Graph pass {step!r} cannot handle this model: {_innermost(error)}",
             hint="Check the file with onnx.checker.check_model(path, full_check=True).",
+            causes=["graph-pass"],
         ) from error
 
 

@@ -21,10 +21,12 @@ from bridge.graph.linear import matmul_to_gemm
 from bridge.graph.local_functions import inline_local_functions
 from bridge.graph.loops import unroll_loops
 from bridge.graph.lowering import lower, lower_late
+from bridge.graph.missing_shapes import infer_missing_shapes
 from bridge.graph.opset import lift_opset
 from bridge.graph.outputs_apart import separate_outputs
 from bridge.graph.patterns import recognise
 from bridge.graph.reshapes import cancel_reshapes
+from bridge.graph.scans import unroll_scans
 from bridge.graph.supported import check_supported
 from bridge.graph.transposes import cancel_transposes
 from bridge.graph.values import static_shape
@@ -42,8 +44,10 @@ STEPS: tuple[Step, ...] = (
     Step("expand what has no shapes", expand_without_shapes),
     Step("fold constants", fold_constants, gone="folded", reason=_COMPUTED),
     Step("write loops out", unroll_loops),
+    Step("write scans out", unroll_scans),
     Step("expand what loops held", expand_contrib, gone="folded", reason=_COMPUTED),
     Step("fold what loops left", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("shapes that onnx does not infer", infer_missing_shapes),
     Step("remove identities", remove_identities, gone="folded", reason=_PASSED_ON),
     Step("remove what folding left unused", remove_unused, gone="folded", reason="only constants depended on it"),
     Step("supported", check_supported),
@@ -52,6 +56,10 @@ STEPS: tuple[Step, ...] = (
     Step("remove casts", remove_identities, gone="folded", reason=_PASSED_ON),
     Step("expand what onnx2tf does not know", expand_unknown),
     Step("fold definitions", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("expand what definitions use", expand_unknown),
+    Step("fold what definitions used", fold_constants, gone="folded", reason=_COMPUTED),
+    Step("write scans of definitions out", unroll_scans),
+    Step("fold what scans left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("lower", lower),
     Step("fold what lowering left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("cancel transposes", cancel_transposes, gone="folded", reason=_PASSED_ON),

@@ -11,13 +11,16 @@ import onnx_ir as ir
 from bridge.graph import provenance
 from bridge.graph.values import new_constant
 
+# LiteRT 2.3 aborts the process at an ADD of plain int8 or uint8 tensors.
+_ADDABLE = frozenset({ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64})
+
 
 def separate_outputs(model: ir.Model) -> None:
     """Conv -> y (output), Relu(y) becomes Conv -> t, Add(t, 0) -> y, Relu(t); an Identity that writes an output becomes Add too."""
     graph = model.graph
     for index, output in enumerate(graph.outputs):
         producer = output.producer()
-        if producer is None or output.dtype is None or output.dtype == ir.DataType.BOOL:
+        if producer is None or output.dtype not in _ADDABLE:
             continue
         if producer.op_type == "Identity" and producer.domain == "":
             copy = _plus_zero(graph, producer.inputs[0], output)

@@ -47,7 +47,7 @@ class Interpreter:
             )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}") from error
+            raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
         self._views = [self._interpreter.tensor(detail["index"]) for detail in self._outputs]
@@ -78,7 +78,7 @@ class Interpreter:
                 self._interpreter.set_tensor(detail["index"], np.ascontiguousarray(feeds[detail["name"]]))
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}") from error
+            raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}", causes=["tflite-fails"]) from error
         return [view() for view in self._views]
 
     def value(self, index: int) -> np.ndarray:

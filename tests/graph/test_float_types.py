@@ -46,7 +46,11 @@ def test_a_double_that_float32_cannot_hold_becomes_its_largest_value(normalized:
 
 
 @pytest.mark.parametrize(
-    "text", [f"y = RandomNormal<shape = [2], dtype = {DOUBLE}>() z = Add(x, y)", "y = ConstantOfShape<value = double[1] {2.0}>(s) z = Add(x, y)"]
+    "text",
+    [
+        f"f = Cast<to = 1>(x) y = Cast<to = {DOUBLE}>(f) z = Add(x, y)",
+        "y = ConstantOfShape<value = double[1] {2.0}>(s) z = Add(x, y)",
+    ],
 )
 def test_dtypes_in_attributes_are_changed(normalized: Normalize, text: str) -> None:
     result = normalized(f"(double[2] x) => (double[2] z) {{ {text} }}", constants={"s": np.array([2])})
