@@ -81,5 +81,5 @@ def test_the_network_between_a_decoder_and_an_encoder_of_pictures() -> None:
         bridge.inspect(SHARED, input_shapes={"image": (25757,)})
     opened = open_model(SHARED, **CUT)  # type: ignore[arg-type]  # a table of different arguments
     assert {node.op_type for node in opened.graph.source_nodes} == {"Conv", "DepthToSpace", "Relu"}
-    found, _ = open_reference(opened.model, threads=1)[0].run({"_ppp5_expanded": np.full((1, 1, 224, 224), 0.5, np.float32)})
+    found = open_reference(opened.model, threads=1)[0].run({"_ppp5_expanded": np.full((1, 1, 224, 224), 0.5, np.float32)})
     assert found["output"].shape == (1, 1, 672, 672)
