@@ -13,6 +13,8 @@ from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bridge.report.schema import Report
 
 app = typer.Typer(
@@ -88,6 +90,7 @@ def convert(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    constant: Annotated[list[str] | None, typer.Option(help="Fix an input that decides a shape, as 'axes=[1,2]'; repeat for more.")] = None,
     start: Start = None,
     end: End = None,
     custom_ops: CustomOps = None,
@@ -123,6 +126,7 @@ def convert(
             rules=_packs(rules, no_default_rules),
             precision=precision,
             input_shapes=_shapes(inputs),
+            constants=_constants(constant),
             start=tuple(start or ()),
             end=tuple(end or ()),
             input_layout=input_layout,
@@ -301,6 +305,24 @@ def _shapes(inputs: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
         if not name or any(size < 1 for size in shapes.get(name, (0,))):
             raise UsageError(f"--input {text}: not a name and a shape.", hint="Write it as --input NAME=1x3x224x224, all sizes 1 or more.")
     return shapes
+
+
+def _constants(texts: Sequence[str] | None) -> "dict[str, np.ndarray]":
+    """`NAME=VALUE` for each input, the value as JSON: a number or nested lists."""
+    import json
+
+    import numpy as np
+
+    values = {}
+    for text in texts or ():
+        name, _, value = text.partition("=")
+        try:
+            values[name] = np.array(json.loads(value), np.float64)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"--constant {text}: not a name and a value.", hint="Write it as --constant 'NAME=[1,3]', the value as JSON.")
+    return values
 
 
 def _print(text: str) -> None:

@@ -133,3 +133,11 @@ def test_rules_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("convert", "--nope") == 2
     assert "No such option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["axes", "axes=[1,", "=3"])
+def test_a_constant_that_is_no_name_and_value_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "model.onnx"), "--constant", text])
+    assert ended.value.code == 2
+    assert "not a name and a value" in " ".join(capsys.readouterr().err.split())
