@@ -130,6 +130,25 @@ def test_rules_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out)["title"]
 
 
+def test_rules_commands_print_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def printed(*arguments: object) -> list[dict[str, object]]:
+        run("rules", *arguments, "--json")
+        found: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+        return found
+
+    mine = tmp_path / "mine.toml"
+    rule = '[[rules]]\nid = "{}"\nreason = "r"\nmatch = [{{ kind = "{}", {} }}]\nprecision = "float32"\n'
+    mine.write_text("schema_version = 1\n" + rule.format("convs", "op_type", 'op_types = ["Conv"]') + rule.format("all", "name", 'glob = "**"'))
+    assert {"default", "transformer", "detection-head"} <= {pack["name"] for pack in printed("list")}
+    (found,) = printed("check", mine)
+    assert (found["code"], found["severity"]) == ("rule-unreachable", "warning")
+    explained = printed("explain", MODEL / "model.onnx", "--rules", mine)
+    assert {one["decision"]["rule"] for one in explained} == {"all"}  # type: ignore[index]  # a dataclass as JSON
+    convs = [one for one in explained if one["op_type"] == "Conv"]
+    assert convs
+    assert all({"id": "convs", "file": str(mine), "line": 2, "action": "float32"} in one["overridden"] for one in convs)  # type: ignore[operator]  # likewise
+
+
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("convert", "--nope") == 2
     assert "No such option" in capsys.readouterr().err

@@ -119,7 +119,7 @@ class NameMatcher(BaseMatcher):
 
     @override
     def covers(self, other: BaseMatcher) -> bool:
-        return self == other or (self.glob == EVERYTHING and isinstance(other, NameMatcher))
+        return self == other or self.glob == EVERYTHING
 
     @override
     def describe(self) -> str:

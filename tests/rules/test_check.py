@@ -91,6 +91,7 @@ SMALL = '{ kind = "channels", at_least = 4, at_most = 8 }'
         ('{ kind = "outliers", at_least = 20.0 }', '{ kind = "outliers", at_least = 10.0 }'),
         (f"{CONV}, {HEAD}", f'{{ kind = "any", conditions = [{HEAD}, {SMALL}] }}'),
         ('{ kind = "name", glob = "head/*" }', '{ kind = "name", glob = "**" }'),
+        (f"{CONV}, {HEAD}", '{ kind = "name", glob = "**" }'),
         (f'{{ kind = "any", conditions = [{HEAD}, {CONV}] }}', f'{{ kind = "any", conditions = [{CONV}, {SMALL}, {HEAD}] }}'),
     ],
 )

@@ -50,6 +50,14 @@ def test_the_readme_lists_every_pack_kind_pattern_and_precision() -> None:
         assert f"`{word}`" in README, word
 
 
+def test_the_readme_measures_every_pack_on_every_kind_of_model() -> None:
+    measured = README.partition("<!-- bench_packs: begin -->")[2].partition("<!-- bench_packs: end -->")[0]
+    columns = {cell.strip() for line in measured.splitlines() if line.startswith("| model |") for cell in line.split("|")}
+    assert columns >= {pack.name for pack in list_packs()} - {"transformer"} | {"default, transformer"}
+    for model in ("mlt_kws_dscnn", "vit_cifar10_postnorm_relu", "yolox_nano_coco", "sr_scet_x4", "mnist_lstm"):
+        assert len(re.findall(rf"^\| {model} \|", measured, flags=re.MULTILINE)) == 3, model
+
+
 def test_the_readme_has_examples() -> None:
     assert len(BLOCKS) == 2
 
@@ -163,7 +171,9 @@ def test_detection_head_takes_what_makes_boxes_of_maps(node: Node) -> None:
     assert taken("detection-head", nodes) == {"list": "float32", "score": "float32"}
 
 
-@pytest.mark.parametrize(("own_sqnr_db", "precision"), [(11.0, "dynamic_wi8_afp32"), (23.9, "dynamic_wi8_afp32"), (24.0, "static_wi8_ai8")])
+@pytest.mark.parametrize(
+    ("own_sqnr_db", "precision"), [(-10.1, "float32"), (-10.0, "dynamic_wi8_afp32"), (23.9, "dynamic_wi8_afp32"), (24.0, "static_wi8_ai8")]
+)
 def test_transformer_gives_matrices_that_int8_activations_harm_int8_weights_alone(own_sqnr_db: float, precision: str, node: Node) -> None:
     nodes = [
         replace(node("ffn", "Gemm", weight=(384, 10)), own_sqnr_db=own_sqnr_db),
