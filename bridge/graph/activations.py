@@ -58,7 +58,9 @@ def _self_gated(value: ir.Value, gate: Gate, known: Terms) -> Activation | None:
 def _gelu(value: ir.Value, gate: Gate, known: Terms) -> Activation | None:
     form = gelu.FORMS.get(gate.function)
     match = None if form is None else form(gate)
-    return None if match is None else _found("gelu", value, gate, match[0], known)
+    if match is not None:
+        return _found("gelu", value, gate, match[0], known)
+    return _self_gated(value, gate, known)  # x * sigmoid(1.702 x)
 
 
 def _found(function: str, value: ir.Value, gate: Gate, of: Polynomial, known: Terms, *, slope: float = 1.0) -> Activation | None:

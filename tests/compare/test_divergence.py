@@ -42,3 +42,14 @@ def test_a_float_node_behind_integers_is_not_told_to_become_float() -> None:
 
 def test_thresholds_can_be_given() -> None:
     assert first_divergence([layer("a", own=18.0)], own_sqnr_db=20.0) is not None
+
+
+def test_a_node_that_rules_changed_has_no_fault_in_its_conversion_but_may_have_one_of_its_own() -> None:
+    layers = [layer("a", conversion=12.0, own=30.0), layer("b", conversion=12.0, own=3.0)]
+    assert first_divergence(layers, changed={"a", "b"}, own_sqnr_db=1.0) is None
+    found = first_divergence(layers, changed={"a", "b"})
+    assert found is not None
+    assert (found.layer.node, found.error) == ("b", "own")
+    found = first_divergence(layers, changed={"a"})
+    assert found is not None
+    assert (found.layer.node, found.error) == ("b", "conversion")

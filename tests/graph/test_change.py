@@ -85,6 +85,13 @@ def test_a_function_is_replaced_however_it_is_spelled(normalized: Normalize, for
     assert 10 < sqnr_db(run(model.source, model.feeds(), [])["y"], values["y"]) < 90  # it is another function
 
 
+def test_a_gelu_by_sigmoid_is_a_gelu_too(normalized: Normalize) -> None:
+    model = normalized(f"{IO} {{ k = Constant<value_float = 1.702>() b = Mul(x, k) a = Sigmoid(b) y = Mul(x, a) }}")
+    changed = change(model.graph, replacing(model, "gelu_tanh"), [])
+    assert [(swap.change.function, swap.change.by) for swap in changed.swaps] == [("gelu", "gelu_tanh")]
+    assert_same(model, changed, 0)
+
+
 def test_the_nodes_that_a_replacement_takes_in_say_so(normalized: Normalize) -> None:
     model = normalized(f"{IO} {{ [gate] a = Sigmoid(x) [out] y = Mul(x, a) }}")
     changed = change(model.graph, replacing(model, "hard_swish", ["gate"]), [])
