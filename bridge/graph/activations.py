@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bridge.graph import provenance
 from bridge.graph.patterns import gelu, self_gated
 from bridge.graph.patterns.gates import Gate, Polynomial, Terms, argument, gates, terms
-from bridge.graph.patterns.matching import attribute
+from bridge.graph.patterns.matching import attribute, region
 from bridge.replacements import FUNCTION_OF_OPERATOR
 
 
@@ -46,6 +46,19 @@ def activations(graph: ir.Graph) -> Iterator[Activation]:
         spelled = None if marked is None or marked not in _SPELLED else _SPELLED[marked](value, gate, known)
         if spelled is not None:
             yield spelled
+    yield from _lowered(graph)
+
+
+def _lowered(graph: ir.Graph) -> Iterator[Activation]:
+    """Mish whose operators the converter needs written out: recognised before that, so the marked nodes between one tensor and another are one."""
+    marked = [node for node in graph if provenance.pattern(node) == "mish" and node.op_type != "Mish"]
+    for last in marked:
+        y = last.outputs[0]
+        if any(user in marked for user in y.consumers()):
+            continue
+        nodes, feeds = region(y, lambda value: value.producer() not in marked)
+        if len(feeds) == 1:
+            yield Activation("mish", tuple(nodes), feeds[0], y)
 
 
 def _self_gated(value: ir.Value, gate: Gate, known: Terms) -> Activation | None:
@@ -58,9 +71,7 @@ def _self_gated(value: ir.Value, gate: Gate, known: Terms) -> Activation | None:
 def _gelu(value: ir.Value, gate: Gate, known: Terms) -> Activation | None:
     form = gelu.FORMS.get(gate.function)
     match = None if form is None else form(gate)
-    if match is not None:
-        return _found("gelu", value, gate, match[0], known)
-    return _self_gated(value, gate, known)  # x * sigmoid(1.702 x)
+    return None if match is None else _found("gelu", value, gate, match[0], known)
 
 
 def _found(function: str, value: ir.Value, gate: Gate, of: Polynomial, known: Terms, *, slope: float = 1.0) -> Activation | None:
@@ -69,6 +80,4 @@ def _found(function: str, value: ir.Value, gate: Gate, of: Polynomial, known: Te
 
 
 # By the mark that recognising left on the node that writes the value.
-_SPELLED: Mapping[str, Callable[[ir.Value, Gate, Terms], Activation | None]] = MappingProxyType(
-    {"gelu": _gelu, "silu": _self_gated, "mish": _self_gated}
-)
+_SPELLED: Mapping[str, Callable[[ir.Value, Gate, Terms], Activation | None]] = MappingProxyType({"gelu": _gelu, "silu": _self_gated})
