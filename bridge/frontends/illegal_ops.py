@@ -11,7 +11,7 @@ from bridge.types import Diagnostic
 DOMAIN = "bridge.repair"  # the graph stage inlines functions of this domain under the name of the call
 _FUNCTIONS_SINCE_IR = 8
 
-# Operator -> body. tf2onnx 1.17 writes Erfc for the exact GELU of Keras.
+# Operator -> body. tf2onnx 1.17 writes Erfc for the exact GELU of Keras, Expm1 for its CELU.
 _BODIES: Mapping[str, str] = MappingProxyType(
     {
         "Erfc": """
@@ -20,6 +20,13 @@ Erfc (x) => (y) {
     erf = Erf(x)
     one = Constant<value_float = 1.0>()
     y = Sub(one, erf)
+}""",
+        "Expm1": """
+<domain: "bridge.repair", opset_import: ["" : 17]>
+Expm1 (x) => (y) {
+    raised = Exp(x)
+    one = Constant<value_float = 1.0>()
+    y = Sub(raised, one)
 }""",
     }
 )

@@ -60,7 +60,7 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
         name=name,
         op_type=spelled or main.op_type,
         domain=provenance.domain(main),
-        patterns=_patterns(nodes),
+        patterns=_patterns(main, nodes),
         scope=scope(main),
         module_classes=module_classes(main),
         origins=tuple(dict.fromkeys(source for node in nodes for source in provenance.origins(node))),
@@ -71,10 +71,11 @@ def _facts(name: str, nodes: Sequence[ir.Node], tensor_names: Mapping[str, str])
     )
 
 
-def _patterns(nodes: Sequence[ir.Node]) -> tuple[str, ...]:
-    """The operation first, then the places."""
+def _patterns(main: ir.Node, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
+    """The operation first, then the places; what helpers lie in does not count, the rearrangement behind a layer may belong to attention."""
     kind = next((found for node in nodes if (found := provenance.pattern(node)) is not None), None)
-    return tuple(dict.fromkeys((*([] if kind is None else [kind]), *(region for node in nodes for region in provenance.places(node)))))
+    places = (place for node in nodes if node is main or node.op_type not in _HELPERS for place in provenance.places(node))
+    return tuple(dict.fromkeys((*([] if kind is None else [kind]), *places)))
 
 
 def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:

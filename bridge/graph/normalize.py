@@ -24,7 +24,7 @@ from bridge.graph.lowering import lower, lower_late
 from bridge.graph.missing_shapes import infer_missing_shapes
 from bridge.graph.opset import lift_opset
 from bridge.graph.outputs_apart import separate_outputs
-from bridge.graph.patterns import recognise
+from bridge.graph.patterns import find_places, recognise
 from bridge.graph.reshapes import cancel_reshapes
 from bridge.graph.scans import unroll_scans
 from bridge.graph.supported import check_supported
@@ -72,6 +72,7 @@ STEPS: tuple[Step, ...] = (
     Step("cancel reshapes", cancel_reshapes),
     Step("fold what rewriting left", fold_constants, gone="folded", reason=_COMPUTED),
     Step("remove what rewriting left", remove_unused, gone="folded", reason="only constants depended on it"),
+    Step("places", find_places),
     Step("separate outputs", separate_outputs),
 )
 

@@ -186,6 +186,15 @@ g (float[5] x) => (float[5] y, float[5] z) {
     assert z == pytest.approx([math.erfc(-value) for value in x], abs=4e-7)
 
 
+def test_expm1_becomes_an_exponential_less_one(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 17]> g (float[3] x) => (float[3] y) { y = Expm1(x) }')
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    session = ort.InferenceSession(onnx_file.load(path).proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.array([-2, 0, 1.5], np.float32)})
+    assert y == pytest.approx([math.expm1(value) for value in (-2, 0, 1.5)], abs=4e-7)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

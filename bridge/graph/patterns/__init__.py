@@ -4,7 +4,25 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from bridge.graph.patterns import batch_norm, channel_norm, gelu, layer_norm, masked_softmax, residual_add, rms_norm, self_gated, softmax
+from bridge.graph.patterns import (
+    attention,
+    batch_norm,
+    channel_norm,
+    detection_tail,
+    ends,
+    gelu,
+    layer_norm,
+    log_softmax,
+    masked_softmax,
+    positional_embedding,
+    rescaling,
+    residual_add,
+    rms_norm,
+    sampled,
+    self_gated,
+    softmax,
+    squeeze_excite,
+)
 
 # In this order: a later pattern may look for the marks of an earlier one (residual sums for norms), and what is marked twice keeps the later name.
 PATTERNS: tuple[Callable[[ir.Model], None], ...] = (
@@ -14,9 +32,21 @@ PATTERNS: tuple[Callable[[ir.Model], None], ...] = (
     batch_norm.recognise,
     gelu.recognise,
     self_gated.recognise,
+    sampled.recognise,
     softmax.recognise,
+    log_softmax.recognise,
     masked_softmax.recognise,
     residual_add.recognise,
+)
+
+# Regions of the graph as it will be converted; a node can lie in several.
+PLACES: tuple[Callable[[ir.Model], None], ...] = (
+    attention.recognise,
+    squeeze_excite.recognise,
+    rescaling.recognise,
+    positional_embedding.recognise,
+    ends.recognise,
+    detection_tail.recognise,
 )
 
 
@@ -30,3 +60,13 @@ def recognise(model: ir.Model) -> None:
     """
     for pattern in PATTERNS:
         pattern(model)
+
+
+def find_places(model: ir.Model) -> None:
+    """Runs all of `PLACES`.
+
+    Args:
+        model: patterns recognised, everything folded into weights that can be. No node changes but by its marks.
+    """
+    for region in PLACES:
+        region(model)

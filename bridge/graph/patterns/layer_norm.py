@@ -2,7 +2,7 @@
 
 What the operator cannot say (a norm over other axes, an epsilon outside of the root) or what would take a value from another reader
 stays as it is, with every node marked. Norms of each channel over the picture get the name `instance_norm`, norms of a tensor that was
-cut into groups for them `group_norm`; these are never fused.
+cut into groups for them `group_norm`; these are fused only where the groups are one axis of three.
 """
 
 from math import prod
@@ -17,6 +17,7 @@ from bridge.graph.patterns.norm_terms import Norm
 from bridge.graph.values import new_constant, static_shape
 
 NAME = "layer_norm"
+GROUP = "group_norm"
 OPSET = 17
 LARGEST_SCALE = 1 << 16  # elements; the operator needs a scale, also where the norm has none
 
@@ -44,7 +45,8 @@ def _recognise_group(graph: ir.Graph, group: tuple[Candidate, ...], *, has_op: b
         fused = _operator(graph, candidate) if has_op and name == NAME and candidate.closed else None
         if fused is not None:
             taken.update(candidate.nodes)
-            matching.fuse(graph, [*_view_before(candidate), *candidate.nodes], candidate.value, fused, NAME)
+            recognised = GROUP if _is_cut_into_groups(candidate) else NAME
+            matching.fuse(graph, [*_view_before(candidate), *candidate.nodes], candidate.value, fused, recognised)
     if not taken:
         for candidate in group:
             matching.mark_all(candidate.nodes, name)
@@ -55,11 +57,23 @@ def _region_name(group: tuple[Candidate, ...]) -> str:
     norm, shape = group[0].norm, group[0].norm.over.shape
     returned = group[-1]
     if not returned.norm.axes and len(static_shape(returned.value) or ()) >= 4:
-        return "group_norm"
+        return GROUP
     pictures = (frozenset(range(2, len(shape))), frozenset(range(1, len(shape) - 1)))
     if len(shape) >= 4 and norm.over.axes in pictures and not any(_varies(candidate.norm) for candidate in group):
         return "instance_norm"
     return NAME
+
+
+def _is_cut_into_groups(candidate: Candidate) -> bool:
+    """Whether the norm is of [N, groups, rest] that was a tensor [N, C, ...] of more channels."""
+    over = candidate.norm.over
+    source = over.base
+    while (view := source.producer()) is not None and matching.is_op(view, *matching.VIEWS) and view.inputs[0] is not None:
+        source = view.inputs[0]
+    before = static_shape(source)
+    if before is None or len(before) < 3 or len(over.shape) != 3 or over.axes != {2} or before[0] != over.shape[0]:
+        return False
+    return over.shape[1] < before[1] and before[1] % over.shape[1] == 0
 
 
 def _varies(norm: Norm) -> bool:

@@ -50,7 +50,7 @@ def _masking(softmax: ir.Node) -> Iterator[ir.Node]:
 
 def _is_computed(value: ir.Value | None) -> bool:
     """Whether a layer computes the value, other than a mask or a constant."""
-    return value is not None and is_float(value) and not is_constant(value) and _made(value) is None
+    return value is not None and is_float(value) and not is_constant(value) and made_of(value) is None
 
 
 def _mask_of(node: ir.Node) -> list[ir.Node] | None:
@@ -63,12 +63,12 @@ def _mask_of(node: ir.Node) -> list[ir.Node] | None:
         if (added := constant(value)) is not None:
             if _is_very_negative(sign * added):
                 return []
-        elif value is not None and (made := _made(value)) is not None:
+        elif value is not None and (made := made_of(value)) is not None:
             return [maker for maker in made if any(is_float(output) for output in maker.outputs)]
     return None
 
 
-def _made(value: ir.Value) -> list[ir.Node] | None:
+def made_of(value: ir.Value) -> list[ir.Node] | None:
     """The nodes that make `value` of model inputs and constants, None as soon as one of them is no mask maker."""
     nodes: dict[ir.Node, None] = {}
     stack = [value]

@@ -203,6 +203,15 @@ def _bounded(node: ir.Node, known: Known) -> Meaning | None:
     return meaning if all(bound is not None and bound <= 0 for bound in bounds) else replace(meaning, exact=False)
 
 
+def _bounded_above(node: ir.Node, known: Known) -> Meaning | None:
+    """An inverse root that stays below 1 / epsilon, as Keras writes a length norm."""
+    for value, bound in (node.inputs, reversed(node.inputs)) if len(node.inputs) == 2 else ():
+        root, limit = (None if value is None else known.get(value)), scalar(bound)
+        if isinstance(root, Root) and root.inverse and limit is not None and limit > 0:
+            return replace(root, power=replace(root.power, exact=False))
+    return None
+
+
 ARITHMETIC: Mapping[str, Callable[[ir.Node, Known], Meaning | None]] = MappingProxyType(
     {
         "Mul": _product,
@@ -214,6 +223,7 @@ ARITHMETIC: Mapping[str, Callable[[ir.Node, Known], Meaning | None]] = MappingPr
         "Reciprocal": _reciprocal,
         "Pow": _exponent,
         "Max": _bounded,
+        "Min": _bounded_above,
         "Relu": _bounded,
         "Clip": _bounded,
     }

@@ -136,4 +136,6 @@ def scaled(meaning: Meaning | None, factor: Array) -> Meaning | None:
             return replace(meaning, a=meaning.a * factor, b=meaning.b * factor, c=meaning.c * factor)
         case Norm() if meaning.scale is None and meaning.bias is None:
             return replace(meaning, scale=factor)
+        case Norm() if meaning.kind == "rms_norm" and meaning.scale is not None and meaning.scale.size == 1:
+            return replace(meaning, scale=meaning.scale * factor)  # a length norm times sqrt(n), then the weight
     return None

@@ -1,15 +1,20 @@
-"""x * sigmoid(beta * x), x * tanh(softplus(x)) and x * clip(x + 3, 0, 6) / 6: every node is marked `silu`, `mish` or `hard_swish`."""
+"""x * sigmoid(beta * x), x * tanh(softplus(x)) and x * clip(x + 3, 0, 6) / 6: every node is marked `silu`, `mish` or `hard_swish`.
+
+With beta = 1.702 it is the sigmoid approximation of GELU and is marked so.
+"""
 
 from collections.abc import Callable, Mapping
+from math import isclose
 from types import MappingProxyType
 
 import onnx_ir as ir
 
 from bridge.graph import provenance
-from bridge.graph.patterns import matching
+from bridge.graph.patterns import gelu, matching
 from bridge.graph.patterns.gates import ZERO, Gate, Polynomial, argument, gates, near, scaled, terms
 
 OPERATORS = MappingProxyType({"Swish": "silu", "Mish": "mish", "HardSwish": "hard_swish"})
+GELU_BETA = 1.702
 RTOL = 1e-3
 
 
@@ -34,7 +39,9 @@ def function(gate: Gate) -> str | None:
     name, fits = _FUNCTIONS.get(gate.function, (None, None))
     if fits is None or any(gate.q[2:]) or gate.q[1] == 0.0 or not near(gate.p, ZERO, RTOL):
         return None
-    return name if fits(gate.q, gate.r) else None
+    if not fits(gate.q, gate.r):
+        return None
+    return gelu.NAME if name == "silu" and isclose(gate.r[1] / gate.q[1], GELU_BETA, rel_tol=RTOL) else name
 
 
 def _sigmoid(x: Polynomial, r: Polynomial) -> bool:

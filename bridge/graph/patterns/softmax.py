@@ -1,6 +1,7 @@
 """exp(x - max(x)) / sum(exp(x - max(x))) -> Softmax, and every Softmax under its name."""
 
 from math import inf
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -11,6 +12,7 @@ from bridge.graph.patterns.norm_terms import Over
 from bridge.graph.values import static_shape
 
 NAME = "softmax"
+_POOLS = MappingProxyType({"ReduceMax": ("GlobalMaxPool",)})  # what tf2onnx makes of a reduction over the last axis
 
 
 def recognise(model: ir.Model) -> None:
@@ -27,11 +29,11 @@ def _recognise_quotient(graph: ir.Graph, node: ir.Node) -> None:
     exponential, total = _quotient(node)
     if exponential is None or total is None:
         return
-    axis = _axis(total, "ReduceSum", exponential)
+    axis = one_axis(total, "ReduceSum", exponential)
     raised = exponential.producer()
     if axis is None or raised is None or not is_op(raised, "Exp") or raised.inputs[0] is None:
         return
-    source = _without_maximum(raised.inputs[0], axis)
+    source = without_maximum(raised.inputs[0], axis)
     output = node.outputs[0]
     if static_shape(source) != static_shape(output):
         return
@@ -56,21 +58,25 @@ def _quotient(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
     return None, None
 
 
-def _axis(statistic: ir.Value, op_type: str, of: ir.Value) -> int | None:
+def one_axis(statistic: ir.Value, op_type: str, of: ir.Value) -> int | None:
     """The one axis along which `statistic` reduces `of` so that it broadcasts against it, None for anything else."""
-    node = _source(statistic)
-    axes = reduced_axes(node) if node is not None and is_op(node, op_type) and node.inputs[0] is of else None
+    node = reduction(statistic)
+    axes = reduced_axes(node) if node is not None and is_op(node, op_type, *_POOLS.get(op_type, ())) and node.inputs[0] is of else None
     if axes is None or len(axes) != 1 or not Over(of, axes).spans(statistic):
         return None
     return next(iter(axes))
 
 
-def _source(value: ir.Value) -> ir.Node | None:
-    """The producer behind views and a maximum with -inf."""
+def reduction(value: ir.Value) -> ir.Node | None:
+    """The producer behind views, a maximum with -inf, and a guard of what is not finite."""
     node = value.producer()
     while node is not None:
         if is_op(node, *matching.VIEWS) and node.inputs[0] is not None:
             node = node.inputs[0].producer()
+        elif is_op(node, "Where") and scalar(node.inputs[2]) == 0.0 and node.inputs[1] is not None:
+            node = node.inputs[1].producer()  # a maximum that is not finite counts as 0
+        elif is_op(node, "Add") and (chosen := _chosen(node)) is not None:
+            node = chosen.producer()
         elif is_op(node, "Max") and len(node.inputs) == 2 and -inf in (scalar(node.inputs[0]), scalar(node.inputs[1])):
             other = node.inputs[1 if scalar(node.inputs[0]) == -inf else 0]
             node = None if other is None else other.producer()
@@ -79,9 +85,21 @@ def _source(value: ir.Value) -> ir.Node | None:
     return None
 
 
-def _without_maximum(value: ir.Value, axis: int) -> ir.Value:
+def _chosen(total: ir.Node) -> ir.Value | None:
+    """`x` of `x * cast(c) + 0 * cast(not c)`, as tf2onnx writes the same guard."""
+    products = [None if value is None else value.producer() for value in total.inputs]
+    if not all(is_op(product, "Mul") for product in products):
+        return None
+    factors = [value for product in products if product is not None for value in product.inputs if value is not None]
+    casts = [value for value in factors if is_op(value.producer(), "Cast")]
+    others = [value for value in factors if value not in casts]
+    zeros = [value for value in others if scalar(value) == 0.0]
+    return next((value for value in others if value not in zeros), None) if len(casts) == 2 and len(zeros) == 1 else None
+
+
+def without_maximum(value: ir.Value, axis: int) -> ir.Value:
     """`x` for `x - max(x)`, which changes nothing but the range of the exponential."""
     node = value.producer()
     if node is None or not is_op(node, "Sub") or node.inputs[0] is None or node.inputs[1] is None:
         return value
-    return node.inputs[0] if _axis(node.inputs[1], "ReduceMax", node.inputs[0]) == axis else value
+    return node.inputs[0] if one_axis(node.inputs[1], "ReduceMax", node.inputs[0]) == axis else value

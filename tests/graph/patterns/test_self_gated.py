@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from recognition import Recognise
 
-C = {"one": 1.0, "half": 0.5, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "zero": 0.0, "beta": 1.702, "minus": -1.0, "fifth": 0.2, "five": 5.0}
+C = {
+    "one": 1.0,
+    "half": 0.5,
+    "three": 3.0,
+    "six": 6.0,
+    "sixth": 1 / 6,
+    "zero": 0.0,
+    "beta": 1.5,
+    "quick": 1.702,
+    "minus": -1.0,
+    "fifth": 0.2,
+    "five": 5.0,
+}
 
 SPELLINGS = {
     "silu": ("s = Sigmoid(x) y = Mul(x, s)", "silu"),
@@ -13,6 +25,7 @@ SPELLINGS = {
     "silu by exp and reciprocal": ("n = Mul(x, minus) e = Exp(n) d = Add(one, e) r = Reciprocal(d) y = Mul(x, r)", "silu"),
     "swish with beta": ("z = Mul(x, beta) s = Sigmoid(z) y = Mul(x, s)", "silu"),
     "swish with beta 1 (Keras)": ("z = Mul(one, x) s = Sigmoid(z) y = Mul(x, s)", "silu"),
+    "sigmoid approximation of GELU": ("z = Mul(x, quick) s = Sigmoid(z) y = Mul(x, s)", "gelu"),
     "mish": ("p = Softplus(x) t = Tanh(p) y = Mul(x, t)", "mish"),
     "mish operator": ("y = Mish(x)", "mish"),
     "hard swish": ("a = Add(x, three) c = Clip(a, zero, six) b = Mul(x, c) y = Div(b, six)", "hard_swish"),
