@@ -49,11 +49,11 @@ def compare(
     progress = progress or Silent()
     (source,) = find_sources(data, preprocess=preprocess)
     opened = open_model(reference, input_shapes=input_shapes, start=start, end=end)
-    model, normal = opened.model, opened.graph
+    normal = opened.graph
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     first = [samples[0]] if len(samples) else []
-    runner, doubts = open_reference(model, first, threads=threads, intermediates=pairs is not None)
+    runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=pairs is not None)
     progress.stage("compare", len(samples))
     found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
     return build_file_comparison(

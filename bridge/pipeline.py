@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bridge import calibrate as calibrate_stage
-from bridge import frontends, quantize, report
+from bridge import frontends, kept_quantization, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
@@ -150,9 +150,11 @@ def convert(
             )
             model, normal = opened.model, opened.graph
             rule_files = rules_stage.load(rules)
-            applied = rules_stage.apply(rule_files, normal.nodes, default_precision=precision)
-            calibrates = needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
-            recovers = calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
+            applied = kept_quantization.decide(
+                rules_stage.apply(rule_files, normal.nodes, default_precision=precision), opened.quantized, normal.nodes
+            )
+            calibrates = opened.quantized is None and needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
+            recovers = opened.quantized is None and calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
             choose = choose_samples if calibrates or recovers else choose_evaluation
             data = with_custom_values(
                 opened,
@@ -161,14 +163,15 @@ def convert(
             changed = change_model(model, normal, applied, threads=threads)
         with stages("convert"):
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
-            reference, doubts = open_reference(model, probes, threads=threads)
-            checked = check_decompositions(model.proto, opened.calls, reference.run, probes)
+            reference, doubts = open_reference(opened.reference, probes, threads=threads)
+            inside = reference if opened.quantized is None else open_reference(model, threads=threads)[0]
+            checked = check_decompositions(model.proto, opened.calls, inside.run, probes)
             converted = with_reasons(
                 opened,
                 to_float_tflite(
                     changed.graph,
                     folder / f"{stem}.{FLOAT}.tflite",
-                    reference=changed.reference(reference),
+                    reference=changed.reference(inside),
                     probes=probes,
                     input_layout=input_layout,
                     log=target / "onnx2tf.log",
@@ -179,11 +182,11 @@ def convert(
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
         choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
-        found = None
+        found, given = kept_quantization.given_forms(converted, opened.quantized)
         if calibrates:
-            wide = wide_tensors(converted.path, op_precisions(converted.tensor_map, applied.decisions, precision))
-            found = _ranges(converted, data.calibration, ranges, choices, wide, observer=observer, threads=threads, stages=stages)
-        if found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
+            asked = op_precisions(converted.tensor_map, applied.decisions, precision)
+            found = _ranges(converted, data.calibration, ranges, choices, wide_tensors(converted.path, asked), observer, threads, stages)
+        if calibrates and found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure for rules"):
                 found = with_measurements(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
                 applied = rules_stage.apply(rule_files, measured(normal.nodes, found, converted.tensor_map), default_precision=precision)
@@ -195,13 +198,13 @@ def convert(
                 methods if recovers else (),
                 ranges_given=ranges is not None,
             )
-        found = recovered.ranges
         with stages("quantize"):
             quantized = quantize.quantize(
                 converted.path,
                 folder / f"{stem}.{precision}.tflite",
-                ranges=found,
-                corrections=recovered.corrections,
+                ranges=recovered.ranges,
+                corrections=recovered.corrections.merged(given.weights),
+                given=given.forms,
                 op_precisions=asked,
                 precision=precision,
                 input_dtype=input_dtype,
@@ -213,7 +216,7 @@ def convert(
                 reference, changed, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, stages=stages
             )
         with stages("check scales"):
-            mismatches = _mismatches(converted, quantized, changed.graph, found, data.evaluation, threads=threads)
+            mismatches = _mismatches(converted, quantized, changed.graph, recovered.ranges, data.evaluation, threads=threads)
         with stages("cost"):
             cost = measure_cost(converted, quantized)
             put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
@@ -226,11 +229,11 @@ def convert(
                 decisions=applied.decisions,
                 outcomes=applied.outcomes,
                 converted=converted,
-                artifacts=files | _write_facts(folder, converted, found),
+                artifacts=files | _write_facts(folder, converted, recovered.ranges if opened.quantized is None else None),
                 output_dir=folder,
                 versions=versions(converted),
                 quantized=quantized,
-                ranges=found,
+                ranges=recovered.ranges,
                 layers=compared.layers,
                 outputs=compared.outputs,
                 evaluation=Evaluation(
@@ -245,7 +248,7 @@ def convert(
                 divergence=_divergence(compared),
                 options={
                     "rules": tuple(map(str, rules)),
-                    "observer": found.observer if found else "none",
+                    "observer": recovered.ranges.observer if recovered.ranges else "none",
                     "recover": methods,
                     "input_layout": input_layout,
                     "layer_samples": layer_samples,
@@ -263,6 +266,7 @@ def convert(
                     *put,
                     *changed.diagnostics,
                     *unclipped(changed.changes, converted.tensor_map, quantized.ops),
+                    *kept_quantization.findings(opened.quantized, given, quantized),
                     *equalization,
                     *recovered.diagnostics,
                     *without_effect,
@@ -334,7 +338,6 @@ def _ranges(
     given: Path | str | None,
     choices: Mapping[str, RangeChoice],
     bits: Mapping[str, int],
-    *,
     observer: str,
     threads: int,
     stages: Stages,

@@ -13,7 +13,7 @@ from bridge.calibrate import synthetic
 from bridge.compare import OnnxRunner, Reference, evaluator_instead
 from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, part_between, with_decompositions
 from bridge.errors import InputError, ToolError, UnsupportedModelError
-from bridge.types import Diagnostic, Graph, NodeFacts, SourceModel, SourceNode, TensorSpec
+from bridge.types import Diagnostic, Graph, NodeFacts, QuantizedSource, SourceModel, SourceNode, TensorSpec
 
 type FirstSample = Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]
 
@@ -28,6 +28,8 @@ class OpenedModel:
         inputs: what the user feeds.
         calls: the nodes of the user's file that have a registered operator.
         cut: what was taken out, None if nothing was.
+        reference: what the results are compared with: `model`, and where the user's model is quantized, that model.
+        quantized: what a quantized model says about itself; `model` is the float one inside of it then. None for a float model.
     """
 
     model: SourceModel
@@ -35,6 +37,8 @@ class OpenedModel:
     inputs: tuple[TensorSpec, ...]
     calls: tuple[CustomCall, ...]
     cut: CutModel | None
+    reference: SourceModel
+    quantized: QuantizedSource | None = None
 
 
 def random_sample(inputs: Sequence[TensorSpec]) -> Mapping[str, np.ndarray]:
@@ -78,14 +82,20 @@ def open_model(
     model = graph.fix_inputs(inlined, constants)
     ours = [call for call in calls if call.op.tflite_custom]
     if not ours:
-        normal = graph.normalize(model, input_shapes=input_shapes)
-        return OpenedModel(model, normal, normal.inputs, calls, None)
+        return _without_custom_operators(model, calls, input_shapes)
     inputs = tuple(_spec(value, input_shapes) for value in _inputs(model.proto))
     taken_out = cut(model.proto, ours, first_sample(inputs), open_runner=lambda part: OnnxRunner(part).run)
     rest = replace(model, proto=taken_out.model, confirm=None)  # a live model cannot be run without its custom operators
     left = {value.name for value in taken_out.model.graph.input}
     normal = graph.normalize(rest, input_shapes={name: shape for name, shape in input_shapes.items() if name in left or name not in _names(inputs)})
-    return OpenedModel(rest, _with_custom_nodes(normal, model.proto, taken_out), inputs, calls, taken_out)
+    return OpenedModel(rest, _with_custom_nodes(normal, model.proto, taken_out), inputs, calls, taken_out, rest)
+
+
+def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...], input_shapes: Mapping[str, tuple[int, ...]]) -> OpenedModel:
+    split = graph.split_quantization(model.proto)
+    inside, quantized = (model, None) if split is None else (replace(model, proto=split[0], confirm=None), split[1])
+    normal = graph.normalize(inside, input_shapes=input_shapes)
+    return OpenedModel(inside, normal, normal.inputs, calls, None, model, quantized)
 
 
 def open_reference(

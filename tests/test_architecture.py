@@ -15,7 +15,7 @@ LAYERS = (
     {"types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
-    {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
+    {"changes", "decisions", "kept_quantization", "range_choices", "recover", "samples", "sources"},
     {"custom_nodes"},
     {"comparing", "pipeline"},
     {"tune", "inspect"},

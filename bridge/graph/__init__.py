@@ -10,5 +10,17 @@ from bridge.graph.constant_inputs import fix_inputs  # noqa: E402
 from bridge.graph.float_types import narrowed  # noqa: E402
 from bridge.graph.local_functions import inline_local_functions  # noqa: E402
 from bridge.graph.normalize import normalize  # noqa: E402
+from bridge.graph.quantized_source import split_quantization  # noqa: E402
 
-__all__ = ["ChangedGraph", "ChangedSource", "Switch", "change", "changed_source", "fix_inputs", "inline_local_functions", "narrowed", "normalize"]
+__all__ = [
+    "ChangedGraph",
+    "ChangedSource",
+    "Switch",
+    "change",
+    "changed_source",
+    "fix_inputs",
+    "inline_local_functions",
+    "narrowed",
+    "normalize",
+    "split_quantization",
+]

@@ -69,6 +69,7 @@ def make_plan(
     spans: Mapping[str, Spans],
     *,
     corrections: Corrections,
+    given: Mapping[str, Form],
     input_type: str,
     output_type: str,
 ) -> Plan:
@@ -79,16 +80,20 @@ def make_plan(
         wanted: precision asked for, per operator.
         spans: precision -> ranges by tensor name.
         corrections: other constants for some operators.
+        given: forms by tensor name that ranges do not decide.
         input_type: TFLite type of model inputs that are float now.
         output_type: likewise of model outputs.
     """
     constants = Constants(graph, corrections)
     placed = Placement(graph, wanted, spans, constants, input_type, output_type).decide()
     scaling = {}
+    forms = {tensor.index: given[tensor.name] for tensor in graph.tensors if tensor.name in given}
     for row in PRECISIONS.values():
         if row.integer:
             steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name}
-            scaling[row.name] = Scaling(graph, steps, spans[row.name], constants, row)
+            scaling[row.name] = Scaling(
+                graph, steps, spans[row.name], constants, row, {tensor: form for tensor, form in forms.items() if form.type == row.activation}
+            )
             scaling[row.name].solve()
     ops = tuple(_plan_op(_Planner(graph, constants), op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
     edge = scaling[INTEGER_EDGES]

@@ -1,13 +1,15 @@
 """Float TFLite file and ranges in, quantized TFLite file out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from bridge.errors import InputError, UsageError
 from bridge.files import digest, write_bytes
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.quantize.forms import Form
 from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
 from bridge.quantize.precisions import find_precision
@@ -19,6 +21,7 @@ from bridge.types import OpOutcome, QuantizedModel, Ranges
 logger = logging.getLogger(__name__)
 
 NONE = Corrections()
+NO_FORMS: Mapping[str, Form] = MappingProxyType({})
 NO_RANGES = Ranges({}, 0, "none", "")
 EDGE_TYPES = ("float32", "int8", "uint8")
 
@@ -33,6 +36,7 @@ def quantize(
     input_dtype: str = "float32",
     output_dtype: str = "float32",
     corrections: Corrections = NONE,
+    given: Mapping[str, Form] = NO_FORMS,
 ) -> QuantizedModel:
     """Writes a quantized TFLite file with float islands; the same arguments give the same bytes in every process.
 
@@ -48,6 +52,8 @@ def quantize(
         input_dtype: `float32`, `int8` or `uint8`: type of the model inputs that are float now.
         output_dtype: likewise for outputs.
         corrections: other weights, scales of weights and biases, from accuracy recovery.
+        given: tensor name -> the integer form it has to get, in place of the one that its range gives; per tensor. Where a kernel ties two
+            tensors, that of the input holds.
 
     Raises:
         InputError: the file is unreadable, its tensors are not told apart by name, or the ranges are not its own.
@@ -63,7 +69,13 @@ def quantize(
     _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     corrections.check(len(graph.ops))
     plan = make_plan(
-        graph, op_precisions, spans_by_precision(ranges), corrections=corrections, input_type=input_dtype.upper(), output_type=output_dtype.upper()
+        graph,
+        op_precisions,
+        spans_by_precision(ranges),
+        corrections=corrections,
+        given=given,
+        input_type=input_dtype.upper(),
+        output_type=output_dtype.upper(),
     )
     positions = Writer(graph, plan).write()
     sha256 = write_bytes(output, tflite.serialized(graph.model))

@@ -53,6 +53,7 @@ class Scaling:
         ranges: calibrated ranges by tensor name; there is one for every activation of `steps`.
         constants: weights and biases.
         precision: what the operators run in.
+        fixed: forms that are decided; operators with one possible output form add theirs.
     """
 
     graph: FloatGraph
@@ -60,8 +61,8 @@ class Scaling:
     ranges: Mapping[str, TensorRange]
     constants: Constants
     precision: Precision
-    parents: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, Form] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
     widened: dict[int, float] = field(default_factory=dict)
 

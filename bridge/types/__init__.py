@@ -5,7 +5,7 @@ from bridge.types.changes import Change, ChangeEffect, ChangeEffects, ChangeKind
 from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
 from bridge.types.models import Confirmation, Graph, NodeFacts, Run, SourceModel, SourceNode, SourceStatus, TensorStatistics
-from bridge.types.quantization import OpOutcome, QuantizedModel, Ranges, Spread, TensorRange
+from bridge.types.quantization import OpOutcome, QuantizedModel, QuantizedSource, Ranges, Spread, StoredAs, TensorRange
 from bridge.types.rulings import Decision, NearMiss, RangeChoice, RangeDecision, ReplacementDecision, RuleOutcome
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "OutputResult",
     "PairStatus",
     "QuantizedModel",
+    "QuantizedSource",
     "RangeChoice",
     "RangeDecision",
     "Ranges",
@@ -40,6 +41,7 @@ __all__ = [
     "SourceNode",
     "SourceStatus",
     "Spread",
+    "StoredAs",
     "TensorMap",
     "TensorPair",
     "TensorRange",

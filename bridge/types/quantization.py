@@ -19,6 +19,40 @@ class TensorRange:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAs:
+    """How a quantized model stores a tensor: `real = scale * (stored - zero_point)`.
+
+    Attributes:
+        type: element type: `INT4`, `INT8`, `INT16`, `INT32`, or an unsigned one of the ONNX file.
+        scales: one, or one per index of `axis`; float32 values.
+        zero_points: as many as scales.
+        axis: channel axis of the tensor in the user's file.
+    """
+
+    type: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedSource:
+    """What a model with QuantizeLinear and DequantizeLinear says about itself, in the names of its tensors and nodes.
+
+    Attributes:
+        activations: how each quantized activation is stored, in a signed type.
+        weights: node -> how its weight is stored, likewise.
+        integer_nodes: the nodes that compute on integers; the others are float in the file.
+        diagnostics: what cannot be kept as it is.
+    """
+
+    activations: Mapping[str, StoredAs]
+    weights: Mapping[str, StoredAs]
+    integer_nodes: frozenset[str]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Where most values of a tensor lie: `half` is the width between the first and the third quarter, `most` that of 99.9 % of them and zero."""
 

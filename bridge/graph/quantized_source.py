@@ -1,0 +1,217 @@
+"""Models that hold QuantizeLinear and DequantizeLinear: the float model inside, and what the file says about how it is stored.
+
+Source: ONNX operators QuantizeLinear and DequantizeLinear, opset 10 to 23 (per tensor, per axis).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from bridge.graph import provenance
+from bridge.graph.patterns.matching import tensor_of
+from bridge.graph.source_nodes import name_nodes
+from bridge.types import Diagnostic, QuantizedSource, StoredAs
+
+ACTIVATION = "QuantizeLinear"
+BACK = "DequantizeLinear"
+# An activation that a kernel takes in: the value between it and the operator before it exists in no TFLite file.
+FUSED = frozenset({"Relu", "Clip"})
+# What has the values of its input: as integer as that.
+MOVING = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+SIGNED = {"UINT8": ("INT8", 128), "UINT16": ("INT16", 32768)}
+STORED = {"INT4": "INT4", "INT8": "INT8", "INT16": "INT16", "INT32": "INT32"}
+
+
+def _constant(value: ir.Value | None) -> np.ndarray | None:
+    """The contents of an initializer or a Constant node."""
+    tensor = tensor_of(value)
+    return None if tensor is None else tensor.numpy()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Takes the quantization out of one graph.
+
+    Attributes:
+        graph: changed in place.
+        activations: tensor -> how the file stores it.
+        weights: tensor that a node reads -> likewise.
+        findings: what cannot be kept.
+    """
+
+    graph: ir.Graph
+    activations: dict[ir.Value, StoredAs] = field(default_factory=dict)
+    weights: dict[ir.Value, StoredAs] = field(default_factory=dict)
+    findings: list[Diagnostic] = field(default_factory=list)
+
+    def take_out(self) -> None:
+        for node in [node for node in self.graph if _is(node, BACK)]:
+            source = node.inputs[0]
+            producer = None if source is None else source.producer()
+            if source is None:
+                continue
+            if _constant(source) is not None:
+                self._fold(node, _constant(source))
+            elif producer is not None and _is(producer, ACTIVATION) and producer.inputs[0] is not None:
+                self._pair(producer, node)
+        for node in [node for node in self.graph if _is(node, ACTIVATION)]:
+            if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
+                self.graph.remove(node, safe=True)
+
+    def _pair(self, quantize: ir.Node, dequantize: ir.Node) -> None:
+        value, stored = quantize.inputs[0], _stored(quantize)
+        if value is None or stored is None or not _same(quantize, dequantize):
+            return
+        array = _constant(value)
+        if array is not None:
+            self._fold(dequantize, _quantized(array.astype(np.float32), stored, quantize))
+            return
+        known = self.activations.setdefault(value, _signed(stored))
+        if known != _signed(stored):
+            self.findings.append(_conflict(str(value.name), provenance.name(quantize), known, _signed(stored)))
+        self._replace(dequantize, value)
+
+    def _fold(self, node: ir.Node, array: np.ndarray | None) -> None:
+        stored = _stored(node)
+        if array is None or stored is None:
+            return
+        real = _real(array, stored)
+        name = str(node.outputs[0].name)
+        value = ir.Value(
+            name=f"{name}_real", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(real.shape), const_value=ir.tensor(real, name=f"{name}_real")
+        )
+        self.graph.register_initializer(value)
+        self.weights[value] = _signed(stored)
+        self._replace(node, value)
+
+    def _replace(self, node: ir.Node, value: ir.Value) -> None:
+        """`value` for the output of a DequantizeLinear; a model output keeps its name."""
+        old = node.outputs[0]
+        shown = old.is_graph_output()
+        if shown and value.is_graph_output():
+            return
+        ir.convenience.replace_all_uses_with(old, value, replace_graph_outputs=True)
+        name = old.name
+        self.graph.remove(node, safe=True)
+        if shown:
+            value.name, value.shape = name, value.shape or old.shape
+            if value.type is None:
+                value.type = old.type
+
+
+def split_quantization(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, QuantizedSource] | None:
+    """The float model inside of a quantized one, with the tensors' names, and what the file says of them; None for a float model.
+
+    A node is an integer one where every activation that it reads comes from a DequantizeLinear and what it writes goes to a QuantizeLinear,
+    perhaps behind a Relu or Clip that its kernel takes in, or where it only moves integer data.
+    """
+    if not any(node.op_type == BACK and node.domain in ("", "ai.onnx") for node in proto.graph.node):
+        return None
+    model = ir.from_proto(proto)
+    name_nodes(model.graph)
+    reader = _Reader(model.graph)
+    reader.take_out()
+    integer = {provenance.name(node) for node in _integer_nodes(model.graph, reader.activations)}
+    weights = {
+        provenance.name(node): reader.weights[value]
+        for node in model.graph
+        for value in node.inputs
+        if value in reader.weights and reader.weights[value].type != "INT32"
+    }
+    source = QuantizedSource(
+        activations={str(value.name): stored for value, stored in reader.activations.items()},
+        weights=weights,
+        integer_nodes=frozenset(integer),
+        diagnostics=tuple(reader.findings),
+    )
+    return ir.to_proto(model), source
+
+
+def _integer_nodes(graph: ir.Graph, activations: dict[ir.Value, StoredAs]) -> Iterator[ir.Node]:
+    found: set[ir.Value] = set(activations)
+    for node in graph:
+        inputs = [value for value in node.inputs if value is not None and _constant(value) is None]
+        if not inputs or not all(value in found for value in inputs):
+            continue
+        if node.op_type in MOVING or all(_stays_integer(value, activations) for value in node.outputs):
+            found.update(node.outputs)
+            yield node
+
+
+def _stays_integer(value: ir.Value, activations: dict[ir.Value, StoredAs]) -> bool:
+    """Whether the value is quantized at once, or behind an activation that is all that reads it."""
+    if value in activations:
+        return True
+    users = [use.node for use in value.uses()]
+    return len(users) == 1 and not value.is_graph_output() and users[0].op_type in FUSED and users[0].outputs[0] in activations
+
+
+def _is(node: ir.Node, op_type: str) -> bool:
+    return node.op_type == op_type and node.domain in ("", "ai.onnx")
+
+
+def _stored(node: ir.Node) -> StoredAs | None:
+    """Scale, zero point and type that a Q or DQ node names; None where they are no constants or scales per block."""
+    scale, zero = _constant(node.inputs[1]), node.inputs[2] if len(node.inputs) > 2 else None
+    if scale is None or (zero is not None and _constant(zero) is None) or node.attributes.get_int("block_size", 0) != 0:
+        return None
+    if zero is not None and zero.dtype is not None:
+        type_name = zero.dtype.name
+        points = np.asarray(_constant(zero)).reshape(-1).astype(np.int64)
+    else:
+        source = node.inputs[0]
+        type_name = source.dtype.name if _is(node, BACK) and source is not None and source.dtype is not None else "UINT8"
+        points = np.zeros(scale.size, np.int64)
+    if type_name not in STORED and type_name not in SIGNED:
+        return None
+    scales = scale.reshape(-1).astype(np.float32)
+    return StoredAs(type_name, tuple(map(float, scales)), tuple(map(int, np.broadcast_to(points, scales.shape))), node.attributes.get_int("axis", 1))
+
+
+def _same(first: ir.Node, second: ir.Node) -> bool:
+    one = _stored(first)
+    return one is not None and one == _stored(second)
+
+
+def _signed(stored: StoredAs) -> StoredAs:
+    """The same real values in the signed type that TFLite has: stored values and zero points move by half the range."""
+    if stored.type not in SIGNED:
+        return stored
+    name, shift = SIGNED[stored.type]
+    return StoredAs(name, stored.scales, tuple(point - shift for point in stored.zero_points), stored.axis)
+
+
+def _along(values: tuple[float, ...] | tuple[int, ...], stored: StoredAs, rank: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size == 1:
+        return array.reshape(())
+    axis = stored.axis % rank
+    return array.reshape([-1 if place == axis else 1 for place in range(rank)])
+
+
+def _real(array: np.ndarray, stored: StoredAs) -> np.ndarray:
+    """DequantizeLinear by its definition, in float32."""
+    points, scales = _along(stored.zero_points, stored, array.ndim), _along(stored.scales, stored, array.ndim)
+    result: np.ndarray = ((array.astype(np.int64) - points).astype(np.float32) * scales.astype(np.float32)).astype(np.float32)
+    return result
+
+
+def _quantized(array: np.ndarray, stored: StoredAs, node: ir.Node) -> np.ndarray:
+    """QuantizeLinear by its definition: round half to even, saturate."""
+    limits = {"INT4": (-8, 7), "INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767), "UINT16": (0, 65535), "INT32": (-(2**31), 2**31 - 1)}
+    points, scales = _along(stored.zero_points, stored, array.ndim), _along(stored.scales, stored, array.ndim)
+    result: np.ndarray = np.clip(np.rint(array / scales.astype(np.float32)) + points, *limits[stored.type]).astype(np.int64)
+    return result
+
+
+def _conflict(tensor: str, node: str, kept: StoredAs, other: StoredAs) -> Diagnostic:
+    return Diagnostic(
+        "quantized-twice",
+        "warning",
+        f"{tensor!r} is quantized in two ways; scale {kept.scales[0]:.6g}, zero point {kept.zero_points[0]} is kept. Received: {other.scales[0]:.6g}, {other.zero_points[0]}.",
+        "Give the tensor one QuantizeLinear.",
+        node,
+    )
