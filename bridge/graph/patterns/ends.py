@@ -14,14 +14,21 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "LSTM", "GRU
 
 
 def recognise(model: ir.Model) -> None:
-    """Marks both ends of the graph; run it when all weights are where they stay."""
+    """Marks both ends of the graph; run it when all weights are where they stay.
+
+    An operator of the user's file that was written out in several layers is one: the second LSTM of a stack reads a state of its own, and is not first.
+    """
     nodes = list(model.graph)
     layers = [node for node in nodes if is_layer(node)]
     behind, before = reached(layers), leading_to(nodes, layers)
     for node in layers:
-        if node not in behind:
+        if node in behind and node in before:
+            continue
+        parts = {other for other in layers if provenance.name(other) == provenance.name(node)}
+        others = [other for other in layers if other not in parts]
+        if node not in behind and (parts.isdisjoint(behind) or parts.isdisjoint(reached(others))):
             provenance.place(node, FIRST)
-        if node not in before:
+        if node not in before and (parts.isdisjoint(before) or parts.isdisjoint(leading_to(nodes, others))):
             provenance.place(node, LAST)
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import corpus_files
+import numpy as np
 import pytest
 import spelled_texts
 from onnx_text import Normalize
@@ -107,3 +108,15 @@ def test_an_inner_value_of_attention_that_is_an_output_stays(normalized: Normali
     result = normalized(source.proto)
     assert result.worst_sqnr_db() > 100
     assert [node.op_type for node in result.graph.nodes if "attention" in node.patterns].count("MatMul") == 2
+
+
+def test_the_second_of_two_stacked_lstms_with_states_of_their_own_is_not_first(normalized: Normalize) -> None:
+    text = """(float[1, 1, 4] x, float[1, 1, 3] h, float[1, 1, 3] c, float[1, 1, 3] k, float[1, 1, 3] d) => (float[1, 1, 2] y) {
+        [a] p, ph, pc = LSTM<hidden_size = 3>(x, w, r, , , h, c) q = Squeeze(p, one) [b] s, sh, sc = LSTM<hidden_size = 3>(q, v, r, , , k, d)
+        t = Squeeze(s, one) [z] y = MatMul(t, m) }"""
+    random = np.random.default_rng(0)
+    shapes = {"w": (1, 12, 4), "v": (1, 12, 3), "r": (1, 12, 3), "m": (3, 2)}
+    constants = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()} | {"one": np.array([1])}
+    result = normalized(text, constants=constants)
+    assert [node.name for node in result.graph.nodes if "first_layer" in node.patterns] == ["a"]
+    assert [node.name for node in result.graph.nodes if "last_layer" in node.patterns] == ["z"]
