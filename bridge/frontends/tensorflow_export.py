@@ -18,13 +18,13 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.errors import InputError, UnsupportedModelError, UsageError
+from bridge.frontends.confirmation import confirmation
 from bridge.frontends.illegal_ops import replace_illegal_ops
 from bridge.frontends.source_options import SourceOptions
-from bridge.types import Confirmation, Run, SourceModel
+from bridge.types import Confirmation, SourceModel
 
 OPSET = 18  # the highest of tf2onnx 1.17
-SAME_DB = 60.0  # what the exported model has to keep of the outputs
 
 
 def from_keras(model: Any, options: SourceOptions) -> SourceModel:
@@ -198,15 +198,8 @@ def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], fun
         for name, spec in zip(inputs, specs, strict=True)
     }
     flat = tf.nest.flatten(function(*map(tf.constant, feeds.values())))
-
-    def confirm(run: Run) -> None:
-        received = run(feeds)
-        for name, expected in zip(outputs, (value.numpy() for value in flat), strict=True):
-            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
-            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
-                raise ToolError(f"{where}: what tf2onnx wrote computes something else than the model at output {name!r}.")
-
-    return confirm
+    message = f"{where}: what tf2onnx wrote computes something else than the model"
+    return confirmation(message, outputs, feeds, [value.numpy() for value in flat])
 
 
 def _first_line(error: BaseException) -> str:

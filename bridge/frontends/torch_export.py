@@ -17,13 +17,13 @@ import numpy as np
 import onnx
 import torch
 
-from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.errors import InputError, UnsupportedModelError, UsageError
+from bridge.frontends.confirmation import confirmation
 from bridge.frontends.source_options import SourceOptions
-from bridge.types import Confirmation, Run, SourceModel
+from bridge.types import SourceModel
 
 FRAMEWORK = "torch"
 WRAPPERS = ("_orig_mod", "module")  # torch.compile, DataParallel
-SAME_DB = 60.0  # what the exported model has to keep of the module's outputs
 
 
 def from_object(source: Any, options: SourceOptions) -> SourceModel:
@@ -130,7 +130,9 @@ def _source_model(
 ) -> SourceModel:
     found = digest or hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
     names = [value.name for value in proto.graph.output]
-    return SourceModel(proto=proto, digest=found, path=path, framework=FRAMEWORK, confirm=_confirmation(where, names, feeds, outputs))
+    message = f"{where}: what torch's exporter wrote computes something else than the module"
+    confirm = None if feeds is None or outputs is None else confirmation(message, names, feeds, outputs)
+    return SourceModel(proto=proto, digest=found, path=path, framework=FRAMEWORK, confirm=confirm)
 
 
 def _unwrapped(module: Any) -> Any:
@@ -239,23 +241,6 @@ def _name_inputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:
                 node.output[:] = [swapped.get(one, one) for one in node.output]
             for spec in (*proto.graph.input, *proto.graph.output):
                 spec.name = swapped.get(spec.name, spec.name)
-
-
-def _confirmation(
-    where: str, names: Sequence[str], feeds: Mapping[str, np.ndarray] | None, outputs: Sequence[np.ndarray] | None
-) -> Confirmation | None:
-    """Holds the exported model to the outputs that torch gives for the example inputs."""
-    if feeds is None or outputs is None:
-        return None
-
-    def confirm(run: Run) -> None:
-        received = run(feeds)
-        for name, expected in zip(names, outputs, strict=True):
-            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
-            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
-                raise ToolError(f"{where}: what torch's exporter wrote computes something else than the module at output {name!r}.")
-
-    return confirm
 
 
 def _flat(values: Any) -> list[Any]:

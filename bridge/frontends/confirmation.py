@@ -1,0 +1,30 @@
+"""Holds what an exporter wrote to what the live model computes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bridge.errors import ToolError
+from bridge.types import Confirmation, Run
+
+SAME_DB = 60.0  # what the exported model has to keep of the outputs
+
+
+def confirmation(message: str, names: Sequence[str], feeds: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]) -> Confirmation:
+    """Raises `message` with the name of the first output that is another one.
+
+    Args:
+        message: who wrote what wrong, as in `Net: what the exporter wrote computes something else than the module`.
+        names: outputs of the exported model.
+        feeds: input name -> array.
+        outputs: what the live model gives for them, in the order of `names`.
+    """
+
+    def confirm(run: Run) -> None:
+        received = run(feeds)
+        for name, expected in zip(names, outputs, strict=True):
+            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
+            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
+                raise ToolError(f"{message} at output {name!r}.")
+
+    return confirm
