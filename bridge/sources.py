@@ -93,9 +93,12 @@ def open_model(
 
 def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...], input_shapes: Mapping[str, tuple[int, ...]]) -> OpenedModel:
     split = graph.split_quantization(model.proto)
-    inside, quantized = (model, None) if split is None else (replace(model, proto=split[0], confirm=None), split[1])
+    if split is None:
+        normal = graph.normalize(model, input_shapes=input_shapes)
+        return OpenedModel(model, normal, normal.inputs, calls, None, model)
+    inside = replace(model, proto=split.inside, confirm=None)
     normal = graph.normalize(inside, input_shapes=input_shapes)
-    return OpenedModel(inside, normal, normal.inputs, calls, None, model, quantized)
+    return OpenedModel(inside, normal, normal.inputs, calls, None, replace(model, proto=split.whole), split.said)
 
 
 def open_reference(

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from bridge.graph import provenance
+from bridge.graph.integer_operators import expansion_of, spell_out
 from bridge.graph.patterns.matching import tensor_of
 from bridge.graph.source_nodes import name_nodes
 from bridge.types import Diagnostic, QuantizedSource, StoredAs
@@ -48,6 +49,9 @@ class _Reader:
     findings: list[Diagnostic] = field(default_factory=list)
 
     def take_out(self) -> None:
+        for node in list(self.graph):
+            if node.op_type in MOVING:
+                self._move_in_front(node)
         for node in [node for node in self.graph if _is(node, BACK)]:
             source = node.inputs[0]
             producer = None if source is None else source.producer()
@@ -60,6 +64,24 @@ class _Reader:
         for node in [node for node in self.graph if _is(node, ACTIVATION)]:
             if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
                 self.graph.remove(node, safe=True)
+
+    def _move_in_front(self, node: ir.Node) -> None:
+        """What moves integers moves the float values instead, and a QuantizeLinear of the same form follows."""
+        quantize = None if node.inputs[0] is None else node.inputs[0].producer()
+        stored, real = (None, None) if quantize is None or not _is(quantize, ACTIVATION) else (_stored(quantize), quantize.inputs[0])
+        if quantize is None or stored is None or real is None or len(stored.scales) > 1:
+            return
+        self.activations.setdefault(real, _signed(stored))
+        moved = node.outputs[0]
+        again = ir.node(ACTIVATION, [moved, *quantize.inputs[1:]])
+        again.name = f"{node.name}.{ACTIVATION}"
+        provenance.stamp(again, again.name)
+        again.outputs[0].shape, again.outputs[0].type = moved.shape, moved.type
+        ir.convenience.replace_all_uses_with(moved, again.outputs[0], replace_graph_outputs=True)
+        again.replace_input_with(0, moved)
+        node.replace_input_with(0, real)
+        moved.type = ir.TensorType(ir.DataType.FLOAT)
+        self.graph.insert_after(node, again)
 
     def _pair(self, quantize: ir.Node, dequantize: ir.Node) -> None:
         value, stored = quantize.inputs[0], _stored(quantize)
@@ -102,16 +124,32 @@ class _Reader:
                 value.type = old.type
 
 
-def split_quantization(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, QuantizedSource] | None:
-    """The float model inside of a quantized one, with the tensors' names, and what the file says of them; None for a float model.
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitModel:
+    """A quantized model in its parts.
+
+    Attributes:
+        inside: the float model inside of it, with the tensors' names.
+        whole: the quantized model, with float operators between Q and DQ where it has operators on integers, so that it shows the tensors of `inside`.
+        said: what the file says of tensors and nodes.
+    """
+
+    inside: onnx.ModelProto
+    whole: onnx.ModelProto
+    said: QuantizedSource
+
+
+def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
+    """The parts of a quantized model, None for a float one.
 
     A node is an integer one where every activation that it reads comes from a DequantizeLinear and what it writes goes to a QuantizeLinear,
     perhaps behind a Relu or Clip that its kernel takes in, or where it only moves integer data.
     """
-    if not any(node.op_type == BACK and node.domain in ("", "ai.onnx") for node in proto.graph.node):
+    if not any(_is_quantized(node) for node in proto.graph.node):
         return None
     model = ir.from_proto(proto)
     name_nodes(model.graph)
+    whole = ir.to_proto(model) if spell_out(model) else proto
     reader = _Reader(model.graph)
     reader.take_out()
     integer = {provenance.name(node) for node in _integer_nodes(model.graph, reader.activations)}
@@ -127,7 +165,11 @@ def split_quantization(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, Quantiz
         integer_nodes=frozenset(integer),
         diagnostics=tuple(reader.findings),
     )
-    return ir.to_proto(model), source
+    return SplitModel(ir.to_proto(model), whole, source)
+
+
+def _is_quantized(node: onnx.NodeProto) -> bool:
+    return (node.op_type == BACK and node.domain in ("", "ai.onnx")) or expansion_of(node.domain, node.op_type) is not None
 
 
 def _integer_nodes(graph: ir.Graph, activations: dict[ir.Value, StoredAs]) -> Iterator[ir.Node]:

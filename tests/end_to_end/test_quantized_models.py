@@ -41,7 +41,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime carrie
         return None if sample is None else {"x": sample}
 
 
-def quantized(folder: Path, activations: str, *, per_channel: bool) -> Path:
+def quantized(folder: Path, activations: str, *, per_channel: bool, form: QuantFormat = QuantFormat.QDQ) -> Path:
     rng = np.random.default_rng(1)
     shapes = {"w": (8, 3, 3, 3), "b": (8,), "v": (8, 8, 3, 3), "a": (8,), "m": (8, 5), "o": (5,)}
     proto = onnx.parser.parse_model(NETWORK)
@@ -53,21 +53,30 @@ def quantized(folder: Path, activations: str, *, per_channel: bool) -> Path:
     onnx.save(proto, folder / "float.onnx")
     path = folder / "model.onnx"
     quantize_static(
-        folder / "float.onnx", path, Reader(), quant_format=QuantFormat.QDQ, per_channel=per_channel, activation_type=TYPES[activations],
+        folder / "float.onnx", path, Reader(), quant_format=form, per_channel=per_channel, activation_type=TYPES[activations],
         weight_type=QuantType.QInt8, extra_options={"ActivationSymmetric": activations == "int16"},
     )  # fmt: skip
     return path
 
 
 def stored(proto: onnx.ModelProto) -> Iterator[tuple[str, float]]:
-    """Quantized activation -> its scale."""
+    """What QuantizeLinear reads and what DequantizeLinear makes of activations -> its scale."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    return ((node.input[0], float(constants[node.input[1]])) for node in proto.graph.node if node.op_type == "QuantizeLinear")
+    for node in proto.graph.node:
+        if node.op_type == "QuantizeLinear":
+            yield node.input[0], float(constants[node.input[1]])
+        elif node.op_type == "DequantizeLinear" and node.input[0] not in constants:
+            yield node.output[0], float(constants[node.input[1]])
 
 
-@pytest.mark.parametrize(("activations", "per_channel"), [("uint8", False), ("int8", True), ("int16", True)])
-def test_integer_kernels_with_the_scales_of_the_file_give_what_onnxruntime_gives(activations: str, per_channel: bool, tmp_path: Path) -> None:
-    source = quantized(tmp_path, activations, per_channel=per_channel)
+@pytest.mark.parametrize(
+    ("activations", "per_channel", "form"),
+    [("uint8", False, QuantFormat.QDQ), ("int8", True, QuantFormat.QDQ), ("int16", True, QuantFormat.QDQ), ("uint8", False, QuantFormat.QOperator)],
+)
+def test_integer_kernels_with_the_scales_of_the_file_give_what_onnxruntime_gives(
+    activations: str, per_channel: bool, form: QuantFormat, tmp_path: Path
+) -> None:
+    source = quantized(tmp_path, activations, per_channel=per_channel, form=form)
     result = bridge.convert(source, calibration=bridge.Calibration.from_arrays({"x": SAMPLES}), output_dir=tmp_path / "out", threads=1)
     file = result.artifacts["static_wi8_ai8"]
     model = tflite.read(file)
@@ -92,7 +101,7 @@ def test_integer_kernels_with_the_scales_of_the_file_give_what_onnxruntime_gives
     (spec,) = interpreter.inputs
     expected = np.stack([session.run(None, {"x": sample})[0] for sample in SAMPLES])
     received = np.stack([interpreter.run({spec.name: sample.transpose(0, 2, 3, 1)})[0].copy() for sample in SAMPLES])
-    step = next(scale for tensor, scale in scales.items() if tensor.startswith("y"))
+    step = scales["y"]
     steps = np.rint(np.abs(expected - received) / step)
     assert np.mean(steps <= 1) >= WITHIN_ONE_STEP[activations]
     assert steps.max() <= 2

@@ -38,7 +38,7 @@ def two_layers(zero: np.ndarray) -> onnx.ModelProto:
 def split(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, QuantizedSource]:
     found = split_quantization(proto)
     assert found is not None
-    return found
+    return found.inside, found.said
 
 
 def run(proto: onnx.ModelProto, **feeds: np.ndarray) -> np.ndarray:

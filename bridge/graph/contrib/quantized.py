@@ -101,16 +101,22 @@ def conv(build: Builder, node: ir.Node) -> Replacement | str:
     return build.done(_stored(build, node, channels_last(build, result) if last else result, 6))
 
 
+def matmul(build: Builder, node: ir.Node) -> Replacement | str:
+    """QLinearMatMul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero); scales of b per column."""
+    return build.done(_stored(build, node, build.op("MatMul", real(build, node, 0), real(build, node, 3, axis=-1)), 6))
+
+
 def gemm(build: Builder, node: ir.Node) -> Replacement | str:
     """QGemm(A, a_scale, a_zero, B, b_scale, b_zero, C, y_scale, y_zero); float without y_scale; C is int32 in the scale of the product."""
     transposed = node.attributes.get_int("transB", 0)
     operands = [real(build, node, 0), real(build, node, 3, axis=0 if transposed else 1)]
     alpha = node.attributes.get_float("alpha", 1.0)
     attributes = {"transA": node.attributes.get_int("transA", 0), "transB": transposed, "alpha": alpha}
-    value, bias = build.op("Gemm", *operands, attributes=attributes), operand(node, 6)
+    bias = operand(node, 6)
     if bias is not None:
         scale = build.op("Mul", build.op("Mul", operand(node, 1), operand(node, 4)), build.scalar(alpha))
-        value = build.op("Add", value, build.op("Mul", build.op("Cast", bias, attributes={"to": int(ir.DataType.FLOAT)}), scale))
+        operands.append(build.op("Mul", build.op("Cast", bias, attributes={"to": int(ir.DataType.FLOAT)}), scale))
+    value = build.op("Gemm", *operands, attributes=attributes)
     return build.done(value if operand(node, 7) is None else _stored(build, node, value, 7))
 
 
