@@ -21,6 +21,7 @@ from bridge.compare import (
     Reference,
     compare_layers,
     find_mismatched_scales,
+    measure_compression,
     measure_cost,
     slower,
 )
@@ -218,7 +219,7 @@ def convert(
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, changed.graph, recovered.ranges, data.evaluation, threads=threads)
         with stages("cost"):
-            cost = measure_cost(converted, quantized)
+            cost, compression = measure_cost(converted, quantized), measure_compression(converted, quantized)
             put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
         with stages("report"):
             files = {FLOAT: converted.path, precision: quantized.path}
@@ -245,6 +246,7 @@ def convert(
                 if compare
                 else None,
                 cost=cost,
+                compression=compression,
                 divergence=_divergence(compared),
                 options={
                     "rules": tuple(map(str, rules)),

@@ -1,6 +1,7 @@
 """onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
 
 from bridge.compare.comparison import Comparison, compare_layers
+from bridge.compare.compression import Compression, measure_compression
 from bridge.compare.cost import Cost, measure_cost, slower
 from bridge.compare.divergence import Divergence, first_divergence
 from bridge.compare.files import compare_files
@@ -12,6 +13,7 @@ from bridge.compare.runners import OnnxRunner
 __all__ = [
     "METRICS",
     "Comparison",
+    "Compression",
     "Cost",
     "Divergence",
     "OnnxRunner",
@@ -21,6 +23,7 @@ __all__ = [
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
+    "measure_compression",
     "measure_cost",
     "slower",
 ]

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bridge.errors import UsageError
+from bridge.quantize.clusters import common_scale
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.op_table import Kernel, OpRow, Role
+from bridge.quantize.precisions import INTEGER_WEIGHTS
 
 
 @dataclass(slots=True)
@@ -17,6 +19,7 @@ class Constants:
     graph: FloatGraph
     corrections: Corrections
     _peaks: dict[int, float] = field(default_factory=dict)
+    _common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
 
     def corrected_weight(self, op: Op, row: OpRow) -> np.ndarray | None:
         """The weight that recovery gives, None where it gives none.
@@ -46,19 +49,29 @@ class Constants:
             raise UsageError(f"corrections.biases[{op.index}] must have one value per channel, ({channels},). Received: {given.shape}.")
         return given
 
-    def weight_scales(self, op: Op, row: OpRow) -> np.ndarray | None:
-        """The scales that recovery gives, None where it gives none.
+    def weight_scales(self, op: Op, row: OpRow, type_name: str) -> np.ndarray | None:
+        """The scales that recovery gives or, where it gives none, the one scale of a clustered weight; None where the largest magnitudes decide.
 
         Raises:
             UsageError: neither one nor one per channel.
         """
-        given = self.corrections.weight_scales.get(op.index)
-        if given is None or not _one_weight(row):
+        if not _one_weight(row):
             return None
+        given = self.corrections.weight_scales.get(op.index)
+        if given is None:
+            scale = self._common_scale(op, row, type_name)
+            channels = self.graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].shape[row.weight_axis]
+            return None if scale is None else np.full(channels, scale)
         channels = self.graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].shape[row.weight_axis]
         if given.shape not in ((channels,), (1,)):
             raise UsageError(f"corrections.weight_scales[{op.index}] must have one value per channel, ({channels},). Received: {given.shape}.")
         return given
+
+    def _common_scale(self, op: Op, row: OpRow, type_name: str) -> float | None:
+        key = op.index, type_name
+        if key not in self._common_scales:
+            self._common_scales[key] = common_scale(self.weight(op, row), type_name) if type_name in INTEGER_WEIGHTS else None
+        return self._common_scales[key]
 
     def weight(self, op: Op, row: OpRow) -> np.ndarray:
         """The value of an operator's one weight."""

@@ -127,7 +127,7 @@ class _Planner:
             given = self.constants.corrected_weight(op, row)
             value = self.graph.value(op.inputs[position]) if given is None else given
             axis = row.weight_axis % value.ndim if kernel.per_channel else None
-            form = weight_form(value, axis, type_name=precision.weight, scales=self.constants.weight_scales(op, row))
+            form = weight_form(value, axis, type_name=precision.weight, scales=self.constants.weight_scales(op, row, precision.weight))
             operands[position] = Operand(form, given, precision.unpacked)
         bias = self.constants.corrected_bias(op, row)
         return operands if bias is None else _with(operands, row.inputs.index(Role.BIAS), Operand(FLOAT, bias))
@@ -153,7 +153,7 @@ class _Planner:
             bias=None if bias is None else bias.reshape(-1),
             bias_type=bias_type,
             output_scale=solved.form(op.outputs[0]).scale,
-            scales=self.constants.weight_scales(op, row),
+            scales=self.constants.weight_scales(op, row, precision.weight),
         )
         operands[at] = Operand(form, self.constants.corrected_weight(op, row))
         if bias is None:

@@ -171,7 +171,7 @@ class Scaling:
     def _largest_weight_scale(self, step: Step, input_scale: float) -> float:
         bias, bias_type = self.constants.bias(step.op, step.row), step.kernel.bias or self.precision.bias
         largest_bias = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0))
-        given = self.constants.weight_scales(step.op, step.row)
+        given = self.constants.weight_scales(step.op, step.row, self.precision.weight)
         if given is not None:
             return max(float(given.max()), largest_bias / (input_scale * LARGEST_BIAS[bias_type]))
         peak = self.constants.weight_peak(step.op, step.row)

@@ -41,10 +41,11 @@ def weight_form(
         bias: float32 [channels], where the kernel wants it in integers.
         bias_type: TFLite type of that bias.
         output_scale: scale of the results, where they are integers.
-        scales: float32 [channels] or [1], in place of those that the largest magnitudes give.
+        scales: float32 [channels] or [1], in place of those that the largest magnitudes give. Equal ones stay equal.
     """
     if type_name == "FLOAT16":
         return Form(type_name)
+    given = scales is not None
     if scales is None:
         magnitudes = _magnitudes(weight, axis)
         magnitudes[magnitudes == 0.0] = magnitudes.max(initial=0.0) or 1.0
@@ -52,7 +53,9 @@ def weight_form(
     elif axis is None:
         scales = np.asarray([scales.max()])
     if bias is not None:
-        scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * LARGEST_BIAS[bias_type]))
+        needed = np.abs(bias.astype(np.float64)) / (input_scale * LARGEST_BIAS[bias_type])
+        shared = given and bool((scales == scales[0]).all())
+        scales = np.maximum(scales, np.full_like(needed, needed.max()) if shared else needed)
     scales = np.maximum(scales, output_scale * SMALLEST_FACTOR / input_scale)
     return Form(type_name, tuple(float(scale) for scale in scales.astype(np.float32)), (0,) * len(scales), axis or 0)
 

@@ -1,7 +1,8 @@
 """Rounding of weights that minimises the error of each layer's output on calibration samples, instead of that of each weight.
 
 Whether a weight is rounded up or down is decided with the errors of the others in view: weights are rounded one input at a time, and what that
-loses is made up for by the inputs that are still to come, as far as calibration samples show them to go together.
+loses is made up for by the inputs that are still to come, as far as calibration samples show them to go together. Pruned weights stay zero, and
+clustered tensors are left alone.
 
 Source: the aim is that of Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization"; solved without gradients as in
 Frantar et al. 2023, "GPTQ", algorithm 1 (inputs in the order of their size), after Frantar and Alistarh 2022, "Optimal Brain Compression".
@@ -18,7 +19,7 @@ from bridge.quantize.precisions import PRECISIONS
 from bridge.recover.input_moments import gram_columns, gram_matrices
 from bridge.recover.method import Method
 from bridge.recover.trials import State, Trials
-from bridge.recover.weighted import weight_scales, weighted_ops
+from bridge.recover.weighted import freely_weighted_ops, weight_scales
 from bridge.tflite import model as tflite
 
 DAMPING = 0.01  # of the mean diagonal: what the samples did not show must not be bent out of shape
@@ -28,7 +29,7 @@ def round_weights(trials: Trials, state: State) -> State:
     """The state with weights on their grids."""
     graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
     made = trials.quantize(state)
-    ops = [one for one in weighted_ops(graph, made.ops) if gram_columns(graph, one)]
+    ops = [one for one in freely_weighted_ops(graph, made.ops) if gram_columns(graph, one)]
     if not ops:
         return state
     quantized = tflite.read(made.path)
@@ -49,7 +50,7 @@ def round_weights(trials: Trials, state: State) -> State:
 
 
 def rounded_rows(rows: np.ndarray, gram: np.ndarray, steps: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
-    """Rows on the grid of their step whose error is small in the metric of the Gram matrix; a row that rounding to nearest does better stays so.
+    """Rows on the grid of their step whose error is small in the metric of the Gram matrix, zeros where they are; a row that rounding to nearest does better stays so.
 
     Args:
         rows: [layers, rows, columns] weights.
@@ -66,9 +67,9 @@ def rounded_rows(rows: np.ndarray, gram: np.ndarray, steps: np.ndarray, limits: 
     sorted_gram = sorted_gram + damping[:, None, None] * np.eye(gram.shape[1])
     factor = np.linalg.cholesky(np.linalg.inv(sorted_gram)).transpose(0, 2, 1)  # upper
     left = np.take_along_axis(left, order[:, None, :], 2)
-    found = np.empty_like(left)
+    found, pruned = np.empty_like(left), left == 0
     for column in range(left.shape[2]):
-        found[:, :, column] = np.clip(np.rint(left[:, :, column] / steps), *limits) * steps
+        found[:, :, column] = np.where(pruned[:, :, column], 0.0, np.clip(np.rint(left[:, :, column] / steps), *limits) * steps)
         lost = (left[:, :, column] - found[:, :, column]) / factor[:, column, column, None]
         left[:, :, column + 1 :] -= lost[:, :, None] * factor[:, None, column, column + 1 :]
     back = np.argsort(order, axis=1)

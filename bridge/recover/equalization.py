@@ -2,7 +2,8 @@
 
 A float file that computes the same, made before calibration. All channels of an activation share one int8 scale, so a channel that is small
 beside the others loses bits. Weights have a scale per output channel, so dividing the first layer costs nothing; what counts is the activation
-between the layers, whose ranges come from calibration samples, and the input channels of the next layer.
+between the layers, whose ranges come from calibration samples, and the input channels of the next layer. Layers with clustered weights take no
+part: their values would become other ones in every channel.
 
 Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1, for the exchange of factors
 between ReLU-like layers; with the ranges of activations in place of those of the first layer's weights as in Xiao et al. 2023, "SmoothQuant",
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import read_graph
 from bridge.recover.chains import Chain, channel_magnitudes, find_chains
 from bridge.recover.trials import Feeds, run
@@ -33,7 +35,7 @@ def equalized(model: tflite.ModelT, feeds: Sequence[Feeds], *, where: str) -> tu
         where: names the file in errors.
     """
     graph = read_graph(model, where=where)
-    chains = find_chains(graph)
+    chains = [chain for chain in find_chains(graph) if not any(is_clustered(graph.value(op.inputs[1])) for op in (chain.first, chain.last))]
     if not chains:
         return tflite.serialize(model), frozenset()
     magnitudes = _activation_magnitudes(model, chains, feeds)

@@ -1,6 +1,7 @@
 """Scales of weights that minimise the squared error of what is computed with them, instead of holding the largest weight.
 
-Each input channel counts with its mean square over calibration samples. int8 weights gain little, int4 weights much.
+Each input channel counts with its mean square over calibration samples. int8 weights gain little, int4 weights much. Clustered tensors have one
+scale already that fits their few values.
 
 Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1, "Mean squared error".
 """
@@ -16,7 +17,7 @@ from bridge.quantize.precisions import PRECISIONS
 from bridge.recover.input_moments import channel_moments
 from bridge.recover.method import Method
 from bridge.recover.trials import State, Trials
-from bridge.recover.weighted import Weighted, weight_scales, weighted_ops
+from bridge.recover.weighted import Weighted, freely_weighted_ops, weight_scales
 from bridge.tflite import model as tflite
 
 FACTORS = np.linspace(1.0, 0.4, 31)
@@ -26,7 +27,7 @@ def rescale(trials: Trials, state: State) -> State:
     """The state with other scales of weights."""
     graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
     made = trials.quantize(state)
-    ops = weighted_ops(graph, made.ops)
+    ops = freely_weighted_ops(graph, made.ops)
     if not ops:
         return state
     quantized, moments = tflite.read(made.path), channel_moments(trials, graph, ops)

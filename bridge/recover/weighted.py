@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.op_table import OPS, OpRow, Role
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
@@ -47,6 +47,13 @@ class Weighted:
     def axis(self, weight: np.ndarray) -> int:
         """Channel axis of the weight, from the first."""
         return self.row.weight_axis % weight.ndim
+
+
+def freely_weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weighted]:
+    """Those of `weighted_ops` whose weights may be rounded one by one: clusters of equal weights have to stay equal."""
+    return [
+        one for one in weighted_ops(graph, outcomes) if not is_clustered(graph.value(one.op.inputs[one.weight_at]), PRECISIONS[one.precision].weight)
+    ]
 
 
 def weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weighted]:
@@ -91,7 +98,7 @@ def stored_bias(model: tflite.ModelT, one: Weighted) -> np.ndarray | None:
 
 def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
     """The real numbers that a constant with symmetric scales stands for, float32."""
-    stored = _stored(model, tensor)
+    stored = tflite.integers(model, tensor)
     if stored.dtype.kind == "f":
         return stored.astype(np.float32)
     scales = np.asarray(tensor.quantization.scale, np.float64)
@@ -100,11 +107,3 @@ def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
         shape[tensor.quantization.quantizedDimension] = len(scales)
     real: np.ndarray = (stored.astype(np.float64) * scales.reshape(shape)).astype(np.float32)
     return real
-
-
-def _stored(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
-    if tflite.TYPE_NAMES[tensor.type] != "INT4":
-        return tflite.constant(model, tensor)
-    packed: Any = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: int(np.prod(tflite.shape(tensor)))].astype(np.int8)
-    return np.where(halves > 7, halves - 16, halves).reshape(tflite.shape(tensor))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bridge.report import gates as gate_language
 from bridge.report.changes import changes_block
+from bridge.report.compression import Compression
 from bridge.report.islands import islands
 from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
@@ -72,6 +73,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     outputs: Sequence[OutputResult] = (),
     evaluation: Evaluation | None = None,
     cost: object | None = None,
+    compression: object | None = None,
     divergence: Divergence | None = None,
     histograms: Sequence[Histogram] = (),
     metrics: Sequence[Metric] = (),
@@ -104,6 +106,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         outputs: empty when nothing was compared.
         evaluation: the data of the comparison.
         cost: figures of both files: any value with the attributes of `Cost`.
+        compression: likewise with those of `Compression`.
         divergence: the first layer that passes a threshold.
         histograms: values of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
@@ -146,6 +149,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
             deployable=ranges is None or ranges.source != "synthetic",
         ),
         cost=figures,
+        compression=Compression() if compression is None else Compression.model_validate(compression, from_attributes=True),
         coverage=coverage(graph.source_nodes, rows),
         calibration=Calibration(samples=ranges.samples, source=ranges.source, warnings=advice) if ranges else Calibration(),
         evaluation=evaluation,

@@ -31,6 +31,7 @@ def render(report: Report) -> str:
             findings=(*report.calibration.warnings, *report.diagnostics),
             why={node.name: node.reason for node in report.nodes},
             outputs={output.name: output for output in report.outputs},
+            compressed=wording.compression_rows(report.compression),
             plot=depth_plot(report.layers, report.nodes),
             script=script,
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from bridge.report.schema import Diagnostic, Gate, Report
-from bridge.report.wording import about, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
+from bridge.report.wording import about, compression_rows, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
 
 MAX_WARNINGS, MAX_LONE, MAX_CHANGES = 8, 3, 5
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
@@ -49,6 +49,7 @@ def _figures(report: Report) -> Iterator[str]:
         (
             ("size", size(cost.float_bytes), size(cost.quantized_bytes), times(summary.size_ratio)),
             ("latency", milliseconds(cost.float_ms), milliseconds(cost.quantized_ms), f"{times(summary.speedup)} as fast" if summary.speedup else ""),
+            *((what, before, after, "") for what, before, after in compression_rows(report.compression)),
         ),
     )
     counts = ", ".join(f"{count} {'without an operator' if name == 'none' else code(name)}" for name, count in summary.precisions.items())

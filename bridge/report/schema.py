@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from bridge.errors import InputError
 from bridge.report.changes import ModelChanges
+from bridge.report.compression import Compression
 from bridge.report.parts import Part, Real, Scalar
 from bridge.types import Evidence, PairStatus, Severity, SourceStatus
 
@@ -322,6 +323,7 @@ class Report(Part):
     verdict: Verdict = Verdict()
     summary: Summary = Summary()
     cost: Cost = Cost()
+    compression: Compression = Compression()
     coverage: Coverage
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()

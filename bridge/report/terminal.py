@@ -8,7 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.report.schema import Output, Report
-from bridge.report.wording import NOTHING, about, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
+from bridge.report.wording import (
+    NOTHING,
+    about,
+    compression_rows,
+    conversions,
+    decibel,
+    milliseconds,
+    number,
+    percent,
+    significant,
+    size,
+    times,
+    visible,
+)
 
 MAX_WARNINGS = 5
 MAX_LONE = 3
@@ -41,6 +54,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
     yield from _cost(report)
+    yield from (Text(f"{what} {before} → {after}") for what, before, after in compression_rows(report.compression))
     yield from _lone(report)
     yield from _changes(report)
     yield from _warnings(report)

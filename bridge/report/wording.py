@@ -2,6 +2,7 @@
 
 import math
 
+from bridge.report.compression import Compression
 from bridge.report.schema import Cost
 
 NOTHING = "-"
@@ -74,3 +75,15 @@ def times(ratio: float | None) -> str:
 def shape(sizes: tuple[int, ...]) -> str:
     """`1 x 3 x 224 x 224`, `scalar` without axes."""
     return " x ".join(str(length) for length in sizes) or "scalar"
+
+
+def compression_rows(block: Compression) -> tuple[tuple[str, str, str], ...]:
+    """What was counted, in the float file, in the quantized file; nothing without integer weights."""
+    if not block.weights:
+        return ()
+    counts = [NOTHING if count is None else str(count) for count in (block.float_distinct, block.quantized_distinct)]
+    return (
+        ("size after gzip", size(block.float_gzip_bytes), size(block.quantized_gzip_bytes)),
+        ("zeros in weights", percent(block.float_zeros), percent(block.quantized_zeros)),
+        ("distinct values in a weight, at most", counts[0], counts[1]),
+    )

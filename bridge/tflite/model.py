@@ -276,6 +276,15 @@ def packed_int4(values: np.ndarray) -> np.ndarray:
     return packed
 
 
+def integers(model: ModelT, tensor: TensorT) -> np.ndarray:
+    """The value of a constant tensor as `constant` gives it, int4 one per int8."""
+    if TYPE_NAMES[tensor.type] != "INT4":
+        return constant(model, tensor)
+    packed: Any = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: int(np.prod(shape(tensor)))].astype(np.int8)
+    return np.where(halves > 7, halves - 16, halves).reshape(shape(tensor))
+
+
 def new_model(description: str) -> ModelT:
     """A file with one empty subgraph and the empty buffer 0, to which tensors and operators can be added."""
     model, graph = schema.ModelT(), schema.SubGraphT()

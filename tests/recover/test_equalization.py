@@ -93,7 +93,10 @@ def test_it_is_kept_where_it_helps_and_rescaled_tensors_lose_their_counterpart(t
 
 def test_it_is_taken_back_where_it_does_not_help(tmp_path: Path) -> None:
     path = (
-        Layers(1, 6, 6, 4).conv("a", np.ones((5, 1, 1, 4)), np.zeros(5)).conv("b", np.ones((3, 1, 1, 5)), np.zeros(3)).save(tmp_path / "net.tflite")
+        Layers(1, 6, 6, 4)
+        .conv("a", np.linspace(1, 1.001, 20).reshape(5, 1, 1, 4), np.zeros(5))
+        .conv("b", np.linspace(1, 1.001, 15).reshape(3, 1, 1, 5), np.zeros(3))
+        .save(tmp_path / "net.tflite")
     )
     before = path.read_bytes()
     samples = from_arrays({"x": VALUES}, [TensorSpec("x", (1, 6, 6, 4), "float32")])

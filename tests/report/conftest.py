@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.report.build import build
+from bridge.report.compression import Compression, WeightCompression
 from bridge.report.schema import Cost, Divergence, Evaluation, Histogram, LoneFloatOp, Metric, Report
 from bridge.types import (
     Change,
@@ -171,6 +172,19 @@ def stages() -> dict[str, Any]:
         "layers": tuple(_layer(pair) for pair in PAIRS),
         "outputs": (OutputResult("scores", 24.6, 0.9981, 0.031, float("inf"), 0.985, 0.931, 0.926),),
         "evaluation": Evaluation(samples=16, source="calib.npz", held_out=True, labels=True),
+        "compression": Compression(
+            float_zeros=0.5,
+            quantized_zeros=0.51,
+            float_distinct=16,
+            quantized_distinct=15,
+            float_gzip_bytes=1_900_000,
+            quantized_gzip_bytes=420_000,
+            weights=(
+                WeightCompression(
+                    node="conv", tensor="w", values=288, float_zeros=0.5, quantized_zeros=0.51, float_distinct=16, quantized_distinct=15, scales=1
+                ),
+            ),
+        ),
         "cost": Cost(
             float_ms=4.2,
             quantized_ms=1.4,

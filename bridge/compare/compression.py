@@ -1,0 +1,120 @@
+"""Zeros and distinct values of weights in the float and the quantized file, and what gzip makes of both files."""
+
+import gzip
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bridge.tflite import model as tflite
+from bridge.types import ConvertedModel, QuantizedModel
+
+MIN_VALUES = 64  # a smaller constant has few distinct values whatever was done to it
+LARGEST_FILE = 1 << 26  # gzip takes about 3 s for these 64 MiB
+LEVEL = 6  # of the gzip command
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCompression:
+    """One weight in both files.
+
+    Attributes:
+        node: the user's node.
+        tensor: its name in the float file.
+        values: how many it has.
+        float_zeros, quantized_zeros: share of zeros, 0 .. 1.
+        float_distinct, quantized_distinct: distinct values in the whole tensor as stored.
+        scales: different scales of the integers; a clustered tensor has one for all channels.
+    """
+
+    node: str
+    tensor: str
+    values: int
+    float_zeros: float
+    quantized_zeros: float
+    float_distinct: int
+    quantized_distinct: int
+    scales: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """The report's `compression` block.
+
+    Attributes:
+        float_zeros, quantized_zeros: share over all rows of `weights`, None without any.
+        float_distinct, quantized_distinct: the most in any row, None without any.
+        float_gzip_bytes, quantized_gzip_bytes: None for a file of more than 64 MiB.
+        weights: in the order of computation.
+    """
+
+    float_zeros: float | None
+    quantized_zeros: float | None
+    float_distinct: int | None
+    quantized_distinct: int | None
+    float_gzip_bytes: int | None
+    quantized_gzip_bytes: int | None
+    weights: tuple[WeightCompression, ...]
+
+
+def measure_compression(converted: ConvertedModel, quantized: QuantizedModel) -> Compression:
+    """Counts in both files; weights of fewer than 64 values, and those that the quantized file does not hold in integers, have no row."""
+    rows = tuple(_rows(converted, quantized))
+    return Compression(
+        float_zeros=_mean(rows, [row.float_zeros for row in rows]),
+        quantized_zeros=_mean(rows, [row.quantized_zeros for row in rows]),
+        float_distinct=max((row.float_distinct for row in rows), default=None),
+        quantized_distinct=max((row.quantized_distinct for row in rows), default=None),
+        float_gzip_bytes=_gzip_bytes(converted.path),
+        quantized_gzip_bytes=_gzip_bytes(quantized.path),
+        weights=rows,
+    )
+
+
+def _rows(converted: ConvertedModel, quantized: QuantizedModel) -> Iterator[WeightCompression]:
+    before, after = tflite.read(converted.path), tflite.read(quantized.path)
+    floats, integers = tflite.main_graph(before), tflite.main_graph(after)
+    unpacked = {int(op.outputs[0]): int(op.inputs[0]) for op in integers.operators if tflite.op_name(after, op) == "DEQUANTIZE"}
+    seen = set()
+    for outcome in quantized.ops:
+        if outcome.quantized_index is None:
+            continue
+        pairs = zip(floats.operators[outcome.index].inputs, integers.operators[outcome.quantized_index].inputs, strict=False)
+        for source, stored in ((floats.tensors[a], integers.tensors[unpacked.get(int(b), int(b))]) for a, b in pairs if a >= 0 and b >= 0):
+            if source.name in seen or not _is_weight(before, source) or not _is_integer_constant(after, stored):
+                continue
+            seen.add(source.name)
+            values, integer = tflite.constant(before, source), tflite.integers(after, stored)
+            yield WeightCompression(
+                node=converted.tensor_map.owners[outcome.index],
+                tensor=tflite.text(source.name),
+                values=values.size,
+                float_zeros=_zeros(values),
+                quantized_zeros=_zeros(integer),
+                float_distinct=len(np.unique(values)),
+                quantized_distinct=len(np.unique(integer)),
+                scales=len(np.unique(stored.quantization.scale)),
+            )
+
+
+def _is_weight(model: tflite.ModelT, tensor: tflite.TensorT) -> bool:
+    constant = tflite.is_constant(model, tensor) and tflite.TYPE_NAMES[tensor.type] == "FLOAT32"
+    return constant and len(tflite.shape(tensor)) > 1 and math.prod(tflite.shape(tensor)) >= MIN_VALUES
+
+
+def _is_integer_constant(model: tflite.ModelT, tensor: tflite.TensorT) -> bool:
+    return tflite.is_constant(model, tensor) and tflite.TYPE_NAMES[tensor.type] in ("INT8", "INT4")
+
+
+def _zeros(values: np.ndarray) -> float:
+    return 1.0 - np.count_nonzero(values) / values.size
+
+
+def _mean(rows: tuple[WeightCompression, ...], shares: list[float]) -> float | None:
+    return float(np.average(shares, weights=[row.values for row in rows])) if rows else None
+
+
+def _gzip_bytes(path: Path) -> int | None:
+    return len(gzip.compress(path.read_bytes(), LEVEL, mtime=0)) if path.stat().st_size <= LARGEST_FILE else None
