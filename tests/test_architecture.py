@@ -14,7 +14,7 @@ LAYERS = (
     {"files", "observer_names", "recovery_names", "replacements"},
     {"types"},
     {"tflite", "custom_ops"},
-    {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "qat", "report"},
+    {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "qat", "report"},
     {"changes", "decisions", "kept_quantization", "range_choices", "recover", "samples", "sources"},
     {"custom_nodes"},
     {"comparing", "pipeline"},
