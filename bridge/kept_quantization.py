@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bridge.changes import ChangedModel
 from bridge.quantize import Corrections
 from bridge.quantize.forms import LIMITS, Form
 from bridge.quantize.op_table import OPS, Role, Scales
@@ -54,6 +55,14 @@ def _decision(node: NodeFacts, source: QuantizedSource) -> Decision:
     return Decision(node.name, precision, None, None, None, "the file quantizes it")
 
 
+def expected_differences(changed: ChangedModel, source: QuantizedSource | None) -> ChangedModel:
+    """A quantized model rounds where the float file inside of it does not: all its values differ by design."""
+    if source is None:
+        return changed
+    names = (name for node in changed.graph.nodes for name in (node.name, *node.origins))
+    return replace(changed, downstream=frozenset(names))
+
+
 def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tuple[Ranges | None, Given]:
     """The ranges and the scales that the file gives to the tensors and weights of the float TFLite file; none for a float file."""
     if source is None:
@@ -63,10 +72,12 @@ def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tu
     mapped = {pair.tensor: pair.tflite_tensor for pair in (*converted.tensor_map.pairs, *converted.tensor_map.outputs) if pair.tflite_tensor}
     mapped |= {binding.onnx_name: binding.tflite_name for binding in converted.tensor_map.inputs}
     forms = {mapped[tensor]: _form(stored) for tensor, stored in source.activations.items() if tensor in mapped}
+    parts = _parts(converted)
     weights: dict[int, np.ndarray] = {}
     asymmetric: dict[str, None] = {}
     for index, (operator, owner) in enumerate(zip(graph.operators, converted.tensor_map.owners, strict=True)):
-        row, stored = OPS.get(tflite.op_name(model, operator)), source.weights.get(owner)
+        row = OPS.get(tflite.op_name(model, operator))
+        stored = next((source.weights[name] for name in parts[owner] if name in source.weights), None)
         if row is None or stored is None:
             continue
         for position, tensor in enumerate(operator.inputs):
@@ -83,6 +94,15 @@ def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tu
                     weights[index] = np.broadcast_to(np.asarray(stored.scales, np.float32), (channels,)).copy()
     ranges = Ranges(_spans(model, forms), samples=0, source=SOURCE, model_sha256=converted.sha256, observer="none")
     return ranges, Given(MappingProxyType(forms), Corrections(weight_scales=MappingProxyType(weights)), tuple(asymmetric))
+
+
+def _parts(converted: ConvertedModel) -> dict[str, list[str]]:
+    """Owner of operators -> itself and the nodes that it took in: a Conv, where the Relu behind it is the owner."""
+    found = {owner: [owner] for owner in converted.tensor_map.owners}
+    for node, owners in converted.tensor_map.absorbed.items():
+        for owner in owners:
+            found.setdefault(owner, [owner]).append(node)
+    return found
 
 
 def _spans(model: tflite.ModelT, forms: Mapping[str, Form]) -> Mapping[str, TensorRange]:
@@ -110,8 +130,8 @@ def findings(source: QuantizedSource | None, given: Given, quantized: QuantizedM
     kept: list[str] = []
     changed: list[str] = []
     for name, form in given.forms.items():
-        tensor = stored.get(name)
-        if tensor is None or not _is_integer(tensor):
+        tensor = next((one for one in (stored.get(name), stored.get(f"{name}_{form.type.lower()}")) if one is not None and _is_integer(one)), None)
+        if tensor is None:
             continue
         same = np.array_equal(np.asarray(tensor.quantization.scale, np.float32), np.asarray(form.scales, np.float32))
         (kept if same and list(tensor.quantization.zeroPoint) == list(form.zero_points) else changed).append(name)

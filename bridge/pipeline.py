@@ -161,7 +161,7 @@ def convert(
                 opened,
                 choose(user_view(opened, input_dtype=input_dtype, output_dtype=output_dtype), *sources, seed=seed, ranges_given=ranges is not None),
             )
-            changed = change_model(model, normal, applied, threads=threads)
+            changed = kept_quantization.expected_differences(change_model(model, normal, applied, threads=threads), opened.quantized)
         with stages("convert"):
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
             reference, doubts = open_reference(opened.reference, probes, threads=threads)

@@ -20,6 +20,7 @@ import torch
 from bridge.errors import InputError, UnsupportedModelError, UsageError
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.source_options import SourceOptions
+from bridge.frontends.torch_translations import translations
 from bridge.types import SourceModel
 
 FRAMEWORK = "torch"
@@ -88,7 +89,7 @@ def _refuse_llvm_clash() -> None:
 def _from_program(program: Any, *, where: str, outputs: Sequence[np.ndarray] | None, path: Path | None = None) -> SourceModel:
     try:
         with _quiet():
-            proto = torch.onnx.export(program, dynamo=True, verbose=False).model_proto
+            proto = torch.onnx.export(program, dynamo=True, verbose=False, custom_translation_table=translations(torch.ops.aten)).model_proto
     except Exception as error:  # the exporter's errors have no common class that is public
         raise UnsupportedModelError(_untranslated(program, error, where), hint=_UNTRANSLATED_HINT) from error
     names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is torch.export.graph_signature.InputKind.USER_INPUT]

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from bridge.graph import provenance
+from bridge.graph.folding import fold_constants
 from bridge.graph.integer_operators import expansion_of, spell_out
 from bridge.graph.patterns.matching import tensor_of
 from bridge.graph.source_nodes import name_nodes
@@ -22,6 +23,9 @@ BACK = "DequantizeLinear"
 FUSED = frozenset({"Relu", "Clip"})
 # What has the values of its input: as integer as that.
 MOVING = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+POSITIVE = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
+SUMS = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"})  # of positive values positive
+LOWEST = {"INT8": -128, "INT16": -32768}
 SIGNED = {"UINT8": ("INT8", 128), "UINT16": ("INT16", 32768)}
 STORED = {"INT4": "INT4", "INT8": "INT8", "INT16": "INT16", "INT32": "INT32"}
 
@@ -41,12 +45,14 @@ class _Reader:
         activations: tensor -> how the file stores it.
         weights: tensor that a node reads -> likewise.
         findings: what cannot be kept.
+        stand_ins: tensor that is quantized -> what takes the place of its quantized values.
     """
 
     graph: ir.Graph
     activations: dict[ir.Value, StoredAs] = field(default_factory=dict)
     weights: dict[ir.Value, StoredAs] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
+    stand_ins: dict[ir.Value, ir.Value] = field(default_factory=dict)
 
     def take_out(self) -> None:
         for node in list(self.graph):
@@ -91,10 +97,44 @@ class _Reader:
         if array is not None:
             self._fold(dequantize, _quantized(array.astype(np.float32), stored, quantize))
             return
-        known = self.activations.setdefault(value, _signed(stored))
+        if value not in self.stand_ins:
+            self.stand_ins[value] = self._stand_in(value, stored, quantize, dequantize)
+        stand_in = self.stand_ins[value]
+        known = self.activations.setdefault(stand_in, _signed(stored))
         if known != _signed(stored):
             self.findings.append(_conflict(str(value.name), provenance.name(quantize), known, _signed(stored)))
-        self._replace(dequantize, value)
+        self._replace(dequantize, stand_in)
+
+    def _stand_in(self, value: ir.Value, stored: StoredAs, quantize: ir.Node, dequantize: ir.Node) -> ir.Value:
+        """The float value under the name of the quantized one, so that comparisons see what the file computes with.
+
+        A range that begins at zero is a Relu: onnxruntime's quantizer leaves the operator out where saturation does the same.
+        """
+        name = dequantize.outputs[0].name
+        if _begins_at_zero(_signed(stored)) and not self._is_positive(value):
+            relu = ir.node("Relu", [value])
+            relu.name = f"{quantize.name}.Relu"
+            provenance.stamp(relu, relu.name)
+            result = relu.outputs[0]
+            result.name, result.shape, result.type = name, value.shape, value.type or ir.TensorType(ir.DataType.FLOAT)
+            self.graph.insert_before(quantize, relu)
+            return result
+        if value.producer() is not None and not value.is_graph_output() and all(_is(use.node, ACTIVATION) for use in value.uses()):
+            value.name = name
+        return value
+
+    def _is_positive(self, value: ir.Value) -> bool:
+        """Whether it cannot be negative anyhow; of a model input nobody knows, and its saturation is the user's."""
+        producer = value.producer()
+        if producer is None or producer.op_type in POSITIVE:
+            return True
+        if producer.op_type == "Clip":
+            lowest = _constant(producer.inputs[1]) if len(producer.inputs) > 1 else None
+            return lowest is not None and float(lowest.reshape(-1)[0]) >= 0.0
+        if producer.op_type not in MOVING | SUMS:
+            return False
+        operands = [operand for operand in producer.inputs if operand is not None and _constant(operand) is None]
+        return all((operand in self.activations and _begins_at_zero(self.activations[operand])) or self._is_positive(operand) for operand in operands)
 
     def _fold(self, node: ir.Node, array: np.ndarray | None) -> None:
         stored = _stored(node)
@@ -150,6 +190,7 @@ def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
     model = ir.from_proto(proto)
     name_nodes(model.graph)
     whole = ir.to_proto(model) if spell_out(model) else proto
+    fold_constants(model)  # scales and weights may be computed, as torch's exporter writes them
     reader = _Reader(model.graph)
     reader.take_out()
     integer = {provenance.name(node) for node in _integer_nodes(model.graph, reader.activations)}
@@ -211,6 +252,10 @@ def _stored(node: ir.Node) -> StoredAs | None:
         return None
     scales = scale.reshape(-1).astype(np.float32)
     return StoredAs(type_name, tuple(map(float, scales)), tuple(map(int, np.broadcast_to(points, scales.shape))), node.attributes.get_int("axis", 1))
+
+
+def _begins_at_zero(stored: StoredAs) -> bool:
+    return stored.zero_points == (LOWEST.get(stored.type),)
 
 
 def _same(first: ir.Node, second: ir.Node) -> bool:

@@ -107,6 +107,8 @@ def test_integer_kernels_with_the_scales_of_the_file_give_what_onnxruntime_gives
     assert steps.max() <= 2
     (finding,) = [finding for finding in result.report.diagnostics if finding.code == "quantized-model"]
     assert "0 of" in finding.message
+    assert result.report.divergence is None
+    assert "3 weights have its scales" in finding.message
 
 
 def test_what_the_file_leaves_float_stays_float_and_says_why(tmp_path: Path) -> None:

@@ -139,6 +139,47 @@ def test_a_float64_module_is_confirmed_in_float32() -> None:
     assert {"float-width"} <= {finding.code for finding in graph.normalize(source, input_shapes={}).diagnostics}
 
 
+class FakeQuantized(nn.Module):  # type: ignore[misc, name-defined]  # torch is loaded by name
+    """Every spelling: numbers, tensors of one element, per channel, a part of the range."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.fc = nn.Linear(6, 3)
+        self.scale, self.point = nn.Parameter(torch.tensor([0.05])), nn.Parameter(torch.tensor([3.0]))
+        self.register_buffer("scales", self.fc.weight.detach().abs().amax(1) / 7)
+
+    def forward(self, x: Any) -> object:
+        x = torch.fake_quantize_per_tensor_affine(x, self.scale, self.point.to(torch.int32), -128, 127)
+        weight = torch.fake_quantize_per_channel_affine(self.fc.weight, self.scales, torch.zeros(3, dtype=torch.int32), 0, -7, 7)
+        return torch.fake_quantize_per_tensor_affine(nn.functional.linear(x, weight, self.fc.bias), 0.02, 128, 0, 255)
+
+
+def test_fake_quantization_becomes_the_quantization_of_the_file() -> None:
+    net = FakeQuantized()
+    source = frontends.load(net, input_shapes={}, example_inputs=(X,))
+    assert source.confirm is not None
+    source.confirm(OnnxRunner(source.proto).run)
+    split = graph.split_quantization(source.proto)
+    assert split is not None
+    assert {(stored.type, stored.scales, stored.zero_points) for stored in split.said.activations.values()} == {
+        ("INT8", (float(np.float32(0.05)),), (3,)),
+        ("INT8", (float(np.float32(0.02)),), (0,)),
+    }
+    (weight,) = split.said.weights.values()
+    assert weight.scales == tuple(map(float, net.scales.numpy()))
+    assert len(split.said.integer_nodes) == 1
+
+
+def test_a_range_that_no_integer_type_has_is_refused() -> None:
+    class Odd(nn.Module):  # type: ignore[misc, name-defined]  # torch is loaded by name
+        def forward(self, x: Any) -> object:
+            return torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -(2**20), 2**20)
+
+    with pytest.raises(UnsupportedModelError, match="fits no integer type of ONNX"):
+        frontends.load(Odd(), input_shapes={}, example_inputs=(X,))
+
+
 def test_without_examples_the_missing_inputs_are_named() -> None:
     with pytest.raises(UsageError, match=r"Net: tracing needs an example of every input\. Missing: tokens\.") as caught:
         frontends.load(Net(), input_shapes={})

@@ -60,7 +60,7 @@ def test_scales_are_noted_in_the_signed_type_and_the_float_model_is_inside(zero:
     type_name = "INT16" if zero.dtype == np.int16 else "INT8"
     assert source.activations == {
         "x": StoredAs(type_name, (float(np.float32(0.02)),), (point,), 1),
-        "r": StoredAs(type_name, (float(np.float32(0.05)),), (point,), 1),
+        "dr": StoredAs(type_name, (float(np.float32(0.05)),), (point,), 1),
     }
     (weight,) = source.weights.values()
     assert weight == StoredAs("INT8", tuple(map(float, SCALES)), (0,) * 4, 0)
@@ -68,6 +68,23 @@ def test_scales_are_noted_in_the_signed_type_and_the_float_model_is_inside(zero:
     x = RNG.standard_normal((2, 3)).astype(np.float32)
     hand = np.exp(np.maximum(x @ (WEIGHT * SCALES[:, None]).T, 0))
     np.testing.assert_allclose(run(inside, x=x), hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("zero", "positive"), [(np.array(0, np.uint8), True), (np.array(1, np.uint8), False)])
+def test_a_range_that_begins_at_zero_is_a_relu(zero: np.ndarray, positive: bool) -> None:
+    """onnxruntime's quantizer leaves a Relu out where saturation does the same."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2,3] x) => (float[2,3] y) {
+    h = Neg(x)
+    q = QuantizeLinear(h, s, z)
+    d = DequantizeLinear(q, s, z)
+    e = DequantizeLinear(q, s, z)
+    y = Add(d, e)
+}"""
+    inside, source = split(model(text, s=np.float32(0.02), z=zero))
+    assert [node.op_type for node in inside.graph.node] == ["Neg", *["Relu"] * positive, "Add"]
+    x = RNG.standard_normal((2, 3)).astype(np.float32)
+    np.testing.assert_allclose(run(inside, x=x), 2 * (np.maximum(-x, 0) if positive else -x), rtol=1e-6)
+    assert set(source.activations) == {"d"}
 
 
 def test_what_writes_no_quantized_value_is_float() -> None:
