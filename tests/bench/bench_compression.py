@@ -1,0 +1,195 @@
+"""Sparse and clustered versions of a small CNN as int8 files: zeros and distinct values counted in the files, accuracy, size after gzip.
+
+    uv run python tests/bench/bench_compression.py MODEL.onnx DATA_FOLDER WORK_FOLDER [--steps 60] [--rules PACK] > compression.md
+
+DATA_FOLDER holds calibration.npz and evaluation.npz with labels. The weights are pruned and clustered in the ONNX file; `tuned` versions are then
+trained in torch to give the float model's scores on the calibration samples, flipped and shifted: no labels are used. MODEL is a chain of the
+operators in `FUNCTIONS`.
+"""
+
+import argparse
+import gzip
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch.nn import functional
+
+import bridge
+from bridge.compress import Kept, cluster, prune
+from bridge.tflite import model as tflite
+
+BATCH = 50
+
+
+def _conv(inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    top, left, bottom, right = options["pads"]
+    data = functional.pad(inputs[0], (left, right, top, bottom))
+    return functional.conv2d(data, inputs[1], inputs[2], stride=options["strides"], groups=options["group"])
+
+
+FUNCTIONS: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
+    "Add": lambda inputs, _: inputs[0] + inputs[1],
+    "AveragePool": lambda inputs, options: functional.avg_pool2d(inputs[0], options["kernel_shape"], options["strides"]),
+    "Conv": _conv,
+    "Gemm": lambda inputs, _: inputs[0] @ inputs[1] + inputs[2],
+    "Relu": lambda inputs, _: functional.relu(inputs[0]),
+    "Reshape": lambda inputs, _: inputs[0].flatten(1),
+    "Softmax": lambda inputs, _: inputs[0],  # scores are compared in front of it
+    "Transpose": lambda inputs, options: inputs[0].permute(options["perm"]),
+}
+
+
+class Net(torch.nn.Module):  # type: ignore[misc]  # torch is an extra: mypy sees Any
+    """The graph of an ONNX file with its float constants as parameters."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        super().__init__()
+        self.graph = model.graph
+        constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+        self.names = [name for name, value in constants.items() if value.dtype == np.float32]
+        self.values = torch.nn.ParameterList([torch.nn.Parameter(torch.from_numpy(constants[name].copy())) for name in self.names])
+
+    def forward(self, data: Any) -> Any:
+        known = dict(zip(self.names, self.values, strict=True)) | {self.graph.input[0].name: data}
+        for node in self.graph.node:
+            options = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+            known[node.output[0]] = FUNCTIONS[node.op_type]([known.get(name) for name in node.input], options)
+        return known[self.graph.output[0].name]
+
+    def save(self, model: onnx.ModelProto, path: Path) -> Path:
+        """The ONNX file with the parameters as they are now."""
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        now = {name: value.detach().numpy() for name, value in zip(self.names, self.values, strict=True)}
+        for one in changed.graph.initializer:
+            if one.name in now:
+                one.CopyFrom(numpy_helper.from_array(now[one.name], one.name))
+        onnx.save(changed, path)
+        return path
+
+
+def changed_pictures(pictures: Any, generator: Any) -> Any:
+    """A batch of pictures [N, height, width, channels], flipped and shifted by up to 3 pixels."""
+    batch = pictures[torch.randperm(len(pictures), generator=generator)[:BATCH]]
+    if torch.rand((), generator=generator) < 0.5:
+        batch = batch.flip(2)
+    down, right = (int(step) for step in torch.randint(-3, 4, (2,), generator=generator))
+    return batch.roll((down, right), (1, 2))
+
+
+def tune(net: Net, teacher: Net, pictures: Any, kept: Kept, steps: int) -> None:
+    """Trains the net to give the teacher's scores, with zeros and clusters kept."""
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizer.register_step_post_hook(kept.project)
+    for _ in range(steps):
+        batch = changed_pictures(pictures, generator)
+        with torch.no_grad():
+            wanted = teacher(batch)
+        optimizer.zero_grad()
+        functional.mse_loss(net(batch), wanted).backward()
+        optimizer.step()
+        schedule.step()
+
+
+def counted(path: Path) -> tuple[float, int]:
+    """Share of zeros in the int8 weights of a file, and the most distinct values in one of them."""
+    model = tflite.read(path)
+    weights = [
+        tflite.constant(model, one)
+        for one in tflite.main_graph(model).tensors
+        if tflite.is_constant(model, one) and tflite.TYPE_NAMES[one.type] == "INT8" and len(tflite.shape(one)) > 1
+    ]
+    zeros = sum(int((one == 0).sum()) for one in weights) / sum(one.size for one in weights)
+    return zeros, max(len(np.unique(one)) for one in weights)
+
+
+def row(name: str, path: Path, options: argparse.Namespace, *, shared: bool = True) -> str:
+    """A line of the table; without `shared` scales, clustered weights have one per channel like all others."""
+    folder = options.work / f"{path.stem}-{'shared' if shared else 'per-channel'}"
+    arguments = {
+        "calibration": options.data / "calibration.npz",
+        "evaluation": options.data / "evaluation.npz",
+        "rules": ("default", *options.rules),
+        "threads": 1,
+    }
+    if shared:
+        result = bridge.convert(path, output_dir=folder, **arguments)
+    else:
+        with patch("bridge.quantize.constants.common_scale", return_value=None):
+            result = bridge.convert(path, output_dir=folder, **arguments)
+    file = result.artifacts["static_wi8_ai8"]
+    output, block = result.report.outputs[0], result.report.compression
+    zeros, distinct = counted(file)
+    size = len(gzip.compress(file.read_bytes(), 6, mtime=0))
+    assert block.float_gzip_bytes is not None
+    assert output.top1_float is not None
+    assert output.top1_quantized is not None
+    cells = (
+        name,
+        f"{100 * output.top1_float:.1f}",
+        f"{100 * output.top1_quantized:.1f}",
+        f"{100 * zeros:.1f}",
+        f"{distinct}",
+        f"{block.float_gzip_bytes / 1e3:.1f}",
+        f"{size / 1e3:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def add(line: str) -> None:
+    """One line of the table, as soon as it is known: the whole takes minutes."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+VERSIONS: Mapping[str, tuple[float, int]] = {
+    "50 % zeros": (0.5, 0),
+    "80 % zeros": (0.8, 0),
+    "32 clusters": (0, 32),
+    "16 clusters": (0, 16),
+    "8 clusters": (0, 8),
+    "50 % zeros, 16 clusters": (0.5, 16),
+}
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser()
+    for name in ("model", "data", "work"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rules", action="append", default=[])
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    source = onnx.load(options.model)
+    teacher = Net(source)
+    pictures = torch.from_numpy(next(iter(np.load(options.data / "calibration.npz").values())))
+    add("| version | float top-1 % | int8 top-1 % | zeros in int8 % | distinct int8 values | float gzip kB | int8 gzip kB |")
+    add("|---" * 7 + "|")
+    add(row("as published", options.model, options))
+    for name, (sparsity, clusters) in VERSIONS.items():
+        for tuned in (False, True):
+            net = Net(source)
+            kept = prune(net, sparsity) if sparsity else cluster(net, clusters)
+            if clusters and sparsity:
+                kept = cluster(net, clusters)
+            if tuned:
+                tune(net, teacher, pictures, kept, options.steps)
+            path = net.save(source, options.work / f"{round(100 * sparsity)}-{clusters}-{'tuned' if tuned else 'plain'}.onnx")
+            add(row(f"{name}, {'tuned' if tuned else 'not tuned'}", path, options))
+            if clusters and tuned:
+                add(row(f"{name}, tuned, scales per channel", path, options, shared=False))
+
+
+if __name__ == "__main__":
+    main()
