@@ -26,13 +26,12 @@ def test_zeros_and_values_are_kept_beside_a_float_layer_and_reported(tmp_path: P
         "w": weight(8, 8, 3, 3),
         "factor": RNG.uniform(0.1, 3, (1, 8, 1, 1)).astype(np.float32),
     }
-    conv = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
-        helper.make_node("Conv", ["x", "v"], ["a"], "first", **conv),
+        helper.make_node("Conv", ["x", "v"], ["a"], "first", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["a"], ["b"], "relu"),
         helper.make_node("Mul", ["b", "factor"], ["c"], "scale"),
         helper.make_node("Sigmoid", ["c"], ["d"], "gate"),
-        helper.make_node("Conv", ["d", "w"], ["y"], "second", **conv),
+        helper.make_node("Conv", ["d", "w"], ["y"], "second", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     ]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, channels, 8, 8)) for name, channels in (("x", 3), ("y", 8))]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], [numpy_helper.from_array(value, name) for name, value in constants.items()])
