@@ -1,15 +1,16 @@
 """Brings what a quantized ONNX model says about itself down to the TFLite file: integer kernels where it has them, with its own scales."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from bridge.changes import ChangedModel
+from bridge.grid import grid_scale
 from bridge.quantize import Corrections
 from bridge.quantize.forms import LIMITS, Form
-from bridge.quantize.op_table import OPS, Role, Scales
+from bridge.quantize.op_table import OPS, OpRow, Role, Scales
 from bridge.rules import Applied
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Decision, Diagnostic, NodeFacts, QuantizedModel, QuantizedSource, Ranges, StoredAs, TensorRange
@@ -78,22 +79,35 @@ def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tu
     for index, (operator, owner) in enumerate(zip(graph.operators, converted.tensor_map.owners, strict=True)):
         row = OPS.get(tflite.op_name(model, operator))
         stored = next((source.weights[name] for name in parts[owner] if name in source.weights), None)
-        if row is None or stored is None:
+        if row is None or (stored is None and source.integer_nodes.isdisjoint(parts[owner])):
             continue
-        for position, tensor in enumerate(operator.inputs):
-            role = row.input_role(position)
-            if tensor < 0 or not tflite.is_constant(model, graph.tensors[tensor]) or tflite.dtype(graph.tensors[tensor]) != np.float32:
-                continue
-            if role is Role.DATA and len(stored.scales) == 1:
-                forms[tflite.text(graph.tensors[tensor].name)] = _form(stored)
-            elif role is Role.WEIGHT and any(stored.zero_points):
+        for role, tensor in _constants(model, operator, row):
+            if role is Role.WEIGHT and stored is not None and any(stored.zero_points):
                 asymmetric[owner] = None
-            elif role is Role.WEIGHT:
-                channels = tflite.shape(graph.tensors[tensor])[row.weight_axis]
-                if len(stored.scales) in (1, channels):
-                    weights[index] = np.broadcast_to(np.asarray(stored.scales, np.float32), (channels,)).copy()
+            elif role is Role.WEIGHT and (scales := _weight_scales(model, tensor, row.weight_axis, stored)) is not None:
+                weights[index] = scales
+            elif role is Role.DATA and stored is not None and len(stored.scales) == 1:
+                forms[tflite.text(tensor.name)] = _form(stored)
     ranges = Ranges(_spans(model, forms), samples=0, source=SOURCE, model_sha256=converted.sha256, observer="none")
     return ranges, Given(MappingProxyType(forms), Corrections(weight_scales=MappingProxyType(weights)), tuple(asymmetric))
+
+
+def _constants(model: tflite.ModelT, operator: tflite.OperatorT, row: OpRow) -> Iterator[tuple[Role, tflite.TensorT]]:
+    """The float constants that an operator reads."""
+    tensors = tflite.main_graph(model).tensors
+    for position, index in enumerate(operator.inputs):
+        if index >= 0 and tflite.is_constant(model, tensors[index]) and tflite.dtype(tensors[index]) == np.float32:
+            yield row.input_role(position), tensors[index]
+
+
+def _weight_scales(model: tflite.ModelT, tensor: tflite.TensorT, axis: int, stored: StoredAs | None) -> np.ndarray | None:
+    """[channels] of the file, or those on whose multiples the weights lie; None where there are neither."""
+    if stored is None:
+        return grid_scale(tflite.constant(model, tensor), axis)
+    channels = tflite.shape(tensor)[axis]
+    if len(stored.scales) not in (1, channels):
+        return None
+    return np.broadcast_to(np.asarray(stored.scales, np.float32), (channels,)).copy()
 
 
 def _parts(converted: ConvertedModel) -> dict[str, list[str]]:

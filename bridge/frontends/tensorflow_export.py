@@ -112,6 +112,12 @@ def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, fr
             proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
     except Exception as error:  # tracing runs the user's own code
         raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_first_line(error)}") from error
+    foreign = [value.name for value in proto.graph.input if value.name not in {spec.name for spec in specs}]
+    if foreign:
+        raise UnsupportedModelError(
+            f"{where}: tf2onnx made {len(foreign)} tensors that the function captures inputs of the model.",
+            hint="Compute them inside of the function, or make them tf.Variables.",
+        )
     _name_by_layers(proto, layers)
     diagnostics = replace_illegal_ops(proto)
     digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()

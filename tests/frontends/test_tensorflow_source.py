@@ -8,7 +8,7 @@ import pytest
 
 from bridge import frontends, graph
 from bridge.compare import OnnxRunner
-from bridge.errors import InputError, ToolError, UsageError
+from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
 from bridge.types import SourceModel
 
 with contextlib.suppress(ModuleNotFoundError):
@@ -91,6 +91,13 @@ def test_a_function_is_read_by_its_signature_or_its_examples(net: Any) -> None:
     check(frontends.load(free, input_shapes={}, example_inputs={"picture": X}), net, "picture")
     with pytest.raises(UsageError, match="without an input signature needs example inputs"):
         frontends.load(free, input_shapes={})
+
+
+def test_captured_tensors_are_no_inputs() -> None:
+    captured = tf.constant(X) * 2
+    function = tf.function(lambda x: x + captured, input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32, name="x")])
+    with pytest.raises(UnsupportedModelError, match="tf2onnx made 1 tensors that the function captures inputs"):
+        frontends.load(function, input_shapes={})
 
 
 def test_a_subclassed_model_with_two_outputs_needs_an_example() -> None:
