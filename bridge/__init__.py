@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bridge.calibrate.source import Calibration
     from bridge.comparing import compare
+    from bridge.conversion_result import ConversionResult
     from bridge.custom_ops.registry import register_op, registered_ops
     from bridge.errors import BridgeError, GateError, InputError, RuleError, ToolError, UnsupportedModelError, UsageError
     from bridge.inspect import Inspection, inspect
-    from bridge.pipeline import ConversionResult, convert
+    from bridge.pipeline import convert
+    from bridge.report.gates import gate
     from bridge.report.schema import Report
+    from bridge.rules.files import load as load_rules
 
 __all__ = [
     "BridgeError",
@@ -32,7 +35,9 @@ __all__ = [
     "UsageError",
     "compare",
     "convert",
+    "gate",
     "inspect",
+    "load_rules",
     "register_op",
     "registered_ops",
 ]
@@ -41,17 +46,18 @@ __all__ = [
 _HOMES = MappingProxyType(
     dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
     | {"compare": "bridge.comparing"}
-    | dict.fromkeys(("ConversionResult", "convert"), "bridge.pipeline")
+    | {"ConversionResult": "bridge.conversion_result", "convert": "bridge.pipeline"}
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
-    | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema"}
+    | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema", "gate": "bridge.report.gates", "load_rules": "bridge.rules.files"}
 )
+_THERE = MappingProxyType({"load_rules": "load"})  # what the home calls it, where that is shorter
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), _THERE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -30,9 +30,20 @@ app.add_typer(rules_app, name="rules")
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
-Model = Annotated[Path, typer.Argument(help="The model: an .onnx file.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="The model: .onnx, .pt2 (torch.export), TorchScript (.pt, .ts; with --input), .keras, .h5, or a SavedModel folder.", show_default=False
+    ),
+]
+Signature = Annotated[str | None, typer.Option(metavar="NAME", help="Signature of a SavedModel, where it has more than one.")]
 Inputs = Annotated[
-    list[str] | None, typer.Option("--input", metavar="NAME=1x3x224x224", help="Shape of an input with dynamic dimensions; repeat for more inputs.")
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=1x3x224x224",
+        help="Shape of an input with dynamic dimensions, and of each input of a TorchScript file; repeat for more inputs.",
+    ),
 ]
 Rules = Annotated[list[str] | None, typer.Option("--rules", help="Rule file, or the name of a pack; later ones win. Repeat for more.")]
 NoDefaultRules = Annotated[bool, typer.Option("--no-default-rules", help="Leave out the pack `default`: only what has no kernel stays float.")]
@@ -90,6 +101,7 @@ def convert(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    signature: Signature = None,
     constant: Annotated[list[str] | None, typer.Option(help="Fix an input that decides a shape, as 'axes=[1,2]'; repeat for more.")] = None,
     start: Start = None,
     end: End = None,
@@ -126,6 +138,7 @@ def convert(
             rules=_packs(rules, no_default_rules),
             precision=precision,
             input_shapes=_shapes(inputs),
+            signature=signature,
             constants=_constants(constant),
             start=tuple(start or ()),
             end=tuple(end or ()),
@@ -154,7 +167,7 @@ def convert(
 
 @app.command()
 def compare(
-    reference: Annotated[Path, typer.Argument(help="The float model: an .onnx file.")],
+    reference: Annotated[Path, typer.Argument(help="The float model, in any form that `bridge convert` reads.")],
     candidate: Annotated[Path, typer.Argument(help="The .tflite file.")],
     data: Annotated[
         str, typer.Option(help="Samples: .npz with one array per input of the reference, .npy, a folder of pictures, or module:function.")
@@ -162,13 +175,14 @@ def compare(
     preprocess: Preprocess = None,
     tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
     inputs: Inputs = None,
+    signature: Signature = None,
     start: Start = None,
     end: End = None,
     custom_ops: CustomOps = None,
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
-    """Compare a TFLite file with the ONNX model it came from."""
+    """Compare a TFLite file with the model it came from."""
     from bridge.comparing import compare as compare_files
     from bridge.report.progress_bars import ProgressBars
 
@@ -180,6 +194,7 @@ def compare(
             preprocess=preprocess,
             tensor_map=tensor_map,
             input_shapes=_shapes(inputs),
+            signature=signature,
             start=tuple(start or ()),
             end=tuple(end or ()),
             threads=threads,
@@ -199,6 +214,7 @@ def inspect(
     rules: Rules = None,
     no_default_rules: NoDefaultRules = False,
     inputs: Inputs = None,
+    signature: Signature = None,
     start: Start = None,
     end: End = None,
     custom_ops: CustomOps = None,
@@ -208,7 +224,14 @@ def inspect(
     from bridge.inspect import inspect as inspect_model
     from bridge.inspect import render
 
-    result = inspect_model(model, rules=_packs(rules, no_default_rules), input_shapes=_shapes(inputs), start=tuple(start or ()), end=tuple(end or ()))
+    result = inspect_model(
+        model,
+        rules=_packs(rules, no_default_rules),
+        input_shapes=_shapes(inputs),
+        signature=signature,
+        start=tuple(start or ()),
+        end=tuple(end or ()),
+    )
     _print(result.to_json() if json else render(result))
 
 
@@ -242,13 +265,14 @@ def rules_check(
     files: Annotated[list[str], typer.Argument(help="Rule files or names of packs, in the order of --rules.")],
     model: Annotated[Path | None, typer.Option(help="Also say which rules match nothing in this model.")] = None,
     inputs: Inputs = None,
+    signature: Signature = None,
     custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
     """Check rule files: unknown keys, rules that another one always overrules, rules that match nothing."""
-    from bridge import pipeline
+    from bridge.rule_checking import check_rules
 
-    findings = pipeline.check_rules(files, source=model, input_shapes=_shapes(inputs))
+    findings = check_rules(files, source=model, input_shapes=_shapes(inputs), signature=signature)
     if json:
         _print_json([asdict(finding) for finding in findings])
     else:
@@ -267,6 +291,7 @@ def rules_explain(
     no_default_rules: NoDefaultRules = False,
     precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
     inputs: Inputs = None,
+    signature: Signature = None,
     custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
@@ -274,7 +299,7 @@ def rules_explain(
     from bridge.inspect import explain
     from bridge.rules import render
 
-    found = explain(model, nodes, rules=_packs(rules, no_default_rules), precision=precision, input_shapes=_shapes(inputs))
+    found = explain(model, nodes, rules=_packs(rules, no_default_rules), precision=precision, input_shapes=_shapes(inputs), signature=signature)
     if json:
         _print_json([asdict(one) for one in found])
     else:

@@ -1,9 +1,10 @@
-"""`bridge compare`: any TFLite file against the ONNX model it came from, whoever converted it."""
+"""`bridge compare`: any TFLite file against the model it came from, whoever converted it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from bridge import frontends
 from bridge.calibrate import Calibration
 from bridge.compare import compare_files
 from bridge.convert.tensor_map_file import read_tensor_map
@@ -14,28 +15,32 @@ from bridge.sources import open_model, open_reference
 
 
 def compare(
-    reference: Path | str,
+    reference: object,
     candidate: Path | str,
     *,
     data: Path | str | Calibration,
     preprocess: str | Path | None = None,
     tensor_map: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
     start: Sequence[str] = (),
     end: Sequence[str] = (),
     layer_samples: int = 16,
     threads: int = 2,
     progress: Progress | None = None,
 ) -> FileComparison:
-    """Errors of any TFLite file against the ONNX model it came from, on given samples.
+    """Errors of any TFLite file against the model it came from, on given samples.
 
     Args:
-        reference: an `.onnx` file.
+        reference: the float model, what `convert` takes: a path or a live model.
         candidate: a `.tflite` file, float or quantized, whoever made it.
-        data: samples in the layout of the ONNX model: a file, a folder of pictures, `module:function`, or a Calibration.
+        data: samples in the layout of the reference: a file, a folder of pictures, `module:function`, or a Calibration.
         preprocess: how the pictures of a folder become inputs.
         tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
+        example_inputs: what a live model is traced with, as for `convert`.
+        signature: which signature of a SavedModel.
         start: tensors that are the inputs, where only a part of the model was converted.
         end: tensors that are the outputs likewise.
         layer_samples: samples for the errors of layers; outputs use all.
@@ -48,7 +53,7 @@ def compare(
     """
     progress = progress or Silent()
     (source,) = find_sources(data, preprocess=preprocess)
-    opened = open_model(reference, input_shapes=input_shapes, start=start, end=end)
+    opened = open_model(reference, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
     normal = opened.graph
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
@@ -57,5 +62,10 @@ def compare(
     progress.stage("compare", len(samples))
     found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
     return build_file_comparison(
-        str(reference), str(candidate), len(samples), outputs=found.outputs, layers=found.layers, diagnostics=(*doubts, *found.diagnostics)
+        frontends.label(reference),
+        str(candidate),
+        len(samples),
+        outputs=found.outputs,
+        layers=found.layers,
+        diagnostics=(*doubts, *found.diagnostics),
     )

@@ -1,10 +1,7 @@
 """The Python API, and the only file that knows the order of the stages."""
 
-import importlib.metadata
-import platform
 import resource
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,6 +22,7 @@ from bridge.compare import (
     measure_cost,
     slower,
 )
+from bridge.conversion_result import ConversionResult, versions
 from bridge.convert import InputLayout, to_float_tflite
 from bridge.convert.tensor_map_file import tensor_map_json
 from bridge.custom_nodes import put_in, user_view, with_custom_rows, with_custom_values, with_reasons
@@ -35,7 +33,7 @@ from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent, Stages
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
-from bridge.report.schema import Divergence, Evaluation, Report
+from bridge.report.schema import Divergence, Evaluation
 from bridge.samples import choose_evaluation, choose_samples, find_sources, first_sample
 from bridge.sources import open_model, open_reference
 from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
@@ -43,22 +41,6 @@ from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Gr
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
 SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
-TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
-
-
-@dataclass(frozen=True, slots=True)
-class ConversionResult:
-    """What `convert` made.
-
-    Attributes:
-        report: the same that report.json holds.
-        output_dir: the folder with everything.
-        artifacts: precision -> .tflite file.
-    """
-
-    report: Report
-    output_dir: Path
-    artifacts: Mapping[str, Path]
 
 
 def convert(
@@ -69,7 +51,7 @@ def convert(
     calibration: Path | str | Calibration | None = None,
     evaluation: Path | str | Calibration | None = None,
     preprocess: str | Path | None = None,
-    rules: Sequence[str | Path] = ("default",),
+    rules: Sequence[str | Path | rules_stage.RuleFile] = ("default",),
     precision: str = DEFAULT_PRECISION,
     output_dir: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
@@ -104,7 +86,7 @@ def convert(
             the comparison.
         evaluation: samples for the comparison; without it a quarter of the calibration samples is held out.
         preprocess: how the pictures of a folder become inputs: a name such as `imagenet`, or a TOML file.
-        rules: names of packs and paths of rule files; later ones win.
+        rules: names of packs, paths of rule files, or what `load_rules` read; later ones win.
         precision: of everything that no rule names.
         output_dir: folder for the results, `<stem>.bridge` beside the current folder if None.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
@@ -249,7 +231,7 @@ def convert(
                 compression=compression,
                 divergence=_divergence(compared),
                 options={
-                    "rules": tuple(map(str, rules)),
+                    "rules": tuple(rule.label if isinstance(rule, rules_stage.RuleFile) else str(rule) for rule in rules),
                     "observer": recovered.ranges.observer if recovered.ranges else "none",
                     "recover": methods,
                     "input_layout": input_layout,
@@ -283,19 +265,6 @@ def convert(
             result = with_custom_rows(opened, result)
             report.write(result, folder)
     return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
-
-
-def check_rules(
-    files: Sequence[str | Path], *, source: Path | str | None = None, input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-) -> tuple[Diagnostic, ...]:
-    """Findings about rule files, with `source` also which rules match nothing in that model.
-
-    Raises:
-        UsageError: the model or a rule file cannot be read.
-    """
-    if source is None:
-        return rules_stage.check(files)
-    return rules_stage.check(files, nodes=open_model(source, input_shapes=input_shapes).graph.nodes)
 
 
 def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None) -> dict[str, Path]:
@@ -404,8 +373,3 @@ def _divergence(compared: Comparison) -> Divergence | None:
     if found is None:
         return None
     return Divergence(node=found.layer.node, tensor=found.layer.tensor, error=found.error, sqnr_db=found.sqnr_db, threshold_db=found.threshold_db)
-
-
-def versions(converted: ConvertedModel) -> dict[str, str]:
-    """Version of everything that had a part in the result."""
-    return {"python": platform.python_version(), "onnx2tf": converted.onnx2tf_version} | {tool: importlib.metadata.version(tool) for tool in TOOLS}

@@ -15,28 +15,32 @@ FLOAT = "float32"
 
 
 def explain(
-    source: Path | str,
+    source: object,
     nodes: str,
     *,
     rules: Sequence[str | Path] = ("default",),
     precision: str = DEFAULT_PRECISION,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
 ) -> tuple[rules_stage.Explanation, ...]:
     """Why the nodes whose names match the glob `nodes` get their precision.
 
     Args:
-        source: an `.onnx` file.
+        source: what `convert` takes: a path or a live model.
         nodes: glob over node names and module paths.
         rules: names of packs and paths of rule files; later ones win.
         precision: of nodes that no rule takes.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
+        example_inputs: what a live model is traced with, as for `convert`.
+        signature: which signature of a SavedModel.
 
     Raises:
         UsageError: the model, a rule file, the precision or the glob cannot be used.
         UnsupportedModelError: the model cannot become TFLite.
     """
     quantize.find_precision(precision)
-    normal = open_model(source, input_shapes=input_shapes).graph
+    normal = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature).graph
     facts = {node.name: node for node in normal.nodes}
     found = rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=precision)
     return tuple(

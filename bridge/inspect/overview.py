@@ -102,6 +102,8 @@ def inspect(
     rules: Sequence[str | Path] = ("default",),
     precision: str = DEFAULT_PRECISION,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
     start: Sequence[str] = (),
     end: Sequence[str] = (),
 ) -> Inspection:
@@ -110,10 +112,12 @@ def inspect(
     A rule that matches nothing is a diagnostic here, so that the nodes it should have matched can be looked up.
 
     Args:
-        source: path of an .onnx file, or what else the frontends accept.
+        source: what `convert` takes: a path or a live model.
         rules: names of packs and paths of rule files; later ones win.
         precision: for nodes that no rule takes.
         input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+        example_inputs: what a live model is traced with, as for `convert`.
+        signature: which signature of a SavedModel.
         start: tensors that become the inputs, to look at a part of the model.
         end: tensors that become the outputs likewise.
 
@@ -121,7 +125,7 @@ def inspect(
         UsageError: the model, a rule file or a shape cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    opened = open_model(source, input_shapes=input_shapes, start=start, end=end)
+    opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
     model, normal = opened.model, opened.graph
     applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
-from bridge.errors import UsageError
+from bridge.errors import GateError, UsageError
 from bridge.report.schema import Gate, Layer, Output, Report, Verdict
 
 type Measured = tuple[str, float | None]  # what was measured, by name, and its value
@@ -64,6 +64,34 @@ def evaluate(report: Report, gates: Sequence[str]) -> Verdict:
     """
     judged = tuple(_judge(report, parse(gate)) for gate in gates)
     return Verdict(passed=all(gate.passed for gate in judged), gates=judged)
+
+
+class HasReport(Protocol):
+    """What `convert` gives back."""
+
+    @property
+    def report(self) -> Report:
+        """The report of the run."""
+
+
+def gate(result: Report | HasReport, *gates: str) -> Verdict:
+    """Judges gates such as `sqnr>=25` on a report or on the result of a conversion; returns only if all of them hold.
+
+    Raises:
+        UsageError: a gate cannot be read, or there is none.
+        GateError: at least one does not hold; names each with what was measured and where.
+    """
+    if not gates:
+        raise UsageError("No gate was given.", hint=f"{EXAMPLES}; {_known()}")
+    verdict = evaluate(result if isinstance(result, Report) else result.report, gates)
+    missed = [one for one in verdict.gates if not one.passed]
+    if missed:
+        raise GateError(f"{len(missed)} of {len(gates)} gates not met: {'; '.join(map(_missed, missed))}.")
+    return verdict
+
+
+def _missed(gate: Gate) -> str:
+    return f"{gate.expression} ({gate.reason or f'{gate.measured:.4g} at {gate.worst}'})"
 
 
 def _judge(report: Report, gate: Expression) -> Gate:

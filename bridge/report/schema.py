@@ -3,6 +3,7 @@
 Within one `schema_version` keys are only added, so readers ignore those they do not know; removing a key or changing its meaning raises the version.
 """
 
+import html
 import json
 from collections.abc import Mapping
 from typing import Literal
@@ -340,6 +341,13 @@ class Report(Part):
     histograms: tuple[Histogram, ...] = ()
     nodes: tuple[Node, ...]
     layers: tuple[Layer, ...]
+
+    def _repr_html_(self) -> str:
+        """The HTML report in a frame of its own, for notebooks: neither side's styles and scripts reach the other."""
+        from bridge.report import html_report  # renders what this module defines
+
+        page = html.escape(html_report.render(self), quote=True)
+        return f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="width:100%;height:48em;border:0"></iframe>'
 
     def to_json(self) -> str:
         """`report.json`: ASCII, one line per node, layer, ...; infinity and NaN as the strings `inf`, `-inf`, `nan`. Same report, same text."""

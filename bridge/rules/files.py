@@ -52,16 +52,16 @@ class Pack:
     rules: int
 
 
-def load(names_or_paths: Sequence[str | Path]) -> tuple[RuleFile, ...]:
+def load(names_or_paths: Sequence[str | Path | RuleFile]) -> tuple[RuleFile, ...]:
     """Reads rule files in order.
 
     Args:
-        names_or_paths: a pack's name (`default`), or the path of a TOML file.
+        names_or_paths: a pack's name (`default`), the path of a TOML file, or what was read before.
 
     Raises:
         RuleError: no such pack or file, or one that is malformed; names file, line and key.
     """
-    return tuple(_load_one(name) for name in names_or_paths)
+    return tuple(name if isinstance(name, RuleFile) else _load_one(name) for name in names_or_paths)
 
 
 def list_packs() -> tuple[Pack, ...]:

@@ -12,7 +12,7 @@ import pytest
 from detector import samples, save_detector
 
 import bridge
-from bridge.pipeline import ConversionResult
+from bridge.conversion_result import ConversionResult
 from bridge.report import RENDERERS
 from bridge.report.schema import Diagnostic
 from bridge.tflite.interpreter import Interpreter

@@ -14,8 +14,8 @@ import pytest
 
 import bridge
 from bridge.calibrate import read_ranges
+from bridge.conversion_result import ConversionResult
 from bridge.files import digest
-from bridge.pipeline import ConversionResult
 from bridge.quantize import PRECISIONS, quantize
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter, Kernels

@@ -17,7 +17,7 @@ import pytest
 from ai_edge_litert import interpreter as litert
 
 import bridge
-from bridge.pipeline import ConversionResult
+from bridge.conversion_result import ConversionResult
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import UsageError
-from bridge.report.gates import evaluate, parse
+from bridge.errors import GateError, UsageError
+from bridge.report.gates import evaluate, gate, parse
 from bridge.report.schema import Gate, Report
 
 
@@ -49,8 +49,8 @@ def test_the_worst_of_several_outputs_decides(report: Report) -> None:
 
 def test_nan_fails_every_gate_even_beside_minus_infinity(report: Report) -> None:
     two = _with_outputs(report, {"name": "low", "sqnr_db": -math.inf}, {"name": "broken", "sqnr_db": math.nan})
-    for gate in ("sqnr>=-1000", "sqnr<=1000"):
-        assert (_judge(two, gate).passed, _judge(two, gate).worst) == (False, "broken")
+    for text in ("sqnr>=-1000", "sqnr<=1000"):
+        assert (_judge(two, text).passed, _judge(two, text).worst) == (False, "broken")
 
 
 def test_infinity_passes_a_lower_bound(report: Report) -> None:
@@ -80,3 +80,17 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"unknown name\. Received: 'layer:sqnr'") as caught:
         parse("layer:sqnr>=3")
     assert "top1_agreement" in caught.value.hint
+
+
+def test_gates_that_hold_give_the_verdict(report: Report) -> None:
+    assert gate(report, "sqnr>=24", "speedup>=3").passed
+
+
+def test_a_missed_gate_is_an_error_that_names_it_and_the_worst_place(report: Report) -> None:
+    with pytest.raises(GateError, match=r"^1 of 2 gates not met: sqnr>=25 \(24\.6 at scores\)\.$"):
+        gate(report, "sqnr>=25", "speedup>=3")
+
+
+def test_no_gate_at_all_is_a_mistake(report: Report) -> None:
+    with pytest.raises(UsageError, match="No gate was given"):
+        gate(report)
