@@ -20,6 +20,7 @@ import tf2onnx
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError
 from bridge.frontends.confirmation import confirmation
+from bridge.frontends.fake_quant import spell_fake_quant
 from bridge.frontends.illegal_ops import replace_illegal_ops
 from bridge.frontends.source_options import SourceOptions
 from bridge.types import Confirmation, SourceModel
@@ -119,6 +120,7 @@ def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, fr
             hint="Compute them inside of the function, or make them tf.Variables.",
         )
     _name_by_layers(proto, layers)
+    spell_fake_quant(proto)
     diagnostics = replace_illegal_ops(proto)
     digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
     names = [value.name for value in proto.graph.output]
