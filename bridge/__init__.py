@@ -55,6 +55,8 @@ _THERE = MappingProxyType({"load_rules": "load"})  # what the home calls it, whe
 
 
 def __getattr__(name: str) -> object:
+    if name == "qat":  # imports torch
+        return importlib.import_module("bridge.qat")
     if name not in _HOMES:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _THERE.get(name, name))
