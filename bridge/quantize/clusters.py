@@ -1,7 +1,7 @@
 """Clustered weights: tensors that hold few distinct values, which stay few in integers.
 
-With a scale per channel one cluster becomes another integer in every channel: 16 values of a convolution with 64 channels became 217. A scale that
-all channels share keeps them together, and is chosen so that the clusters lie near its steps.
+With a scale per channel one cluster becomes another integer in every channel: 15 or 16 values became 53 to 73 in the nine convolutions of a clustered
+ResNet-8. A scale that all channels share keeps them together, and is chosen so that the clusters lie near its steps.
 """
 
 import numpy as np
