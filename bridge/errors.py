@@ -36,6 +36,11 @@ type Cause = Literal[
 ]
 
 
+def first_line(error: BaseException) -> str:
+    """What an outside tool says first; the class of an error that says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class BridgeError(Exception):
     """A failure with a message for people.
 

@@ -169,10 +169,10 @@ def convert(
         if calibrates:
             asked = op_precisions(converted.tensor_map, applied.decisions, precision)
             found = _ranges(converted, data.calibration, ranges, choices, wide_tensors(converted.path, asked), observer, threads, stages)
-        if calibrates and found and rules_stage.waits_for_measurement(rule_files, normal.nodes):
-            with stages("measure for rules"):
-                found = with_measurements(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
-                applied = rules_stage.apply(rule_files, measured(normal.nodes, found, converted.tensor_map), default_precision=precision)
+            if rules_stage.waits_for_measurement(rule_files, normal.nodes):
+                with stages("measure for rules"):
+                    found = with_measurements(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
+                    applied = rules_stage.apply(rule_files, measured(normal.nodes, found, converted.tensor_map), default_precision=precision)
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
         with stages("recover"):
             recovered = recover_stage.recover(

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"errors", "progress"},
-    {"files", "grid", "observer_names", "recovery_names", "replacements"},
+    {"agreement", "files", "grid", "observer_names", "recovery_names", "replacements"},
     {"types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from bridge.errors import BridgeError, ToolError, UnsupportedModelError
+from bridge.errors import BridgeError, ToolError, UnsupportedModelError, first_line
 from bridge.types import Diagnostic, TensorSpec
 
 # What the NumPy code of ONNX's evaluator raises on models and data it was not written for.
@@ -61,7 +61,7 @@ class EvaluatorRunner:
         try:
             self._evaluator = ReferenceEvaluator(model)
         except _EVALUATOR_ERRORS as error:
-            raise UnsupportedModelError(f"ONNX's reference evaluator cannot load the model: {_first_line(error)}") from error
+            raise UnsupportedModelError(f"ONNX's reference evaluator cannot load the model: {first_line(error)}") from error
         written = (name for node in model.graph.node for name in node.output if name)
         self.tensors = tuple(dict.fromkeys([*self.outputs, *(written if intermediates else ())]))
 
@@ -91,7 +91,7 @@ class EvaluatorRunner:
             with np.errstate(all="ignore"):  # operators divide by 0 and overflow as they are meant to
                 found = self._evaluator.run(None, dict(feeds), intermediate=True)
         except _EVALUATOR_ERRORS as error:
-            raise ToolError(f"ONNX's reference evaluator cannot run the model: {_first_line(error)}") from error
+            raise ToolError(f"ONNX's reference evaluator cannot run the model: {first_line(error)}") from error
         results: Mapping[str, object] = found  # type: ignore[assignment]  # a dict, since intermediate results are asked for
         wanted = self.tensors if tensors is None else tensors
         return {name: np.asarray(value) for name in wanted if isinstance(value := results.get(name), np.ndarray | np.generic)}
@@ -134,7 +134,3 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     kind = value.type.tensor_type
     sizes = tuple(int(size.dim_value) if size.HasField("dim_value") else size.dim_param for size in kind.shape.dim)
     return TensorSpec(value.name, sizes, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as status
 
-from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelError
+from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelError, first_line
 from bridge.types import TensorSpec
 
 ERRORS_ONLY = 3  # onnxruntime's log severity
@@ -77,7 +77,7 @@ class OnnxRunner:
         try:
             self._session = _session(model, _shown(model) if intermediates else (), options)
         except tuple(LOAD_ERRORS) as error:
-            raise _translated(error, LOAD_ERRORS)(f"onnxruntime cannot load the model: {_first_line(error)}") from error
+            raise _translated(error, LOAD_ERRORS)(f"onnxruntime cannot load the model: {first_line(error)}") from error
         self.tensors = tuple(value.name for value in self._session.get_outputs() if value.type in DTYPES)
 
     @property
@@ -105,7 +105,7 @@ class OnnxRunner:
         try:
             return dict(zip(names, self._session.run(names, self._fitting(feeds)), strict=True))
         except tuple(RUN_ERRORS) as error:
-            raise _translated(error, RUN_ERRORS)(f"onnxruntime cannot run the model: {_first_line(error)}") from error
+            raise _translated(error, RUN_ERRORS)(f"onnxruntime cannot run the model: {first_line(error)}") from error
 
     def _fitting(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         wanted = {spec.name: spec.dtype for spec in self.inputs if spec.dtype.startswith("float")}
@@ -155,7 +155,3 @@ def _spec(value: "onnxruntime.NodeArg") -> TensorSpec:
 
 def _translated(error: Exception, table: Mapping[type[Exception], type[BridgeError]]) -> type[BridgeError]:
     return next(ours for theirs, ours in table.items() if isinstance(error, theirs))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

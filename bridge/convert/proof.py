@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.convert.agreement import agreement_db
+from bridge.agreement import agreement_db
 from bridge.convert.ownership import ONNX_MOVEMENT_OPS
 from bridge.types import NodeFacts
 

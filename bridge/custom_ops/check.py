@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from bridge.agreement import agreement_db
 from bridge.custom_ops.decompose import CustomCall
 from bridge.errors import UnsupportedModelError, UsageError
 from bridge.types import Diagnostic
@@ -92,8 +93,6 @@ def agreement(expected: Sequence[np.ndarray], received: Sequence[np.ndarray]) ->
     for reference, candidate in zip(expected, received, strict=True):
         if reference.shape != candidate.shape:
             return -math.inf, math.inf
-        difference = reference.astype(np.float64) - candidate.astype(np.float64)
-        noise, signal = float(np.square(difference).sum()), float(np.square(reference.astype(np.float64)).sum())
-        db = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
-        found.append((db, float(np.abs(difference).max(initial=0.0))))
+        exact = reference.astype(np.float64)
+        found.append((agreement_db(exact, candidate), float(np.abs(exact - candidate).max(initial=0.0))))
     return min(found, default=(math.inf, 0.0))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from bridge.errors import UsageError
 from bridge.frontends import onnx_file
-from bridge.frontends.source_options import Frontend, SourceOptions
-from bridge.frontends.tensorflow_source import TENSORFLOW_FRONTENDS
-from bridge.frontends.torch_source import TORCH_FRONTENDS
+from bridge.frontends.source_options import Frontend, SourceOptions, label
+from bridge.frontends.tensorflow_source import KERAS_SUFFIXES, TENSORFLOW_FRONTENDS
+from bridge.frontends.torch_source import PROGRAM_SUFFIX, SCRIPT_SUFFIXES, TORCH_FRONTENDS
 from bridge.types import SourceModel
 
 __all__ = ["FRONTENDS", "Frontend", "SourceOptions", "label", "load", "onnx_file", "stem"]
 
-SUFFIXES = (".onnx", ".pt2", ".pt", ".pth", ".ts", ".torchscript", ".keras", ".h5", ".hdf5")
+SUFFIXES = frozenset({".onnx", PROGRAM_SUFFIX, *SCRIPT_SUFFIXES, *KERAS_SUFFIXES})
 
 
 def load(
@@ -39,14 +39,9 @@ def load(
         if frontend.accepts(source):
             return frontend.load(source, SourceOptions(input_shapes, example_inputs, signature))
     raise UsageError(
-        f"Nothing here reads a source of type {type(source).__module__}.{type(source).__qualname__}.",
+        f"Nothing here reads a source of type {label(source)}.",
         hint=f"Known: {', '.join(frontend.name for frontend in FRONTENDS)}.",
     )
-
-
-def label(source: object) -> str:
-    """What a report calls a source: its path, or the class of a live model."""
-    return str(source) if isinstance(source, str | Path) else f"{type(source).__module__}.{type(source).__qualname__}"
 
 
 def stem(source: object) -> str:
@@ -61,9 +56,5 @@ def _is_path(source: object) -> bool:
     return isinstance(source, str | Path)
 
 
-def _load_onnx(source: object, _options: SourceOptions) -> SourceModel:
-    return onnx_file.load(Path(str(source)))
-
-
 # The first that accepts a source reads it; a path that looks like nothing else is taken for ONNX.
-FRONTENDS: tuple[Frontend, ...] = (*TORCH_FRONTENDS, *TENSORFLOW_FRONTENDS, Frontend("ONNX file", _is_path, _load_onnx))
+FRONTENDS: tuple[Frontend, ...] = (*TORCH_FRONTENDS, *TENSORFLOW_FRONTENDS, Frontend("ONNX file", _is_path, "bridge.frontends.onnx_file:from_file"))

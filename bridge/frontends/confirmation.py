@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bridge.agreement import agreement_db
 from bridge.errors import ToolError
 from bridge.types import Confirmation, Run
 
@@ -23,8 +24,7 @@ def confirmation(message: str, names: Sequence[str], feeds: Mapping[str, np.ndar
     def confirm(run: Run) -> None:
         received = run(feeds)
         for name, expected in zip(names, outputs, strict=True):
-            noise = np.sum(np.square(np.asarray(received[name], np.float64) - expected))
-            if received[name].shape != expected.shape or not noise <= np.sum(np.square(expected.astype(np.float64))) * 10 ** (-SAME_DB / 10):
+            if received[name].shape != expected.shape or agreement_db(expected, received[name]) < SAME_DB:
                 raise ToolError(f"{message} at output {name!r}.")
 
     return confirm

@@ -9,10 +9,16 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 
 from bridge.errors import InputError
 from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.structure import check_structure, tensors
 from bridge.types import SourceModel
 
 _EXPORT_HINT = "Give the .onnx file that the exporter wrote, whole and binary."
+
+
+def from_file(source: str | Path, _options: SourceOptions) -> SourceModel:
+    """`load`, as frontends are asked."""
+    return load(Path(source))
 
 
 def load(path: Path) -> SourceModel:

@@ -1,9 +1,12 @@
 """What a source may need beside itself, and what a frontend is."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
+from bridge.errors import UsageError
 from bridge.types import SourceModel
 
 
@@ -28,10 +31,33 @@ class Frontend:
 
     Attributes:
         name: what it reads, for messages.
-        accepts: whether it is responsible for a source; looks at its type, its name, at most at the first bytes of a file.
-        load: the source as ONNX.
+        accepts: whether it is responsible for a source; looks at its type or its name, at most at whether a file is there.
+        reader: `module:function` of the source and its options; imported when it is needed, for it may import a framework.
+        needs: packages that it imports and the core does not have.
+        extra: of this project, which brings them.
     """
 
     name: str
     accepts: Callable[[object], bool]
-    load: Callable[[object, SourceOptions], SourceModel]
+    reader: str
+    needs: str = ""
+    extra: str = ""
+
+    def load(self, source: object, options: SourceOptions) -> SourceModel:
+        """The source as ONNX.
+
+        Raises:
+            UsageError: its packages are not installed.
+        """
+        module, _, function = self.reader.partition(":")
+        try:
+            home = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{label(source)}: reading it needs {self.needs}.", hint=f"pip install 'tflite-bridge[{self.extra}]'") from error
+        result: SourceModel = getattr(home, function)(source, options)
+        return result
+
+
+def label(source: object) -> str:
+    """What messages and reports call a source: its path, or the class of a live model."""
+    return str(source) if isinstance(source, str | Path) else f"{type(source).__module__}.{type(source).__qualname__}"

@@ -18,7 +18,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from bridge.errors import InputError, UnsupportedModelError, UsageError
+from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.fake_quant import spell_fake_quant
 from bridge.frontends.illegal_ops import replace_illegal_ops
@@ -48,33 +48,37 @@ def from_keras(model: Any, options: SourceOptions) -> SourceModel:
     return _from_call(call, specs, where=model.name, framework="keras", layers=_layer_names(model))
 
 
-def from_keras_file(path: Path, options: SourceOptions) -> SourceModel:
+def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     """A `.keras` or `.h5` file, read in safe mode: no code from the file runs.
 
     Raises:
         InputError: Keras cannot read it; custom layers have to be registered in Python.
     """
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
         raise InputError(
-            f"{path}: Keras cannot read it: {_first_line(error)}",
+            f"{path}: Keras cannot read it: {_cause(error)}",
             hint="A model with layers of your own is built in Python: register them with keras.saving and call bridge.convert(model).",
         ) from error
     return _of_file(from_keras(model, options), path, path.read_bytes())
 
 
-def from_saved_model(path: Path, options: SourceOptions) -> SourceModel:
+def from_saved_model(source: str | Path, options: SourceOptions) -> SourceModel:
     """A SavedModel folder, by one of its signatures.
 
     Raises:
         InputError: TensorFlow cannot read it.
         UsageError: it has no signature of that name, or several and none is named.
     """
+    path = Path(source)
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # whatever a broken folder leads to inside of TensorFlow
-        raise InputError(f"{path}: TensorFlow cannot read it: {_first_line(error)}", hint="Give the folder that holds saved_model.pb.") from error
+        raise InputError(f"{path}: TensorFlow cannot read it: {_cause(error)}", hint="Give the folder that holds saved_model.pb.") from error
     names = sorted(loaded.signatures)
     wanted = options.signature or ("serving_default" if "serving_default" in names else names[0] if len(names) == 1 else "")
     if wanted not in names:
@@ -83,8 +87,8 @@ def from_saved_model(path: Path, options: SourceOptions) -> SourceModel:
     function = loaded.signatures[wanted]
     declared = function.structured_input_signature[1]
     specs = _fixed([tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in declared.items()], options, where=str(path))
-    source = _from_call(lambda *values: function(**dict(zip(declared, values, strict=True))), specs, where=str(path), framework="tensorflow")
-    return _of_file(source, path, *(part.read_bytes() for part in sorted(path.rglob("*")) if part.is_file()))
+    traced = _from_call(lambda *values: function(**dict(zip(declared, values, strict=True))), specs, where=str(path), framework="tensorflow")
+    return _of_file(traced, path, *(part.read_bytes() for part in sorted(path.rglob("*")) if part.is_file()))
 
 
 def from_function(function: Any, options: SourceOptions) -> SourceModel:
@@ -112,7 +116,7 @@ def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, fr
         with _quiet():
             proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
     except Exception as error:  # tracing runs the user's own code
-        raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_first_line(error)}") from error
+        raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_cause(error)}") from error
     foreign = [value.name for value in proto.graph.input if value.name not in {spec.name for spec in specs}]
     if foreign:
         raise UnsupportedModelError(
@@ -210,10 +214,10 @@ def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], fun
     return confirmation(message, outputs, feeds, [value.numpy() for value in flat])
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     """What went wrong, without the trace that TensorFlow puts in front of it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in lines if re.match(r"\w+(Error|Exception|Warning): ", line)), lines[0])
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if re.match(r"\w+(Error|Exception|Warning): ", line)), first_line(error))
 
 
 @contextlib.contextmanager

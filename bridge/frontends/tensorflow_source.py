@@ -1,11 +1,10 @@
 """TensorFlow sources: a Keras 3 model, a `.keras` or `.h5` file, a SavedModel folder, a `tf.function`."""
 
+import functools
 import sys
 from pathlib import Path
 
-from bridge.errors import InputError, UsageError
-from bridge.frontends.source_options import Frontend, SourceOptions
-from bridge.types import SourceModel
+from bridge.frontends.source_options import Frontend
 
 KERAS_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
 SAVED_MODEL = "saved_model.pb"
@@ -29,37 +28,10 @@ def _is_saved_model(source: object) -> bool:
     return isinstance(source, str | Path) and (Path(source) / SAVED_MODEL).is_file()
 
 
-def _load_keras(source: object, options: SourceOptions) -> SourceModel:
-    return _exporter("a Keras model").from_keras(source, options)  # type: ignore[attr-defined,no-any-return]  # a module loaded late
-
-
-def _load_function(source: object, options: SourceOptions) -> SourceModel:
-    return _exporter("a tf.function").from_function(source, options)  # type: ignore[attr-defined,no-any-return]  # a module loaded late
-
-
-def _load_keras_file(source: object, options: SourceOptions) -> SourceModel:
-    path = Path(str(source))
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.")
-    return _exporter(str(path)).from_keras_file(path, options)  # type: ignore[attr-defined,no-any-return]  # a module loaded late
-
-
-def _load_saved_model(source: object, options: SourceOptions) -> SourceModel:
-    path = Path(str(source))
-    return _exporter(str(path)).from_saved_model(path, options)  # type: ignore[attr-defined,no-any-return]  # a module loaded late
-
-
-def _exporter(where: str) -> object:
-    try:
-        from bridge.frontends import tensorflow_export
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{where}: reading it needs TensorFlow, Keras and tf2onnx.", hint="pip install 'tflite-bridge[tensorflow]'") from error
-    return tensorflow_export
-
-
+_tensorflow_frontend = functools.partial(Frontend, needs="TensorFlow, Keras and tf2onnx", extra="tensorflow")
 TENSORFLOW_FRONTENDS = (
-    Frontend("Keras model", _is_keras, _load_keras),
-    Frontend("tf.function", _is_function, _load_function),
-    Frontend("Keras file (.keras, .h5)", _is_keras_file, _load_keras_file),
-    Frontend("SavedModel folder", _is_saved_model, _load_saved_model),
+    _tensorflow_frontend("Keras model", _is_keras, "bridge.frontends.tensorflow_export:from_keras"),
+    _tensorflow_frontend("tf.function", _is_function, "bridge.frontends.tensorflow_export:from_function"),
+    _tensorflow_frontend("Keras file (.keras, .h5)", _is_keras_file, "bridge.frontends.tensorflow_export:from_keras_file"),
+    _tensorflow_frontend("SavedModel folder", _is_saved_model, "bridge.frontends.tensorflow_export:from_saved_model"),
 )

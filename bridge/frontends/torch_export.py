@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 
-from bridge.errors import InputError, UnsupportedModelError, UsageError
+from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.torch_translations import translations
@@ -48,33 +49,54 @@ def from_object(source: Any, options: SourceOptions) -> SourceModel:
         return _from_program(program, where=where, outputs=expected)
 
 
-def from_program_file(path: Path) -> SourceModel:
+def from_program_file(source: str | Path, _options: SourceOptions) -> SourceModel:
     """A `.pt2` file.
 
     Raises:
         InputError: torch cannot read it.
     """
+    path = _archive(source)
     _refuse_llvm_clash()
     try:
         with _quiet():
             program = torch.export.load(path)
     except Exception as error:  # whatever a broken archive leads to inside of torch
-        raise InputError(f"{path}: torch cannot read it: {_first_line(error)}", hint="Give the file that torch.export.save wrote.") from error
+        raise InputError(f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.export.save wrote.") from error
     return _from_program(program, where=str(path), outputs=None, path=path)
 
 
-def from_script_file(path: Path, options: SourceOptions) -> SourceModel:
+def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
     """A TorchScript file; its inputs need shapes.
 
     Raises:
-        InputError: torch cannot read it.
+        InputError: torch cannot read it, or it holds no program.
     """
+    path = _archive(source)
+    if not _holds_code(path):
+        raise InputError(
+            f"{path}: holds weights or pickled Python objects, no program.",
+            hint="Build the module in Python, load the weights into it and call bridge.convert(module, example_inputs=...).",
+        )
     try:
         with _quiet():
             module = torch.jit.load(path, map_location="cpu")
     except Exception as error:  # whatever a broken archive leads to inside of torch
-        raise InputError(f"{path}: torch cannot read it: {_first_line(error)}", hint="Give the file that torch.jit.save wrote.") from error
+        raise InputError(f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.jit.save wrote.") from error
     return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
+
+
+def _archive(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: is no PyTorch archive, or it is cut off.", hint="Give the file that torch.export.save or torch.jit.save wrote.")
+    return path
+
+
+def _holds_code(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def _refuse_llvm_clash() -> None:
@@ -114,7 +136,7 @@ def _from_script(module: Any, options: SourceOptions, *, where: str, digest: str
             with _quiet():
                 torch.onnx.export(module, values, buffer, dynamo=False, verbose=False, input_names=names[: len(values)], opset_version=18)
         except Exception as error:  # the exporter's errors have no common class that is public
-            raise UnsupportedModelError(f"{where}: torch's TorchScript exporter cannot translate it: {_first_line(error)}") from error
+            raise UnsupportedModelError(f"{where}: torch's TorchScript exporter cannot translate it: {first_line(error)}") from error
     proto = onnx.load_from_string(buffer.getvalue())
     feeds = dict(zip(names, map(_array, values), strict=False))
     return _source_model(proto, path=path, digest=digest, where=where, feeds=feeds, outputs=expected)
@@ -191,7 +213,7 @@ def _outputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, w
         return [_array(value) for value in _flat(module(*args, **kwargs))]
     except Exception as error:  # the user's own code
         shapes = ", ".join(f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else repr(value) for value in (*args, *kwargs.values()))
-        raise UsageError(f"{where}: the module does not run on the example inputs ({shapes}): {_first_line(error)}") from error
+        raise UsageError(f"{where}: the module does not run on the example inputs ({shapes}): {first_line(error)}") from error
 
 
 def _traced(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, where: str) -> Any:
@@ -202,7 +224,7 @@ def _traced(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, where
         lines = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)', str(error))
         place = "" if not lines else f" at {Path(lines[-1][0]).name}:{lines[-1][1]} in {lines[-1][2]}: `{lines[-1][3].strip()}`"
         raise UnsupportedModelError(
-            f"{where}: torch.export cannot trace the module{place}. {_first_line(error)}",
+            f"{where}: torch.export cannot trace the module{place}. {first_line(error)}",
             hint="What depends on the values of tensors cannot be traced: use torch.where or torch.cond, or export the parts on their own.",
         ) from error
 
@@ -218,7 +240,7 @@ def _untranslated(program: Any, error: BaseException, where: str) -> str:
     text = "\n".join(map(str, chain))
     found = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
     if found is None:
-        return f"{where}: torch's ONNX exporter fails: {_first_line(chain[-1])}"
+        return f"{where}: torch's ONNX exporter fails: {first_line(chain[-1])}"
     operator = found.group(1)
     places = []
     with contextlib.suppress(Exception):  # only for the message
@@ -252,10 +274,6 @@ def _flat(values: Any) -> list[Any]:
 def _array(value: Any) -> np.ndarray:
     result: np.ndarray = value.detach().cpu().numpy()
     return result
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bridge.graph import provenance
+from bridge.graph.bodies import copied, open_bodies
 from bridge.graph.evaluation import evaluate
 from bridge.graph.values import constant_array, new_constant
 
@@ -21,13 +21,8 @@ def unroll_loops(model: ir.Model) -> None:
 
     Source: ONNX Loop-13; body inputs: round, condition, carried values; body outputs: condition, carried values, scanned values.
     """
-    if not any(node.op_type == "Loop" and node.domain == "" for node in model.graph):
-        return
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.LiftSubgraphInitializersToMainGraphPass()(model)
-    for node in list(model.graph):
-        if node.op_type == "Loop" and node.domain == "":
-            _unroll(model.graph, node)
+    for node in open_bodies(model, "Loop"):
+        _unroll(model.graph, node)
 
 
 def _unroll(graph: ir.Graph, loop: ir.Node) -> None:
@@ -69,20 +64,9 @@ def _known(value: ir.Value) -> int | None:
 
 def _round(graph: ir.Graph, body: ir.Graph, index: int, carried: Sequence[ir.Value]) -> tuple[list[ir.Node], list[ir.Value]]:
     """The nodes of one round, not yet in the graph, and its outputs."""
-    copy = body.clone(allow_outer_scope_values=True)
     counter = new_constant(graph, f"round_{index}", np.array(index, np.int64))
     condition = new_constant(graph, "round_condition", np.array(True))
-    given = dict(zip(copy.inputs, (counter, condition, *carried), strict=True))
-    outputs = [given.get(output, output) for output in copy.outputs]
-    copy.outputs.clear()
-    for formal, actual in given.items():
-        ir.convenience.replace_all_uses_with(formal, actual)
-    nodes = list(copy)
-    copy.remove(nodes)
-    for node in nodes:
-        for output in node.outputs:
-            output.name = f"{output.name}.{index}" if output.name else output.name
-    return nodes, outputs
+    return copied(body, (counter, condition, *carried), number=index)
 
 
 def _insert(graph: ir.Graph, loop: ir.Node, rounds: Sequence[tuple[list[ir.Node], list[ir.Value]]], carried: Sequence[ir.Value]) -> None:

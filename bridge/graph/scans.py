@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from bridge.graph import provenance
+from bridge.graph.bodies import copied, open_bodies
 from bridge.graph.loops import MAX_ROUNDS
 from bridge.graph.values import new_constant, static_shape
 
@@ -16,13 +16,8 @@ def unroll_scans(model: ir.Model) -> None:
 
     Source: ONNX Scan-11; body inputs: states, one slice of each scanned input; body outputs: states, one slice of each scanned output.
     """
-    if not any(node.op_type == "Scan" and node.domain == "" for node in model.graph):
-        return
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.LiftSubgraphInitializersToMainGraphPass()(model)
-    for node in list(model.graph):
-        if node.op_type == "Scan" and node.domain == "":
-            _unroll(model.graph, node)
+    for node in open_bodies(model, "Scan"):
+        _unroll(model.graph, node)
 
 
 def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
@@ -46,7 +41,7 @@ def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
             picked = ir.node("Gather", [value, index], attributes={"axis": axis})
             nodes.append(picked)
             slices.append(picked.outputs[0])
-        new, outputs = _step(scan.attributes["body"].as_graph(), step, [*states, *slices])
+        new, outputs = copied(scan.attributes["body"].as_graph(), [*states, *slices], number=step)
         nodes += new
         states, rest = outputs[: len(states)], outputs[len(states) :]
         written.append(rest)
@@ -58,22 +53,6 @@ def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
         if not provenance.origins(node):
             provenance.inherit([node], [scan], main=scan)
     ir.convenience.replace_nodes_and_values(graph, scan, [scan], [*nodes, *copies], scan.outputs, [copy.outputs[0] for copy in copies])
-
-
-def _step(body: ir.Graph, step: int, given: Sequence[ir.Value]) -> tuple[list[ir.Node], list[ir.Value]]:
-    """The nodes of one step, not yet in the graph, and what it writes."""
-    copy = body.clone(allow_outer_scope_values=True)
-    actual = dict(zip(copy.inputs, given, strict=True))
-    outputs = [actual.get(output, output) for output in copy.outputs]
-    copy.outputs.clear()
-    for formal, value in actual.items():
-        ir.convenience.replace_all_uses_with(formal, value)
-    nodes = list(copy)
-    copy.remove(nodes)
-    for node in nodes:
-        for output in node.outputs:
-            output.name = f"{output.name}.{step}" if output.name else output.name
-    return nodes, outputs
 
 
 def _stacked(graph: ir.Graph, scan: ir.Node, written: Sequence[Sequence[ir.Value]], nodes: list[ir.Node]) -> list[ir.Value]:

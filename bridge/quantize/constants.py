@@ -58,11 +58,10 @@ class Constants:
         if not _one_weight(row):
             return None
         given = self.corrections.weight_scales.get(op.index)
+        channels = self.graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].shape[row.weight_axis]
         if given is None:
             scale = self._common_scale(op, row, type_name)
-            channels = self.graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].shape[row.weight_axis]
             return None if scale is None else np.full(channels, scale)
-        channels = self.graph.tensors[op.inputs[row.inputs.index(Role.WEIGHT)]].shape[row.weight_axis]
         if given.shape not in ((channels,), (1,)):
             raise UsageError(f"corrections.weight_scales[{op.index}] must have one value per channel, ({channels},). Received: {given.shape}.")
         return given

@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from bridge.agreement import agreement_db
 from bridge.convert import to_float_tflite
-from bridge.convert.agreement import agreement_db
 from bridge.convert.proof import BOUNDED_ERROR, LEAST_DB, PROOF_DB, Proof, amplified, rounded_otherwise
 from bridge.convert.tensor_map import ValueIndex
 from bridge.errors import ToolError

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bridge.convert.agreement import agreement_db
+from bridge.agreement import agreement_db
 from bridge.convert.tensor_map import ValueIndex, is_degenerate, permutations
 
 RNG = np.random.default_rng(0)
