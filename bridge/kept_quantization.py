@@ -39,15 +39,11 @@ def decide(applied: Applied, source: QuantizedSource | None, nodes: Sequence[Nod
     """Every node as the file has it, whatever rules say: integer where all nodes that it stands for are; what rules say for a float file."""
     if source is None:
         return applied
-    return replace(
-        applied,
-        decisions=MappingProxyType({node.name: _decision(node, source) for node in nodes}),
-        ranges=MappingProxyType({}),
-        replacements=MappingProxyType({}),
-    )
+    return Applied(MappingProxyType({node.name: decision(node, source) for node in nodes}), outcomes=())
 
 
-def _decision(node: NodeFacts, source: QuantizedSource) -> Decision:
+def decision(node: NodeFacts, source: QuantizedSource) -> Decision:
+    """That of one node: what the file says, and no rule."""
     outside = [name for name in node.origins if name not in source.integer_nodes]
     if outside:
         return Decision(node.name, "float32", None, None, None, f"the file leaves {outside[0]!r} float")
@@ -64,7 +60,7 @@ def expected_differences(changed: ChangedModel, source: QuantizedSource | None) 
     return replace(changed, downstream=frozenset(names))
 
 
-def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tuple[Ranges | None, Given]:
+def given_forms(converted: ConvertedModel, source: QuantizedSource | None, nodes: Sequence[NodeFacts]) -> tuple[Ranges | None, Given]:
     """The ranges and the scales that the file gives to the tensors and weights of the float TFLite file; none for a float file."""
     if source is None:
         return None, Given(MappingProxyType({}), Corrections())
@@ -73,7 +69,7 @@ def given_forms(converted: ConvertedModel, source: QuantizedSource | None) -> tu
     mapped = {pair.tensor: pair.tflite_tensor for pair in (*converted.tensor_map.pairs, *converted.tensor_map.outputs) if pair.tflite_tensor}
     mapped |= {binding.onnx_name: binding.tflite_name for binding in converted.tensor_map.inputs}
     forms = {mapped[tensor]: _form(stored) for tensor, stored in source.activations.items() if tensor in mapped}
-    parts = _parts(converted)
+    parts = _parts(converted, nodes)
     weights: dict[int, np.ndarray] = {}
     asymmetric: dict[str, None] = {}
     for index, (operator, owner) in enumerate(zip(graph.operators, converted.tensor_map.owners, strict=True)):
@@ -110,12 +106,13 @@ def _weight_scales(model: tflite.ModelT, tensor: tflite.TensorT, axis: int, stor
     return np.broadcast_to(np.asarray(stored.scales, np.float32), (channels,)).copy()
 
 
-def _parts(converted: ConvertedModel) -> dict[str, list[str]]:
-    """Owner of operators -> itself and the nodes that it took in: a Conv, where the Relu behind it is the owner."""
-    found = {owner: [owner] for owner in converted.tensor_map.owners}
+def _parts(converted: ConvertedModel, nodes: Sequence[NodeFacts]) -> dict[str, list[str]]:
+    """Owner of operators -> the nodes of the user's file that it stands for, and those of nodes that it took in (a Conv, the Relu behind it being the owner)."""
+    origins = {node.name: node.origins for node in nodes}
+    found = {owner: [owner, *origins.get(owner, ())] for owner in converted.tensor_map.owners}
     for node, owners in converted.tensor_map.absorbed.items():
         for owner in owners:
-            found.setdefault(owner, [owner]).append(node)
+            found.setdefault(owner, [owner]).extend((node, *origins.get(node, ())))
     return found
 
 

@@ -165,7 +165,7 @@ def convert(
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
         choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
-        found, given = kept_quantization.given_forms(converted, opened.quantized)
+        found, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
         if calibrates:
             asked = op_precisions(converted.tensor_map, applied.decisions, precision)
             found = _ranges(converted, data.calibration, ranges, choices, wide_tensors(converted.path, asked), observer, threads, stages)

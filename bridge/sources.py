@@ -97,7 +97,7 @@ def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...],
         normal = graph.normalize(model, input_shapes=input_shapes)
         return OpenedModel(model, normal, normal.inputs, calls, None, model)
     inside = replace(model, proto=split.inside, confirm=None)
-    normal = graph.normalize(inside, input_shapes=input_shapes)
+    normal = split.with_all_nodes(graph.normalize(inside, input_shapes=input_shapes))
     return OpenedModel(inside, normal, normal.inputs, calls, None, replace(model, proto=split.whole), split.said)
 
 

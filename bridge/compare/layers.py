@@ -139,8 +139,9 @@ class LayerPass:
 
     def results(self, tensor_map: TensorMap) -> tuple[LayerResult, ...]:
         """A row for every pair of the map, in its order; unmapped ones with their reason."""
-        measured = {row.pair.tensor: row for row in self.rows}
-        return tuple(measured[pair.tensor].result() if pair.tensor in measured else _unmeasured(pair) for pair in tensor_map.pairs)
+        measured = {(row.pair.node, row.pair.tensor): row for row in self.rows}
+        found = ((pair, measured.get((pair.node, pair.tensor))) for pair in tensor_map.pairs)
+        return tuple(_unmeasured(pair) if row is None else row.result() for pair, row in found)
 
     def measure(self, samples: Iterable[Mapping[str, np.ndarray]], progress: Callable[[int], None]) -> None:
         """Takes in the samples; each model runs once for each."""

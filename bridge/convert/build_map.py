@@ -47,7 +47,8 @@ def build(
     moved = {int(tensor) for op in main.operators if tflite.op_name(model, op) in ownership.MOVEMENT_OPS for tensor in op.outputs}
     index = ValueIndex(names, received, moved)
     safe_names = {user: safe for safe, user in graph.tensor_names.items()}
-    producers = {tensor: node for node in graph.source_nodes for tensor in node.outputs}
+    by_status = sorted(graph.source_nodes, key=lambda node: node.status in ("kept", "fused"))  # of two writers the one that is still there counts
+    producers = {tensor: node for node in by_status for tensor in node.outputs}
     moving = {tensor for tensor, node in producers.items() if node.op_type in ownership.ONNX_MOVEMENT_OPS}
     ends = [int(tensor) for tensor in main.outputs]
     final = ValueIndex({end: names[end] for end in ends if end in names}, {end: received[end] for end in ends if end in received})
@@ -65,14 +66,12 @@ def build(
     own_value = {node.into for node in graph.source_nodes for tensor in node.outputs if tensor in matches}
     absorbed = {name: by for name, by in ownership.absorbed(graph.nodes, owning).items() if name not in own_value}
     unseen = _interiors(model, owners, matches)
-    pairs = tuple(
-        _pair(
-            node, tensor, matches.get(tensor), expected.get(tensor), names, _why_missing(graph, node, tensor, expected.get(tensor), absorbed, unseen)
-        )
-        for node in graph.source_nodes
-        for tensor in node.outputs
-        if tensor
-    )
+
+    def pair(node: SourceNode, tensor: str) -> TensorPair:
+        value, match = expected.get(tensor), matches.get(tensor) if producers[tensor] is node else None
+        return _pair(node, tensor, match, value, names, _why_missing(graph, node, tensor, value, absorbed, unseen))
+
+    pairs = tuple(pair(node, tensor) for node in graph.source_nodes for tensor in node.outputs if tensor)
     outputs = tuple(
         _pair(producers.get(spec.name), spec.name, find(spec.name, final, moves=True), expected[spec.name], names, NO_VALUES)
         for spec in graph.outputs

@@ -4,7 +4,7 @@ Source: ONNX operators QuantizeLinear and DequantizeLinear, opset 10 to 23 (per 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -13,27 +13,29 @@ import onnx_ir as ir
 from bridge.graph import provenance
 from bridge.graph.folding import fold_constants
 from bridge.graph.integer_operators import expansion_of, spell_out
-from bridge.graph.patterns.matching import tensor_of
-from bridge.graph.source_nodes import name_nodes
-from bridge.types import Diagnostic, QuantizedSource, StoredAs
+from bridge.graph.quantization_parameters import (
+    DEQUANTIZE,
+    LIMITS,
+    QUANTIZE,
+    begins_at_zero,
+    constant,
+    is_operator,
+    quantized,
+    real,
+    signed,
+    stored_as,
+)
+from bridge.graph.source_nodes import list_nodes, name_nodes
+from bridge.graph.values import new_constant
+from bridge.types import Diagnostic, Graph, QuantizedSource, SourceNode, StoredAs
 
-ACTIVATION = "QuantizeLinear"
-BACK = "DequantizeLinear"
 # An activation that a kernel takes in: the value between it and the operator before it exists in no TFLite file.
 FUSED = frozenset({"Relu", "Clip"})
+CLIPS = frozenset({"Clip", "Max", "Min"})
 # What has the values of its input: as integer as that.
 MOVING = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 POSITIVE = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
 SUMS = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"})  # of positive values positive
-LOWEST = {"INT8": -128, "INT16": -32768}
-SIGNED = {"UINT8": ("INT8", 128), "UINT16": ("INT16", 32768)}
-STORED = {"INT4": "INT4", "INT8": "INT8", "INT16": "INT16", "INT32": "INT32"}
-
-
-def _constant(value: ir.Value | None) -> np.ndarray | None:
-    """The contents of an initializer or a Constant node."""
-    tensor = tensor_of(value)
-    return None if tensor is None else tensor.numpy()
 
 
 @dataclass(slots=True)
@@ -58,51 +60,52 @@ class _Reader:
         for node in list(self.graph):
             if node.op_type in MOVING:
                 self._move_in_front(node)
-        for node in [node for node in self.graph if _is(node, BACK)]:
+        for node in [node for node in self.graph if is_operator(node, DEQUANTIZE)]:
             source = node.inputs[0]
             producer = None if source is None else source.producer()
             if source is None:
                 continue
-            if _constant(source) is not None:
-                self._fold(node, _constant(source))
-            elif producer is not None and _is(producer, ACTIVATION) and producer.inputs[0] is not None:
+            if constant(source) is not None:
+                self._fold(node, constant(source))
+            elif producer is not None and is_operator(producer, QUANTIZE) and producer.inputs[0] is not None:
                 self._pair(producer, node)
-        for node in [node for node in self.graph if _is(node, ACTIVATION)]:
+        for node in [node for node in self.graph if is_operator(node, QUANTIZE)]:
             if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
                 self.graph.remove(node, safe=True)
 
     def _move_in_front(self, node: ir.Node) -> None:
         """What moves integers moves the float values instead, and a QuantizeLinear of the same form follows."""
         quantize = None if node.inputs[0] is None else node.inputs[0].producer()
-        stored, real = (None, None) if quantize is None or not _is(quantize, ACTIVATION) else (_stored(quantize), quantize.inputs[0])
-        if quantize is None or stored is None or real is None or len(stored.scales) > 1:
+        stored, value = (None, None) if quantize is None or not is_operator(quantize, QUANTIZE) else (stored_as(quantize), quantize.inputs[0])
+        if quantize is None or stored is None or value is None or len(stored.scales) > 1:
             return
-        self.activations.setdefault(real, _signed(stored))
+        self.activations.setdefault(value, signed(stored))
         moved = node.outputs[0]
-        again = ir.node(ACTIVATION, [moved, *quantize.inputs[1:]])
-        again.name = f"{node.name}.{ACTIVATION}"
+        again = ir.node(QUANTIZE, [moved, *quantize.inputs[1:]])
+        again.name = f"{node.name}.{QUANTIZE}"
         provenance.stamp(again, again.name)
         again.outputs[0].shape, again.outputs[0].type = moved.shape, moved.type
         ir.convenience.replace_all_uses_with(moved, again.outputs[0], replace_graph_outputs=True)
         again.replace_input_with(0, moved)
-        node.replace_input_with(0, real)
+        node.replace_input_with(0, value)
         moved.type = ir.TensorType(ir.DataType.FLOAT)
         self.graph.insert_after(node, again)
 
     def _pair(self, quantize: ir.Node, dequantize: ir.Node) -> None:
-        value, stored = quantize.inputs[0], _stored(quantize)
-        if value is None or stored is None or not _same(quantize, dequantize):
+        value, stored = quantize.inputs[0], stored_as(quantize)
+        if value is None or stored is None or stored != stored_as(dequantize):
             return
-        array = _constant(value)
+        value = _without_saturation(value, stored)
+        array = constant(value)
         if array is not None:
-            self._fold(dequantize, _quantized(array.astype(np.float32), stored, quantize))
+            self._fold(dequantize, quantized(array.astype(np.float32), stored))
             return
         if value not in self.stand_ins:
             self.stand_ins[value] = self._stand_in(value, stored, quantize, dequantize)
         stand_in = self.stand_ins[value]
-        known = self.activations.setdefault(stand_in, _signed(stored))
-        if known != _signed(stored):
-            self.findings.append(_conflict(str(value.name), provenance.name(quantize), known, _signed(stored)))
+        known = self.activations.setdefault(stand_in, signed(stored))
+        if known != signed(stored):
+            self.findings.append(_conflict(str(value.name), provenance.name(quantize), known, signed(stored)))
         self._replace(dequantize, stand_in)
 
     def _stand_in(self, value: ir.Value, stored: StoredAs, quantize: ir.Node, dequantize: ir.Node) -> ir.Value:
@@ -111,7 +114,7 @@ class _Reader:
         A range that begins at zero is a Relu: onnxruntime's quantizer leaves the operator out where saturation does the same.
         """
         name = dequantize.outputs[0].name
-        if _begins_at_zero(_signed(stored)) and not self._is_positive(value):
+        if begins_at_zero(signed(stored)) and not self._is_positive(value):
             relu = ir.node("Relu", [value])
             relu.name = f"{quantize.name}.Relu"
             provenance.stamp(relu, relu.name)
@@ -119,7 +122,7 @@ class _Reader:
             result.name, result.shape, result.type = name, value.shape, value.type or ir.TensorType(ir.DataType.FLOAT)
             self.graph.insert_before(quantize, relu)
             return result
-        if value.producer() is not None and not value.is_graph_output() and all(_is(use.node, ACTIVATION) for use in value.uses()):
+        if value.producer() is not None and not value.is_graph_output() and all(is_operator(use.node, QUANTIZE) for use in value.uses()):
             value.name = name
         return value
 
@@ -129,24 +132,19 @@ class _Reader:
         if producer is None or producer.op_type in POSITIVE:
             return True
         if producer.op_type == "Clip":
-            lowest = _constant(producer.inputs[1]) if len(producer.inputs) > 1 else None
+            lowest = constant(producer.inputs[1]) if len(producer.inputs) > 1 else None
             return lowest is not None and float(lowest.reshape(-1)[0]) >= 0.0
         if producer.op_type not in MOVING | SUMS:
             return False
-        operands = [operand for operand in producer.inputs if operand is not None and _constant(operand) is None]
-        return all((operand in self.activations and _begins_at_zero(self.activations[operand])) or self._is_positive(operand) for operand in operands)
+        operands = [operand for operand in producer.inputs if operand is not None and constant(operand) is None]
+        return all((operand in self.activations and begins_at_zero(self.activations[operand])) or self._is_positive(operand) for operand in operands)
 
     def _fold(self, node: ir.Node, array: np.ndarray | None) -> None:
-        stored = _stored(node)
+        stored = stored_as(node)
         if array is None or stored is None:
             return
-        real = _real(array, stored)
-        name = str(node.outputs[0].name)
-        value = ir.Value(
-            name=f"{name}_real", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(real.shape), const_value=ir.tensor(real, name=f"{name}_real")
-        )
-        self.graph.register_initializer(value)
-        self.weights[value] = _signed(stored)
+        value = new_constant(self.graph, f"{node.outputs[0].name}_real", real(array, stored))
+        self.weights[value] = signed(stored)
         self._replace(node, value)
 
     def _replace(self, node: ir.Node, value: ir.Value) -> None:
@@ -172,11 +170,20 @@ class SplitModel:
         inside: the float model inside of it, with the tensors' names.
         whole: the quantized model, with float operators between Q and DQ where it has operators on integers, so that it shows the tensors of `inside`.
         said: what the file says of tensors and nodes.
+        nodes: all nodes of the user's file, in its order.
     """
 
     inside: onnx.ModelProto
     whole: onnx.ModelProto
     said: QuantizedSource
+    nodes: tuple[SourceNode, ...]
+
+    def with_all_nodes(self, normal: Graph) -> Graph:
+        """The normalised `inside` with a row for every node of the user's file, also for those that became the form of a tensor."""
+        inside = {node.name: node for node in normal.source_nodes}
+        rows = [inside.get(node.name) or _taken_out(node) for node in self.nodes]
+        named = {node.name for node in rows}
+        return replace(normal, source_nodes=(*rows, *(node for node in normal.source_nodes if node.name not in named)))
 
 
 def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
@@ -189,6 +196,7 @@ def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
         return None
     model = ir.from_proto(proto)
     name_nodes(model.graph)
+    nodes = list_nodes(model)
     whole = ir.to_proto(model) if spell_out(model) else proto
     fold_constants(model)  # scales and weights may be computed, as torch's exporter writes them
     reader = _Reader(model.graph)
@@ -206,17 +214,22 @@ def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
         integer_nodes=frozenset(integer),
         diagnostics=tuple(reader.findings),
     )
-    return SplitModel(ir.to_proto(model), whole, source)
+    return SplitModel(ir.to_proto(model), whole, source, nodes)
+
+
+def _taken_out(node: SourceNode) -> SourceNode:
+    form = node.op_type in (QUANTIZE, DEQUANTIZE)
+    return replace(node, status="folded", into=None, reason="became the form of a tensor" if form else "computed before the model runs")
 
 
 def _is_quantized(node: onnx.NodeProto) -> bool:
-    return (node.op_type == BACK and node.domain in ("", "ai.onnx")) or expansion_of(node.domain, node.op_type) is not None
+    return (node.op_type == DEQUANTIZE and node.domain in ("", "ai.onnx")) or expansion_of(node.domain, node.op_type) is not None
 
 
 def _integer_nodes(graph: ir.Graph, activations: dict[ir.Value, StoredAs]) -> Iterator[ir.Node]:
     found: set[ir.Value] = set(activations)
     for node in graph:
-        inputs = [value for value in node.inputs if value is not None and _constant(value) is None]
+        inputs = [value for value in node.inputs if value is not None and constant(value) is None]
         if not inputs or not all(value in found for value in inputs):
             continue
         if node.op_type in MOVING or all(_stays_integer(value, activations) for value in node.outputs):
@@ -225,73 +238,38 @@ def _integer_nodes(graph: ir.Graph, activations: dict[ir.Value, StoredAs]) -> It
 
 
 def _stays_integer(value: ir.Value, activations: dict[ir.Value, StoredAs]) -> bool:
-    """Whether the value is quantized at once, or behind an activation that is all that reads it."""
-    if value in activations:
-        return True
-    users = [use.node for use in value.uses()]
-    return len(users) == 1 and not value.is_graph_output() and users[0].op_type in FUSED and users[0].outputs[0] in activations
+    """Whether the value is quantized at once, or behind what the kernel takes in and nothing else reads."""
+    while value not in activations:
+        users = [use.node for use in value.uses()]
+        if len(users) != 1 or value.is_graph_output() or not _is_taken_in(value.producer(), users[0]):
+            return False
+        value = users[0].outputs[0]
+    return True
 
 
-def _is(node: ir.Node, op_type: str) -> bool:
-    return node.op_type == op_type and node.domain in ("", "ai.onnx")
+def _is_taken_in(node: ir.Node | None, user: ir.Node) -> bool:
+    """Whether one kernel computes both: an activation, or the bias of a matrix product."""
+    bias = is_operator(node, "MatMul") and is_operator(user, "Add") and any(constant(operand) is not None for operand in user.inputs)
+    return bias or user.op_type in FUSED
 
 
-def _stored(node: ir.Node) -> StoredAs | None:
-    """Scale, zero point and type that a Q or DQ node names; None where they are no constants or scales per block."""
-    scale, zero = _constant(node.inputs[1]), node.inputs[2] if len(node.inputs) > 2 else None
-    if scale is None or (zero is not None and _constant(zero) is None) or node.attributes.get_int("block_size", 0) != 0:
-        return None
-    if zero is not None and zero.dtype is not None:
-        type_name = zero.dtype.name
-        points = np.asarray(_constant(zero)).reshape(-1).astype(np.int64)
-    else:
-        source = node.inputs[0]
-        type_name = source.dtype.name if _is(node, BACK) and source is not None and source.dtype is not None else "UINT8"
-        points = np.zeros(scale.size, np.int64)
-    if type_name not in STORED and type_name not in SIGNED:
-        return None
-    scales = scale.reshape(-1).astype(np.float32)
-    return StoredAs(type_name, tuple(map(float, scales)), tuple(map(int, np.broadcast_to(points, scales.shape))), node.attributes.get_int("axis", 1))
+def _without_saturation(value: ir.Value, stored: StoredAs) -> ir.Value:
+    """What is clipped to the range that QuantizeLinear saturates to anyhow, or to one step less: fake quantization to -127 .. 127 comes so.
 
-
-def _begins_at_zero(stored: StoredAs) -> bool:
-    return stored.zero_points == (LOWEST.get(stored.type),)
-
-
-def _same(first: ir.Node, second: ir.Node) -> bool:
-    one = _stored(first)
-    return one is not None and one == _stored(second)
-
-
-def _signed(stored: StoredAs) -> StoredAs:
-    """The same real values in the signed type that TFLite has: stored values and zero points move by half the range."""
-    if stored.type not in SIGNED:
-        return stored
-    name, shift = SIGNED[stored.type]
-    return StoredAs(name, stored.scales, tuple(point - shift for point in stored.zero_points), stored.axis)
-
-
-def _along(values: tuple[float, ...] | tuple[int, ...], stored: StoredAs, rank: int) -> np.ndarray:
-    array = np.asarray(values)
-    if array.size == 1:
-        return array.reshape(())
-    axis = stored.axis % rank
-    return array.reshape([-1 if place == axis else 1 for place in range(rank)])
-
-
-def _real(array: np.ndarray, stored: StoredAs) -> np.ndarray:
-    """DequantizeLinear by its definition, in float32."""
-    points, scales = _along(stored.zero_points, stored, array.ndim), _along(stored.scales, stored, array.ndim)
-    result: np.ndarray = ((array.astype(np.int64) - points).astype(np.float32) * scales.astype(np.float32)).astype(np.float32)
-    return result
-
-
-def _quantized(array: np.ndarray, stored: StoredAs, node: ir.Node) -> np.ndarray:
-    """QuantizeLinear by its definition: round half to even, saturate."""
-    limits = {"INT4": (-8, 7), "INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767), "UINT16": (0, 65535), "INT32": (-(2**31), 2**31 - 1)}
-    points, scales = _along(stored.zero_points, stored, array.ndim), _along(stored.scales, stored, array.ndim)
-    result: np.ndarray = np.clip(np.rint(array / scales.astype(np.float32)) + points, *limits[stored.type]).astype(np.int64)
-    return result
+    The int8 file then stores -128 where the model stores -127.
+    """
+    low, high = LIMITS[stored.type]
+    step, point = stored.scales[0], stored.zero_points[0]
+    bounds = ((low - point) * step, (high - point) * step)
+    producer = value.producer()
+    while len(stored.scales) == 1 and producer is not None and producer.op_type in CLIPS and producer.inputs[0] is not None:
+        limits = [constant(operand) for operand in producer.inputs[1:] if operand is not None]
+        numbers = [float(limit.reshape(-1)[0]) for limit in limits if limit is not None and limit.size == 1]
+        if len(numbers) != len(producer.inputs) - 1 or any(min(abs(number - bound) for bound in bounds) > 1.5 * step for number in numbers):
+            break
+        value = producer.inputs[0]
+        producer = value.producer()
+    return value
 
 
 def _conflict(tensor: str, node: str, kept: StoredAs, other: StoredAs) -> Diagnostic:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import quantize
+from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage
 from bridge.inspect.overview import DEFAULT_PRECISION
 from bridge.inspect.tflite_ops import without_kernel
 from bridge.sources import open_model
+from bridge.types import Decision
 
 FLOAT = "float32"
 
@@ -40,9 +41,11 @@ def explain(
         UnsupportedModelError: the model cannot become TFLite.
     """
     quantize.find_precision(precision)
-    normal = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature).graph
-    facts = {node.name: node for node in normal.nodes}
-    found = rules_stage.explain(rules_stage.load(rules), normal.nodes, nodes, default_precision=precision)
+    opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
+    facts = {node.name: node for node in opened.graph.nodes}
+    found = rules_stage.explain(rules_stage.load(rules), opened.graph.nodes, nodes, default_precision=precision)
+    if opened.quantized is not None:
+        found = tuple(_by_the_file(one, kept_quantization.decision(facts[one.node], opened.quantized)) for one in found)
     return tuple(
         replace(
             one,
@@ -50,6 +53,11 @@ def explain(
         )
         for one in found
     )
+
+
+def _by_the_file(one: rules_stage.Explanation, decision: Decision) -> rules_stage.Explanation:
+    """What a quantized model says of itself holds, and no rule."""
+    return replace(one, decision=decision, overridden=(), near_misses=(), ranges=(), replacement=None)
 
 
 def _note(op: str, precision: str) -> str:

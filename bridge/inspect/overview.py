@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge import quantize
+from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage
 from bridge.inspect.tflite_ops import without_kernel
 from bridge.sources import open_model
@@ -127,7 +127,8 @@ def inspect(
     """
     opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
     model, normal = opened.model, opened.graph
-    applied = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
+    said = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
+    applied = kept_quantization.decide(said, opened.quantized, normal.nodes)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")
     return overview(model, normal, applied, has_kernel=quantize.has_kernel, precision=precision, faults=faults)
 

@@ -244,9 +244,10 @@ def _rules(outcomes: Sequence[RuleOutcome], decisions: Iterable[Decision]) -> tu
 
 def _layer_rows(nodes: Sequence[SourceNode], tensor_map: TensorMap, results: Sequence[LayerResult]) -> tuple[Layer, ...]:
     """One row per tensor that a node of the user's file writes, in its order, measured or not."""
-    measured = {result.tensor: result for result in results}
-    pairs = {pair.tensor: pair for pair in tensor_map.pairs}
-    return tuple(_layer(node, tensor, measured.get(tensor), pairs.get(tensor)) for node in nodes for tensor in node.outputs if tensor)
+    measured = {(result.node, result.tensor): result for result in results}
+    pairs = {(pair.node, pair.tensor): pair for pair in tensor_map.pairs}
+    places = [(node, tensor, (node.name, tensor)) for node in nodes for tensor in node.outputs if tensor]
+    return tuple(_layer(node, tensor, measured.get(place), pairs.get(place)) for node, tensor, place in places)
 
 
 def _layer(node: SourceNode, tensor: str, result: LayerResult | None, pair: TensorPair | None) -> Layer:

@@ -108,6 +108,11 @@ def test_integer_kernels_with_the_scales_of_the_file_give_what_onnxruntime_gives
     (finding,) = [finding for finding in result.report.diagnostics if finding.code == "quantized-model"]
     assert "0 of" in finding.message
     assert result.report.divergence is None
+    rows = {node.name for node in result.report.nodes}
+    assert {node.name for node in proto.graph.node} <= rows
+    assert result.report.coverage.mapped + result.report.coverage.explained == result.report.coverage.nodes
+    mapped = [layer.tensor for layer in result.report.layers if layer.status == "mapped"]
+    assert len(mapped) == len(set(mapped))
     assert "3 weights have its scales" in finding.message
 
 
