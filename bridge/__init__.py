@@ -55,7 +55,7 @@ _THERE = MappingProxyType({"load_rules": "load"})  # what the home calls it, whe
 
 
 def __getattr__(name: str) -> object:
-    if name == "qat":  # imports torch
+    if name == "qat":  # a package itself, not a name in one
         return importlib.import_module("bridge.qat")
     if name not in _HOMES:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")

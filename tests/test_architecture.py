@@ -33,7 +33,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
     "keras": "frontends/tensorflow_export.py",
     "tensorflow": "frontends/tensorflow_export.py",
     "tf2onnx": "frontends/tensorflow_export.py",
-    "torch": ("frontends/torch_export.py", "qat/"),
+    "torch": ("frontends/torch_export.py", "qat/torch_"),
     "typer": "cli.py",
 }
 CALLBACKS = "integrations/"  # each subclasses the callback of its framework

@@ -1,6 +1,6 @@
-"""Quantization-aware training for PyTorch: fake quantization where the rule files make int8 of it. Needs the extra `torch`."""
+"""Quantization-aware training: fake quantization where the rule files make int8 of a model, by the framework of the model."""
 
-from bridge.qat.fake_quantize import ActivationQuantizer, WeightQuantizer
-from bridge.qat.prepare import convert, freeze, prepare
+from bridge.qat.handlers import Places, handler
+from bridge.qat.training import convert, freeze, prepare
 
-__all__ = ["ActivationQuantizer", "WeightQuantizer", "convert", "freeze", "prepare"]
+__all__ = ["Places", "convert", "freeze", "handler", "prepare"]

@@ -11,32 +11,16 @@ from bridge import pipeline
 from bridge import rules as rules_stage
 from bridge.conversion_result import ConversionResult
 from bridge.errors import UsageError
-from bridge.qat.fake_quantize import ActivationQuantizer, WeightQuantizer
-from bridge.qat.operators import MOVING, OPERATORS
+from bridge.qat.scheme import PRECISION, Scheme
+from bridge.qat.torch_operators import MOVING, OPERATORS
+from bridge.qat.torch_quantizers import ActivationQuantizer, WeightQuantizer
 from bridge.quantize.op_table import OPS
 from bridge.sources import open_model
 
-PRECISION = "static_wi8_ai8"
 
-
-def prepare(
-    module: Any, example_inputs: tuple[Any, ...], *, rules: Sequence[str | Path] = ("default",), per_channel: bool = True, weight_bits: int = 8
-) -> Any:
-    """A copy of the module to fine-tune: operators that the rules leave integer round their activations and weights.
-
-    BatchNorm behind a convolution is folded into it, with the running statistics as they are; its weight and bias are trained on. Parameters
+def prepare(module: Any, example_inputs: Any, *, rules: Sequence[str | Path], scheme: Scheme) -> Any:
+    """BatchNorm behind a convolution is folded into it, with the running statistics as they are; its weight and bias are trained on. Parameters
     keep their names. Dropout is off.
-
-    Args:
-        module: a trained float module.
-        example_inputs: positional inputs; the first ranges are theirs.
-        rules: names of packs and paths of rule files.
-        per_channel: whether weights have a scale per output channel.
-        weight_bits: of weights, up to 8; they are stored as int8.
-
-    Raises:
-        UsageError: no operator of the module becomes an integer one.
-        UnsupportedModelError: the module cannot be traced or exported.
     """
     float_module = copy.deepcopy(module).eval()
     opened = open_model(float_module, input_shapes={}, example_inputs=example_inputs)
@@ -44,7 +28,7 @@ def prepare(
     precisions = {spec.name: decisions[node.name].precision for node in opened.graph.nodes for spec in node.outputs}
     graph = torch.export.export(float_module, example_inputs, strict=False).module()
     traced = torch.fx.GraphModule(graph, graph.graph)
-    inserter = _Inserter(traced, precisions, lambda: WeightQuantizer(per_channel=per_channel, bits=weight_bits))
+    inserter = _Inserter(traced, precisions, lambda: WeightQuantizer(per_channel=scheme.per_channel, bits=scheme.weight_bits))
     inserter.run()
     traced.train()
     with torch.no_grad():
@@ -60,13 +44,7 @@ def freeze(module: Any) -> None:
 
 
 def convert(module: Any, example_inputs: tuple[Any, ...], **options: Any) -> ConversionResult:
-    """`bridge.convert` of a trained module that `prepare` made, with its scales.
-
-    Args:
-        module: stays as it is.
-        example_inputs: of the sizes that the TFLite file shall have.
-        options: those of `bridge.convert`.
-    """
+    """With constants in place of what computes weights and scales."""
     fixed = copy.deepcopy(module).eval()
     with torch.no_grad():
         values = _Recorder(fixed)
