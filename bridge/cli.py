@@ -115,7 +115,10 @@ def convert(
     recover: Annotated[list[str] | None, typer.Option(help=f"Method of accuracy recovery, of {', '.join(RECOVERY_NAMES)}; repeat for more.")] = None,
     no_recover: Annotated[bool, typer.Option("--no-recover", help="No accuracy recovery, not even the default methods.")] = False,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
-    gate: Annotated[list[str] | None, typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25'; repeat for more.")] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25' or 'layer[encoder.*]:own_sqnr>=15 and size_ratio<=0.3'; repeat for more."),
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
     layer_samples: Annotated[int, typer.Option(min=1, help="Evaluation samples for the errors of layers; outputs use all.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,

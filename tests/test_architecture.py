@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"errors", "progress"},
-    {"agreement", "files", "grid", "observer_names", "recovery_names", "replacements"},
+    {"errors", "name_patterns", "progress"},
+    {"agreement", "files", "grid", "module_paths", "observer_names", "recovery_names", "replacements"},
     {"types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},

@@ -1,59 +1,48 @@
-"""Gates: one comparison each, such as `sqnr>=25` or `layer:own_sqnr>=15`, judged on a report.
+"""Gates such as `sqnr>=25` or `layer[encoder.*]:own_sqnr>=15 and size_ratio<=0.3`, judged on a report.
 
-A gate over outputs or layers asks every one of them; those without a measurement are left out, and a gate that finds none is not met.
+A comparison over outputs or layers asks every one of them (with `any` in front, at least one); those without a measurement are left out. What was
+not measured, or is NaN, neither holds nor fails, whatever `not` stands before it: such a gate is not met, unless another part of it decides alone.
 """
 
 import math
 import operator
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Protocol
 
 from bridge.errors import GateError, UsageError
-from bridge.report.schema import Gate, Layer, Output, Report, Verdict
+from bridge.report import gate_measures, gate_syntax
+from bridge.report.gate_measures import Measured
+from bridge.report.gate_syntax import EXAMPLES, And, Comparison, Expression, Not, Or, Sign, comparisons
+from bridge.report.schema import Gate, GatePart, Report, Verdict
+from bridge.report.wording import gate_part
 
-type Measured = tuple[str, float | None]  # what was measured, by name, and its value
-type Measure = Callable[[Report], Iterable[Measured]]
+type Measure = Callable[[Report, str, str], Iterable[Measured]]  # report, glob, name
 
-EXPRESSION = re.compile(r"\s*(?P<name>[a-z0-9_:]+)\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*")
-COMPARISONS = MappingProxyType({">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt})
-EXAMPLES = "for example 'sqnr>=25' or 'layer:own_sqnr>=15'"
-MODEL = "the model"
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A gate that was read: the measured `name`, the `sign` of the comparison and its `bound`."""
-
-    text: str
-    name: str
-    sign: Literal[">=", "<=", ">", "<"]
-    bound: float
-
-    def holds(self, value: float) -> bool:
-        """Whether the value meets the gate; NaN never does."""
-        return bool(COMPARISONS[self.sign](value, self.bound))
-
-    def badness(self, value: float) -> float:
-        """Grows with the distance to the wrong side; NaN is worst."""
-        return math.inf if math.isnan(value) else -value if ">" in self.sign else value
+COMPARISONS: Mapping[Sign, Callable[[float, float], bool]] = MappingProxyType(
+    {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+)
+SUBJECTS: Mapping[str, tuple[str, Measure, Iterable[str]]] = MappingProxyType(  # what a place is called, how it is asked, the names
+    {
+        "output": ("output", gate_measures.outputs, gate_measures.OUTPUTS),
+        "layer": ("layer", gate_measures.layers, gate_measures.LAYERS),
+        "": ("model", gate_measures.model, gate_measures.MODELS),
+    }
+)
 
 
 def parse(text: str) -> Expression:
     """Reads one gate.
 
     Raises:
-        UsageError: it is no comparison with a number, or its name is not known.
+        UsageError: it is no gate, or one of its names is not known.
     """
-    match = EXPRESSION.fullmatch(text)
-    if match is None:
-        raise UsageError(f"A gate is a name, one of >= <= > <, and a number. Received: {text[:80]!r}.", hint=f"{EXAMPLES}; {_known()}")
-    if match["name"] not in MEASURES:
-        raise UsageError(f"Gate {text[:80]!r}: unknown name. Received: {match['name']!r}.", hint=_known())
-    sign: Literal[">=", "<=", ">", "<"] = match["sign"]  # type: ignore[assignment]  # the expression allows no other
-    return Expression(text.strip(), match["name"], sign, float(match["bound"]))
+    found = gate_syntax.parse(text)
+    for part in comparisons(found):
+        if part.name not in SUBJECTS[_subject(part)][2]:
+            received = f"{part.subject}:{part.name}" if part.subject else part.name
+            raise UsageError(f"Gate {text[:80]!r}: unknown name. Received: {received!r}.", hint=_known())
+    return found
 
 
 def evaluate(report: Report, gates: Sequence[str]) -> Verdict:
@@ -62,7 +51,7 @@ def evaluate(report: Report, gates: Sequence[str]) -> Verdict:
     Raises:
         UsageError: a gate cannot be read.
     """
-    judged = tuple(_judge(report, parse(gate)) for gate in gates)
+    judged = tuple(_judge(report, text.strip(), parse(text)) for text in gates)
     return Verdict(passed=all(gate.passed for gate in judged), gates=judged)
 
 
@@ -91,62 +80,78 @@ def gate(result: Report | HasReport, *gates: str) -> Verdict:
 
 
 def _missed(gate: Gate) -> str:
-    return f"{gate.expression} ({gate.reason or f'{gate.measured:.4g} at {gate.worst}'})"
+    return f"{gate.expression} ({gate.reason or gate_part(gate.parts[0])})"
 
 
-def _judge(report: Report, gate: Expression) -> Gate:
-    measured = [(where, value) for where, value in MEASURES[gate.name](report) if value is not None]
+def _judge(report: Report, text: str, expression: Expression) -> Gate:
+    parts = {part: _measure(report, part) for part in comparisons(expression)}
+    passed = _holds(expression, parts) is True
+    if isinstance(expression, Comparison):
+        (only,) = parts.values()
+        return Gate(expression=text, passed=passed, measured=only.measured, worst=only.worst, reason=only.reason, parts=(only,))
+    said = ", ".join(f"{part.comparison}: {part.reason or gate_part(part)}" for part in parts.values())
+    return Gate(expression=text, passed=passed, reason=said, parts=tuple(parts.values()))
+
+
+def _holds(expression: Expression, parts: Mapping[Comparison, GatePart]) -> bool | None:
+    """Kleene's three-valued logic; None is what was not measured. Source: S. C. Kleene, "Introduction to Metamathematics", 1952, section 64."""
+    match expression:
+        case Comparison():
+            return parts[expression].holds
+        case Not(inner):
+            held = _holds(inner, parts)
+            return None if held is None else not held
+        case And(several):
+            return _all([_holds(part, parts) for part in several])
+        case Or(several):
+            return _any([_holds(part, parts) for part in several])
+
+
+def _all(held: Sequence[bool | None]) -> bool | None:
+    return False if False in held else None if None in held else True
+
+
+def _any(held: Sequence[bool | None]) -> bool | None:
+    return True if True in held else None if None in held else False
+
+
+def _measure(report: Report, part: Comparison) -> GatePart:
+    place, measure, _ = SUBJECTS[_subject(part)]
+    asked = list(measure(report, part.glob, part.name))
+    measured = [(where, value) for where, value in asked if value is not None]
     if not measured:
-        return Gate(expression=gate.text, passed=False, reason=f"{gate.name} was not measured in this run")
-    worst, value = max(measured, key=lambda item: (gate.badness(item[1]), math.isnan(item[1])))
-    return Gate(expression=gate.text, passed=gate.holds(value), measured=value, worst=worst)
+        return GatePart(comparison=part.text, reason=_unmeasured(part, place, bool(asked)))
+    compare = COMPARISONS[part.sign]
+    held = [None if math.isnan(value) else compare(value, part.bound) for _, value in measured]
+    pick = max if part.every else min  # what decides: the worst, or where any suffices, the best
+    where, value = pick(measured, key=lambda item: _badness(part.sign, item[1]))
+    return GatePart(
+        comparison=part.text,
+        holds=_all(held) if part.every else _any(held),
+        measured=value,
+        worst=where,
+        missed=sum(one is not True for one in held),
+        asked=len(held),
+    )
+
+
+def _badness(sign: Sign, value: float) -> tuple[float, bool]:
+    """Grows with the distance to the wrong side; NaN is worst."""
+    return math.inf if math.isnan(value) else -value if ">" in sign else value, math.isnan(value)
+
+
+def _unmeasured(part: Comparison, place: str, asked: bool) -> str:
+    name = f"{part.subject}:{part.name}" if part.subject else part.name
+    if part.glob and not asked:
+        return f"no {place} has a name that fits {part.glob[:80]!r}"
+    return f"{name} was not measured in this run" + (f" where a name fits {part.glob[:80]!r}" if part.glob else "")
+
+
+def _subject(part: Comparison) -> str:
+    """Names of outputs stand alone too."""
+    return "output" if not part.subject and part.name in gate_measures.OUTPUTS else part.subject
 
 
 def _known() -> str:
-    return f"known names: {', '.join(MEASURES)}."
-
-
-def _output(read: Callable[[Output], float | None]) -> Measure:
-    return lambda report: ((output.name, read(output)) for output in report.outputs)
-
-
-def _layer(read: Callable[[Layer], float | None]) -> Measure:
-    return lambda report: ((layer.tensor, read(layer)) for layer in report.layers)
-
-
-def _model(read: Callable[[Report], float | None]) -> Measure:
-    return lambda report: ((MODEL, read(report)),)
-
-
-def _top1_drop(output: Output) -> float | None:
-    if output.top1_float is None or output.top1_quantized is None:
-        return None
-    return round(output.top1_float - output.top1_quantized, 12)  # 0.95 - 0.94 is 0.01 to whoever writes the gate
-
-
-def _unexplained(report: Report) -> float:
-    return report.coverage.nodes - report.coverage.mapped - report.coverage.explained
-
-
-MEASURES: MappingProxyType[str, Measure] = MappingProxyType(
-    {
-        "sqnr": _output(lambda output: output.sqnr_db),
-        "conversion_sqnr": _output(lambda output: output.conversion_sqnr_db),
-        "cosine": _output(lambda output: output.cosine),
-        "max_abs": _output(lambda output: output.max_abs),
-        "top1_agreement": _output(lambda output: output.top1_agreement),
-        "top1_quantized": _output(lambda output: output.top1_quantized),
-        "top1_drop": _output(_top1_drop),
-        "layer:own_sqnr": _layer(lambda layer: layer.own_sqnr_db),
-        "layer:inherited_sqnr": _layer(lambda layer: layer.inherited_sqnr_db),
-        "layer:conversion_sqnr": _layer(lambda layer: layer.conversion_sqnr_db),
-        "layer:rmse_over_scale": _layer(lambda layer: layer.rmse_over_scale),
-        "layer:cosine": _layer(lambda layer: layer.cosine),
-        "layer:max_abs": _layer(lambda layer: layer.max_abs),
-        "float_mac_share": _model(lambda report: report.cost.float_mac_share),
-        "quantized_bytes": _model(lambda report: report.cost.quantized_bytes),
-        "quantized_ms": _model(lambda report: report.cost.quantized_ms),
-        "speedup": _model(lambda report: report.summary.speedup),
-        "unexplained_nodes": _model(_unexplained),
-    }
-)
+    prefixes = {"output": "", "layer": "layer:", "": ""}
+    return f"known names: {', '.join(f'{prefixes[subject]}{name}' for subject, (_, _, names) in SUBJECTS.items() for name in names)}."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from bridge.report.schema import Gate, Report
-from bridge.report.wording import number, visible
+from bridge.report.wording import gate_place, number, visible
 
 EXPLAINED = frozenset({"mapped", "fused", "folded", "constant", "dead"})
 
@@ -41,7 +41,7 @@ def _cases(report: Report) -> Iterator[ET.Element]:
 
 
 def _gate_failure(gate: Gate) -> str:
-    return gate.reason or f"measured {number(gate.measured, 4)} at {gate.worst}"
+    return gate.reason or f"measured {number(gate.measured, 4)} at {gate_place(gate)}"
 
 
 def _case(kind: str, name: str, *, failure: str | None = None, skipped: str | None = None) -> ET.Element:

@@ -66,7 +66,10 @@ def _gates(gates: Sequence[Gate]) -> Iterator[str]:
 
 
 def _place(gate: Gate) -> str:
-    return prose(gate.reason) if gate.worst is None else code(gate.worst)
+    if gate.worst is None:
+        return prose(gate.reason)
+    missed = [part for part in gate.parts if part.missed and part.asked > 1]
+    return code(gate.worst) + "".join(f" ({part.missed} of {part.asked} miss it)" for part in missed)
 
 
 def _outputs(report: Report) -> Iterator[str]:

@@ -272,14 +272,38 @@ class Evaluation(Part):
     labels: bool = False
 
 
+class GatePart(Part):
+    """One comparison of a gate.
+
+    Attributes:
+        comparison: its source.
+        holds: None where nothing, or NaN, was measured: then neither it nor its opposite is met.
+        measured: the value that decides, the worst one (with `any` the best), and `worst` where it stands.
+        missed: for how many of the `asked` places the comparison does not hold.
+        reason: why nothing was measured.
+    """
+
+    comparison: str
+    holds: bool | None = None
+    measured: Real | None = None
+    worst: str | None = None
+    missed: int = 0
+    asked: int = 0
+    reason: str = ""
+
+
 class Gate(Part):
-    """One gate: the worst value measured and where it stands; `reason` says why nothing was measured, and then it is not passed."""
+    """One gate. `measured` and `worst` are those of its only comparison; `reason` says why nothing was measured, and then it is not passed.
+
+    A gate of several `parts` has neither `measured` nor `worst`; its `reason` tells what each part found.
+    """
 
     expression: str
     passed: bool
     measured: Real | None = None
     worst: str | None = None
     reason: str = ""
+    parts: tuple[GatePart, ...] = ()
 
 
 class Verdict(Part):

@@ -14,6 +14,7 @@ from bridge.report.wording import (
     compression_rows,
     conversions,
     decibel,
+    gate_place,
     milliseconds,
     number,
     percent,
@@ -79,7 +80,7 @@ def _gates(report: Report) -> Iterator[RenderableType]:
     table = plain_table("gate", "", "measured", "worst")
     for gate in report.verdict.gates:
         mark = Text("met", "green") if gate.passed else Text("not met", "red")
-        table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate.worst or gate.reason)))
+        table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate_place(gate), 400)))
     yield ""
     yield table
 

@@ -3,7 +3,7 @@
 import math
 
 from bridge.report.compression import Compression
-from bridge.report.schema import Cost
+from bridge.report.schema import Cost, Gate, GatePart
 
 NOTHING = "-"
 MAX_NAME = 160  # characters of a name that a format shows
@@ -75,6 +75,22 @@ def times(ratio: float | None) -> str:
 def shape(sizes: tuple[int, ...]) -> str:
     """`1 x 3 x 224 x 224`, `scalar` without axes."""
     return " x ".join(str(length) for length in sizes) or "scalar"
+
+
+def gate_part(part: GatePart) -> str:
+    """What one comparison found: `19.5 at fc_out, 3 of 54 miss it`."""
+    if part.reason:
+        return part.reason
+    value = "NaN" if part.measured is None or math.isnan(part.measured) else f"{part.measured:.4g}"
+    return f"{value} at {part.worst}" + (f", {part.missed} of {part.asked} miss it" if part.missed and part.asked > 1 else "")
+
+
+def gate_place(gate: Gate) -> str:
+    """Where a gate of one comparison has its worst value, and how many places miss it; else its reason."""
+    if gate.worst is None or not gate.parts:
+        return gate.worst or gate.reason
+    part = gate.parts[0]
+    return gate.worst + (f" ({part.missed} of {part.asked} miss it)" if part.missed and part.asked > 1 else "")
 
 
 def compression_rows(block: Compression) -> tuple[tuple[str, str, str], ...]:

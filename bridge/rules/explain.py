@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.errors import RuleError
+from bridge.module_paths import scope_fits
+from bridge.name_patterns import MAX_GLOB_LENGTH, glob_fits
 from bridge.rules.apply import decide, examine
 from bridge.rules.context import Context
 from bridge.rules.files import RuleFile
 from bridge.rules.findings import Findings
 from bridge.rules.matcher import glob_suggestion
 from bridge.rules.matchers import node_names
-from bridge.rules.modules import scope_fits
-from bridge.rules.name_patterns import MAX_GLOB_LENGTH, glob_fits
 from bridge.rules.replacing import decide_replacement
 from bridge.rules.tensor_ranges import decide_ranges, ranges_seen
 from bridge.rules.wording import printable

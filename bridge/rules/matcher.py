@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self, override
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
+from bridge.name_patterns import MAX_GLOB_LENGTH, glob_fits
 from bridge.rules.context import Context
-from bridge.rules.name_patterns import MAX_GLOB_LENGTH, glob_fits
 from bridge.rules.wording import closest, listed, printable
 from bridge.types import NodeFacts
 

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal, Self, get_args, override
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
+from bridge.name_patterns import MAX_REGEX_LENGTH, compile_regex, glob_fits
 from bridge.rules.context import Context
 from bridge.rules.matcher import STANDARD_DOMAINS, BaseMatcher, ListedMatcher, Measurement, Name, Names, glob_suggestion, nearly_fits, present
 from bridge.rules.measurements import DynamicRangeMatcher, OutliersMatcher, OwnErrorMatcher, ScaleMismatchMatcher
 from bridge.rules.modules import LayerMatcher, ModuleClassMatcher, ScopeMatcher
-from bridge.rules.name_patterns import MAX_REGEX_LENGTH, compile_regex, glob_fits
 from bridge.rules.places import PositionMatcher, RegionMatcher, TensorMatcher
 from bridge.rules.sizes import AxisSizeMatcher, ChannelsMatcher, ConstantInputsMatcher, FanInMatcher
 from bridge.rules.wording import listed, printable, shortened

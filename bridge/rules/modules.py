@@ -6,16 +6,16 @@ from typing import ClassVar, Literal, override
 
 from pydantic import Field
 
+from bridge.module_paths import ITSELF, module_path, scope_fits
+from bridge.name_patterns import glob_fits
 from bridge.rules.class_operators import classes_of
 from bridge.rules.context import Context
 from bridge.rules.matcher import BaseMatcher, GlobMatcher, Name, Names, glob_suggestion, present
-from bridge.rules.name_patterns import glob_fits
 from bridge.rules.wording import listed
 from bridge.types import NodeFacts
 
 _CALLS = frozenset({"StatefulPartitionedCall", "PartitionedCall"})  # what TensorFlow's saving puts around and between the layers
 _AGAIN = "_1"  # appended by Keras
-_ITSELF = "_"  # stands for the node at the end of the path of its module
 
 
 class ScopeMatcher(GlobMatcher):
@@ -116,30 +116,6 @@ class LayerMatcher(BaseMatcher):
         return present("layer", self.names, {part for node in context.nodes for path in layer_paths(node) for part in path.split("/")})
 
 
-def scope_fits(glob: str, scope: str) -> bool:
-    """Whether the module path is the one that the glob asks for, or lies inside it; a glob without `/` is one over the path of the training code."""
-    if not scope:
-        return False
-    if "/" not in glob:
-        glob, scope = glob.replace(".", "/"), module_path(scope).replace(".", "/")
-    inside = f"{scope}/{_ITSELF}"
-    return glob_fits(glob, scope) or scope.startswith(f"{glob}/") or glob_fits(glob, inside) or glob_fits(f"{glob}/**", inside)
-
-
-def module_path(scope: str) -> str:
-    """The path of the training code, `layer1.0.conv1`, of one in the file, `layer1/layer1.0/conv1`.
-
-    torch's TorchScript exporter repeats the name of a Sequential before each of its members, and leaves out that of a ModuleList.
-    """
-    parts: list[str] = []
-    before = ""
-    for part in scope.split("/"):
-        repeated = f"{before}."
-        parts.append(part.removeprefix(repeated) if before else part)
-        before = part
-    return ".".join(parts)
-
-
 def _around(path: str, separator: str) -> Iterator[str]:
     """The path and those of the modules around it."""
     while path:
@@ -155,7 +131,7 @@ def layer_paths(node: NodeFacts) -> tuple[str, ...]:
 
 
 def _layer_fits(name: str, path: str) -> bool:
-    return glob_fits(f"**/{name}/**", f"{path}/{_ITSELF}")
+    return glob_fits(f"**/{name}/**", f"{path}/{ITSELF}")
 
 
 def _layers_in(name: str) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from bridge.errors import RuleError
+from bridge.name_patterns import glob_fits
 from bridge.rules.findings import Findings
-from bridge.rules.name_patterns import glob_fits
 from bridge.rules.places import TensorMatcher
 from bridge.rules.schema import Rule
 from bridge.rules.wording import listed

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
+from bridge.module_paths import module_path
 from bridge.rules.context import Context
 from bridge.rules.matcher import BaseMatcher
 from bridge.rules.matchers import Matcher
-from bridge.rules.modules import module_path
 from bridge.types import NodeFacts, TensorSpec
 
 ADAPTER: TypeAdapter[BaseMatcher] = TypeAdapter(Matcher)

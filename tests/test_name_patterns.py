@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bridge.rules.name_patterns import NamePatternError, compile_glob, compile_regex, glob_fits
+from bridge.name_patterns import NamePatternError, compile_glob, compile_regex, glob_fits
 
 
 @pytest.mark.parametrize(
