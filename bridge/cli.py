@@ -8,13 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bridge.errors import BridgeError, UsageError
+from bridge.cli_options import (
+    CustomOps,
+    End,
+    Inputs,
+    Json,
+    Model,
+    NoDefaultRules,
+    Preprocess,
+    Rules,
+    Signature,
+    Start,
+    Threads,
+    constants,
+    instead_of,
+    packs,
+    shapes,
+)
+from bridge.errors import BridgeError
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bridge.report.schema import Report
 
 app = typer.Typer(
@@ -30,54 +45,26 @@ app.add_typer(rules_app, name="rules")
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
-Model = Annotated[
-    Path,
-    typer.Argument(
-        help="The model: .onnx, .pt2 (torch.export), TorchScript (.pt, .ts; with --input), .keras, .h5, or a SavedModel folder.", show_default=False
-    ),
-]
-Signature = Annotated[str | None, typer.Option(metavar="NAME", help="Signature of a SavedModel, where it has more than one.")]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="NAME=1x3x224x224",
-        help="Shape of an input with dynamic dimensions, and of each input of a TorchScript file; repeat for more inputs.",
-    ),
-]
-Rules = Annotated[list[str] | None, typer.Option("--rules", help="Rule file, or the name of a pack; later ones win. Repeat for more.")]
-NoDefaultRules = Annotated[bool, typer.Option("--no-default-rules", help="Leave out the pack `default`: only what has no kernel stays float.")]
-Preprocess = Annotated[
-    str | None,
-    typer.Option(help="How pictures become inputs: imagenet, imagenet-tf, caffe, clip, yolo, yolox, unit (0..1), raw (0..255), or a .toml file."),
-]
+ABOUT_THE_MODEL = ("rules", "no_default_rules", "precision", "inputs", "signature", "start", "end")  # options that other commands share with convert
 
 
-def _load_custom_ops(modules: list[str] | None) -> list[str] | None:
-    """Imports what the option and pyproject.toml name, before the command runs."""
-    from bridge.custom_ops.modules import configured_modules, load_modules
+def _configured() -> dict[str, object] | None:
+    """Defaults for the commands, from the settings in the current folder."""
+    from bridge import configuration
 
-    load_modules((*configured_modules(Path.cwd()), *(modules or ())))
-    return modules
-
-
-CustomOps = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MODULE", callback=_load_custom_ops, help="Python module that calls bridge.register_op for custom operators; repeat for more."
-    ),
-]
-Start = Annotated[
-    list[str] | None, typer.Option("--from", metavar="TENSOR", help="Take only the part of the model behind this tensor; repeat for more.")
-]
-End = Annotated[list[str] | None, typer.Option("--to", metavar="TENSOR", help="Take only the part of the model up to this tensor; repeat for more.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
+    found = configuration.read(Path.cwd())
+    if found is None:
+        return None
+    own = configuration.defaults(found, convert)
+    own.pop("custom_ops", None)  # joined with those of the command line
+    shared = {name: value for name, value in own.items() if name in ABOUT_THE_MODEL}
+    return {"convert": own, "inspect": shared, "compare": shared, "rules": {"explain": shared, "check": shared}}
 
 
 @app.callback(invoke_without_command=True)
-def bridge(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def bridge(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """PyTorch, TensorFlow and ONNX models as int8 TFLite: rule files keep layers float, every layer is compared."""
+    context.default_map = _configured()
     if version:
         import importlib.metadata
 
@@ -112,8 +99,13 @@ def convert(
     observer: Annotated[
         str, typer.Option(help="How ranges are made of the data: min_max, moving_average, percentile (or percentile:99.9), entropy, mse.")
     ] = DEFAULT_OBSERVER,
-    recover: Annotated[list[str] | None, typer.Option(help=f"Method of accuracy recovery, of {', '.join(RECOVERY_NAMES)}; repeat for more.")] = None,
-    no_recover: Annotated[bool, typer.Option("--no-recover", help="No accuracy recovery, not even the default methods.")] = False,
+    recover: Annotated[
+        list[str] | None,
+        typer.Option(callback=instead_of("no_recover"), help=f"Method of accuracy recovery, of {', '.join(RECOVERY_NAMES)}; repeat for more."),
+    ] = None,
+    no_recover: Annotated[
+        bool, typer.Option("--no-recover", callback=instead_of("recover"), help="No accuracy recovery, not even the default methods.")
+    ] = False,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
     gate: Annotated[
         list[str] | None,
@@ -138,11 +130,11 @@ def convert(
             evaluation=evaluation,
             preprocess=preprocess,
             output_dir=output,
-            rules=_packs(rules, no_default_rules),
+            rules=packs(rules, no_default_rules),
             precision=precision,
-            input_shapes=_shapes(inputs),
+            input_shapes=shapes(inputs),
             signature=signature,
-            constants=_constants(constant),
+            constants=constants(constant),
             start=tuple(start or ()),
             end=tuple(end or ()),
             input_layout=input_layout,
@@ -196,7 +188,7 @@ def compare(
             data=data,
             preprocess=preprocess,
             tensor_map=tensor_map,
-            input_shapes=_shapes(inputs),
+            input_shapes=shapes(inputs),
             signature=signature,
             start=tuple(start or ()),
             end=tuple(end or ()),
@@ -229,8 +221,8 @@ def inspect(
 
     result = inspect_model(
         model,
-        rules=_packs(rules, no_default_rules),
-        input_shapes=_shapes(inputs),
+        rules=packs(rules, no_default_rules),
+        input_shapes=shapes(inputs),
         signature=signature,
         start=tuple(start or ()),
         end=tuple(end or ()),
@@ -255,12 +247,12 @@ def rules_list(json: Json = False) -> None:
     """List the rule packs that ship with bridge."""
     from bridge.rules import list_packs
 
-    packs = list_packs()
+    found = list_packs()
     if json:
-        _print_json([{"name": pack.name, "description": pack.description, "rules": pack.rules} for pack in packs])
+        _print_json([{"name": pack.name, "description": pack.description, "rules": pack.rules} for pack in found])
         return
-    width = max(len(pack.name) for pack in packs)
-    _print("\n".join(f"{pack.name:{width}}  {pack.rules} rules  {pack.description}" for pack in packs))
+    width = max(len(pack.name) for pack in found)
+    _print("\n".join(f"{pack.name:{width}}  {pack.rules} rules  {pack.description}" for pack in found))
 
 
 @rules_app.command("check")
@@ -275,7 +267,7 @@ def rules_check(
     """Check rule files: unknown keys, rules that another one always overrules, rules that match nothing."""
     from bridge.rule_checking import check_rules
 
-    findings = check_rules(files, source=model, input_shapes=_shapes(inputs), signature=signature)
+    findings = check_rules(files, source=model, input_shapes=shapes(inputs), signature=signature)
     if json:
         _print_json([asdict(finding) for finding in findings])
     else:
@@ -302,7 +294,7 @@ def rules_explain(
     from bridge.inspect import explain
     from bridge.rules import render
 
-    found = explain(model, nodes, rules=_packs(rules, no_default_rules), precision=precision, input_shapes=_shapes(inputs), signature=signature)
+    found = explain(model, nodes, rules=packs(rules, no_default_rules), precision=precision, input_shapes=shapes(inputs), signature=signature)
     if json:
         _print_json([asdict(one) for one in found])
     else:
@@ -315,42 +307,6 @@ def rules_schema() -> None:
     from bridge.rules import json_schema
 
     _print(json_schema())
-
-
-def _packs(rules: Sequence[str] | None, no_default: bool) -> tuple[str, ...]:
-    return (() if no_default else ("default",)) + tuple(rules or ())
-
-
-def _shapes(inputs: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
-    """`NAME=1x3x224x224` for each input; the name may contain `=`."""
-    shapes = {}
-    for text in inputs or ():
-        name, _, sizes = text.rpartition("=")
-        try:
-            shapes[name] = tuple(int(size) for size in sizes.split("x")) if sizes else ()
-        except ValueError:
-            name = ""
-        if not name or any(size < 1 for size in shapes.get(name, (0,))):
-            raise UsageError(f"--input {text}: not a name and a shape.", hint="Write it as --input NAME=1x3x224x224, all sizes 1 or more.")
-    return shapes
-
-
-def _constants(texts: Sequence[str] | None) -> "dict[str, np.ndarray]":
-    """`NAME=VALUE` for each input, the value as JSON: a number or nested lists."""
-    import json
-
-    import numpy as np
-
-    values = {}
-    for text in texts or ():
-        name, _, value = text.partition("=")
-        try:
-            values[name] = np.array(json.loads(value), np.float64)
-        except ValueError:
-            name = ""
-        if not name:
-            raise UsageError(f"--constant {text}: not a name and a value.", hint="Write it as --constant 'NAME=[1,3]', the value as JSON.")
-    return values
 
 
 def _print(text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"errors", "name_patterns", "progress"},
-    {"agreement", "files", "grid", "module_paths", "observer_names", "recovery_names", "replacements"},
+    {"agreement", "configuration", "files", "grid", "module_paths", "observer_names", "recovery_names", "replacements"},
     {"types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},
@@ -20,6 +20,7 @@ LAYERS = (
     {"comparing", "pipeline", "rule_checking"},
     {"tune", "inspect", "qat", "testing"},
     {"integrations"},
+    {"cli_options"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -34,7 +35,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
     "tensorflow": "frontends/tensorflow_export.py",
     "tf2onnx": "frontends/tensorflow_export.py",
     "torch": ("frontends/torch_export.py", "qat/torch_"),
-    "typer": "cli.py",
+    "typer": ("cli.py", "cli_options.py"),
 }
 CALLBACKS = "integrations/"  # each subclasses the callback of its framework
 HEAVY = (

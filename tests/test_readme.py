@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge import configuration
 from bridge.calibrate.preprocessing import Preprocessing, find_preprocessing
+from bridge.cli import convert
+from bridge.report.gates import parse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,9 +60,18 @@ def test_the_rule_file_example_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_preprocessing_example_is_valid_and_names_every_key(tmp_path: Path) -> None:
-    (example,) = (text for kind, text in BLOCKS if kind == "toml" and "[[rules]]" not in text)
+    (example,) = (text for kind, text in BLOCKS if kind == "toml" and "[[rules]]" not in text and "[tool.bridge]" not in text)
     path = tmp_path / "mine.toml"
     path.write_text(example)
     assert find_preprocessing(path).size == (192, 256)
     named = set(re.findall(r"^(\w+) = |`(\w+) = ", example, re.MULTILINE))
     assert {first or second for first, second in named} >= {field.name for field in dataclasses.fields(Preprocessing)} - {"padding"}
+
+
+def test_the_settings_example_is_valid(tmp_path: Path) -> None:
+    (example,) = (text for kind, text in BLOCKS if kind == "toml" and "[tool.bridge]" in text)
+    (tmp_path / "pyproject.toml").write_text(example)
+    found = configuration.read(tmp_path)
+    assert found is not None
+    for gate in configuration.defaults(found, convert)["gate"]:  # type: ignore[attr-defined]  # a list, as the option takes it
+        parse(gate)

@@ -1,33 +1,25 @@
-"""The user's modules that register operators: only those are imported that the user names, on the command line or in pyproject.toml."""
+"""The user's modules that register operators: only those are imported that the user names, on the command line or in the settings of the folder."""
 
 import importlib
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from bridge import configuration
 from bridge.errors import UsageError
-
-CONFIGURATION = "pyproject.toml"
 
 
 def configured_modules(folder: Path) -> tuple[str, ...]:
-    """`custom_ops` of the table `[tool.bridge]` in a folder's pyproject.toml; empty without the file or the key.
+    """`custom_ops` of the settings in a folder; empty without them.
 
     Raises:
-        UsageError: the file is no TOML, or the key is no list of names.
+        UsageError: the settings cannot be read, or the key is no list of names.
     """
-    path = folder / CONFIGURATION
-    if not path.is_file():
-        return ()
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}.") from error
-    table = content.get("tool", {}).get("bridge", {})
-    names = table.get("custom_ops", []) if isinstance(table, dict) else []
+    found = configuration.read(folder)
+    names = found.values.get("custom_ops", []) if found else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{path}: tool.bridge.custom_ops is no list of module names. Received: {names!r}.", hint='custom_ops = ["my_package.ops"]')
+        where = found.where if found else ""
+        raise UsageError(f"{where}custom_ops is no list of module names. Received: {names!r}.", hint='custom_ops = ["my_package.ops"]')
     return tuple(names)
 
 
