@@ -262,7 +262,7 @@ def convert(
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 input_dtype=input_dtype,
             )
-            result = with_custom_rows(opened, result)
+            result = with_custom_rows(opened, result, changed.graph.nodes)
             report.write(result, folder)
     return ConversionResult(result, target, MappingProxyType({name: target / file.name for name, file in files.items()}))
 

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from bridge.report import gates as gate_language
 from bridge.report.changes import changes_block
 from bridge.report.compression import Compression
+from bridge.report.edges import edges
+from bridge.report.headline import headline
 from bridge.report.islands import islands
 from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
@@ -165,9 +167,17 @@ def build(  # noqa: PLR0913  # one argument per stage value
         metrics=tuple(metrics),
         histograms=tuple(histograms),
         nodes=nodes,
+        edges=edges([(node.name, _names(node.inputs), _names(node.outputs)) for node in graph.nodes], by_name),
         layers=rows,
     )
-    return report.model_copy(update={"verdict": gate_language.evaluate(report, gates)})
+    verdict = gate_language.evaluate(report, gates)
+    worst = next((output for output in result_rows if output.name == report.summary.worst_output), None)
+    sentence = headline(worst, figures, verdict.gates, deployable=report.summary.deployable)
+    return report.model_copy(update={"verdict": verdict, "summary": report.summary.model_copy(update={"headline": sentence})})
+
+
+def _names(specs: Sequence[TensorSpec]) -> list[str]:
+    return [spec.name for spec in specs]
 
 
 def _by_count(names: Iterable[str]) -> dict[str, int]:

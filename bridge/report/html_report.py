@@ -11,8 +11,10 @@ import jinja2
 
 from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
+from bridge.report.graph_view import graph_view
 from bridge.report.schema import Histogram, Report
 
+SCRIPTS = ("graph.js", "report.js")  # in the order they run
 POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
 SUSPECT = 0.7  # RMSE / scale
 KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixed", "none": "none", "": "none"})  # colour; anything else is int
@@ -21,7 +23,7 @@ KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixe
 def render(report: Report) -> str:
     """The report as HTML."""
     nodes = {node.name: node for node in report.nodes}
-    script, style = _asset("report.js"), _asset("report.css")
+    script, style = "\n".join(map(_asset, SCRIPTS)), _asset("report.css")
     return (
         _environment()
         .get_template("report.html.j2")
@@ -33,6 +35,7 @@ def render(report: Report) -> str:
             outputs={output.name: output for output in report.outputs},
             compressed=wording.compression_rows(report.compression),
             plot=depth_plot(report.layers, report.nodes),
+            graph=graph_view(report),
             script=script,
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=style,

@@ -324,6 +324,7 @@ class Summary(Part):
         speedup: float latency over quantized latency.
         warnings: diagnostics of severity `warning` or `error`, calibration advice included.
         deployable: false when the ranges come from random data.
+        headline: the verdict in one sentence.
     """
 
     precisions: Mapping[str, int] = Field(default_factory=dict)
@@ -333,10 +334,15 @@ class Summary(Part):
     speedup: Real | None = None
     warnings: int = 0
     deployable: bool = True
+    headline: str = ""
 
 
 class Report(Part):
-    """One run: what was converted, how, what it lost and what it costs."""
+    """One run: what was converted, how, what it lost and what it costs.
+
+    Attributes:
+        edges: (writer, reader) of the normalised graph, as positions in `nodes`; those of fused nodes are the edges of the node `into`.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model: Model
@@ -364,6 +370,7 @@ class Report(Part):
     metrics: tuple[Metric, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     nodes: tuple[Node, ...]
+    edges: tuple[tuple[int, int], ...] = ()
     layers: tuple[Layer, ...]
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const table = document.getElementById("layer-table");
   if (!table) return;
@@ -111,11 +110,63 @@
     row.classList.add("hit");
     row.scrollIntoView({ block: "center" });
   }
+  const inGraph = (row, scroll) => document.dispatchEvent(new CustomEvent("show-in-graph", { detail: { row, scroll } }));
+  const rowOf = (element) => Number(element.id.slice("row-".length));
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#row-']");
+    const link = event.target.closest("a[href^='#row-'], a[href^='#graph-row-']");
     if (!link) return;
     event.preventDefault();
-    show(link.hash.slice(1));
+    const graph = link.hash.startsWith("#graph-row-");
+    if (graph) inGraph(Number(link.hash.slice("#graph-row-".length)), true);
+    else {
+      show(link.hash.slice(1));
+      focusRow(document.getElementById(link.hash.slice(1)), false);
+    }
+  });
+
+  // One row of the table is in the tab order; the arrows move that on.
+  function focusRow(row, scroll = true) {
+    if (!row) return;
+    body.querySelectorAll("tr[tabindex='0']").forEach((other) => { other.tabIndex = -1; });
+    row.tabIndex = 0;
+    row.focus({ preventScroll: true });
+    if (scroll) row.scrollIntoView({ block: "nearest" });
+  }
+  const beside = (row, side) => {
+    let other = row[side];
+    while (other && other.hidden) other = other[side];
+    return other;
+  };
+  body.addEventListener("keydown", (event) => {
+    const row = event.target.closest("tr");
+    if (event.key === "ArrowDown") focusRow(beside(row, "nextElementSibling"));
+    else if (event.key === "ArrowUp") focusRow(beside(row, "previousElementSibling"));
+    else if (event.key === "Home") focusRow([...body.rows].find((other) => !other.hidden));
+    else if (event.key === "End") focusRow([...body.rows].reverse().find((other) => !other.hidden));
+    else if (event.key === "Enter") inGraph(rowOf(row), true);
+    else return;
+    event.preventDefault();
+  });
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("tr");
+    if (!row || String(getSelection())) return;
+    focusRow(row, false);
+    inGraph(rowOf(row), false);
+  });
+  rows.forEach((row) => { row.element.tabIndex = -1; });
+  if (rows.length) rows[0].element.tabIndex = 0;
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const text = button.previousElementSibling;
+    getSelection().selectAllChildren(text);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Selected: copy it"; // a browser that keeps the clipboard to itself
+    }
   });
 
   const svg = document.getElementById("depth");
@@ -136,8 +187,9 @@
       }
       return low > 0 && x - xs[low - 1] < xs[low] - x ? low - 1 : low;
     };
-    svg.addEventListener("mousemove", (event) => {
-      const place = nearest(event);
+    let at = 0;
+    const point = (place) => {
+      at = place;
       const row = document.getElementById(`row-${ids[place]}`);
       const cell = (name) => row.cells[columns.get(name).index].textContent.trim();
       const lines = [`${row.dataset.name}`, `${cell("op")}, ${cell("precision")}`];
@@ -151,9 +203,24 @@
       cursor.setAttribute("x1", xs[place]);
       cursor.setAttribute("x2", xs[place]);
       cursor.style.visibility = "visible";
+    };
+    const leave = () => { tip.hidden = true; cursor.style.visibility = "hidden"; };
+    const open = (place) => {
+      if (document.getElementById("graph-canvas")) inGraph(Number(ids[place]), true);
+      else show(`row-${ids[place]}`);
+    };
+    svg.addEventListener("mousemove", (event) => point(nearest(event)));
+    svg.addEventListener("mouseleave", leave);
+    svg.addEventListener("blur", leave);
+    svg.addEventListener("focus", () => point(at));
+    svg.addEventListener("click", (event) => open(nearest(event)));
+    const KEYS = { ArrowRight: () => at + 1, ArrowLeft: () => at - 1, Home: () => 0, End: () => xs.length - 1 };
+    svg.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") open(at);
+      else if (KEYS[event.key]) point(Math.min(xs.length - 1, Math.max(0, KEYS[event.key]())));
+      else return;
+      event.preventDefault();
     });
-    svg.addEventListener("mouseleave", () => { tip.hidden = true; cursor.style.visibility = "hidden"; });
-    svg.addEventListener("click", (event) => show(`row-${ids[nearest(event)]}`));
   }
 
   window.addEventListener("hashchange", recall);
