@@ -10,7 +10,7 @@ from bridge.report import gates as gate_language
 from bridge.report.changes import changes_block
 from bridge.report.compression import Compression
 from bridge.report.edges import edges
-from bridge.report.headline import headline
+from bridge.report.headline import headline, next_step
 from bridge.report.islands import islands
 from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
@@ -127,6 +127,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     """
     nodes = node_rows(graph, decisions, converted.tensor_map, quantized.ops if quantized else ())
     by_name = {node.name: node for node in nodes}
+    joined = edges([(node.name, _names(node.inputs), _names(node.outputs)) for node in graph.nodes], by_name)
     rows = _layer_rows(graph.source_nodes, converted.tensor_map, layers)
     precision = quantized.precision if quantized else FLOAT
     advice = tuple(_diagnostic(finding) for finding in (ranges.warnings if ranges else ()))
@@ -143,7 +144,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         options=dict(options),
         summary=Summary(
             precisions=_by_count(node.precision or "none" for node in nodes),
-            worst=worst_layers(rows, by_name, evaluation.samples),
+            worst=worst_layers(rows, by_name, joined, evaluation.samples),
             worst_output=worst_output(result_rows),
             size_ratio=_ratio(figures.quantized_bytes, figures.float_bytes),
             speedup=_ratio(figures.float_ms, figures.quantized_ms),
@@ -167,13 +168,16 @@ def build(  # noqa: PLR0913  # one argument per stage value
         metrics=tuple(metrics),
         histograms=tuple(histograms),
         nodes=nodes,
-        edges=edges([(node.name, _names(node.inputs), _names(node.outputs)) for node in graph.nodes], by_name),
+        edges=joined,
         layers=rows,
     )
     verdict = gate_language.evaluate(report, gates)
     worst = next((output for output in result_rows if output.name == report.summary.worst_output), None)
-    sentence = headline(worst, figures, verdict.gates, deployable=report.summary.deployable)
-    return report.model_copy(update={"verdict": verdict, "summary": report.summary.model_copy(update={"headline": sentence})})
+    said = {
+        "headline": headline(worst, figures, verdict.gates, deployable=report.summary.deployable),
+        "next_step": next_step(worst, report.summary.worst),
+    }
+    return report.model_copy(update={"verdict": verdict, "summary": report.summary.model_copy(update=said)})
 
 
 def _names(specs: Sequence[TensorSpec]) -> list[str]:

@@ -17,7 +17,7 @@ type Read = Callable[[Layer], float | None]
 CURVES: tuple[tuple[str, Read], ...] = (
     ("conversion", lambda layer: layer.conversion_sqnr_db),
     ("inherited", lambda layer: layer.inherited_sqnr_db),
-    ("own", lambda layer: layer.own_sqnr_db),
+    ("own", lambda layer: None if layer.own_sqnr_db == math.inf else layer.own_sqnr_db),  # layers that only move data lose nothing: no news
 )
 
 

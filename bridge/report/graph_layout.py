@@ -8,6 +8,7 @@ the least-squares solution of "at the mean of the neighbours, in this order, nev
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SWEEPS = 4  # down, up, down, up
 BENDS_PER_NODE = 4  # edges whose bends would be more are drawn straight, the longest first
@@ -84,8 +85,7 @@ def _bent(edges: Iterable[tuple[int, int]], ranks: Mapping[int, int], budget: in
 
 def _steps(edge: tuple[int, int], chain: Sequence[int]) -> Iterable[tuple[int, int]]:
     """The edge in pieces that go one rank down."""
-    points = (edge[0], *chain, edge[1])
-    return zip(points[:-1], points[1:], strict=True)
+    return pairwise((edge[0], *chain, edge[1]))
 
 
 def _columns(rank_of: Mapping[int, int], steps: Iterable[tuple[int, int]]) -> dict[int, float]:

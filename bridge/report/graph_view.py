@@ -39,7 +39,10 @@ def graph_view(report: Report) -> GraphView | None:
     names = [report.nodes[position].name for position in drawn]
     data = {
         "steps": STEPS,
-        "nodes": [[rows[name], _step(column), rank, island_of.get(name, -1)] for name, (column, rank) in zip(names, (placed.places[place] for place in range(len(names))), strict=True)],
+        "nodes": [
+            [rows[name], _step(column), rank, island_of.get(name, -1)]
+            for name, (column, rank) in zip(names, (placed.places[place] for place in range(len(names))), strict=True)
+        ],
         "edges": [[*edge, *map(_step, route)] for edge, route in placed.routes.items()],
     }
     return GraphView(len(drawn), len(report.islands), json.dumps(data, separators=(",", ":")))

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from bridge.report import wording
-from bridge.report.schema import Cost, Gate, Output
+from bridge.report.ranking import GOOD_DB
+from bridge.report.schema import Cost, Gate, Output, WorstLayer
 
 # First row whose bound holds names the worst output. int8 rounding of a good model leaves about 25 to 40 dB.
 JUDGEMENTS = (
@@ -29,6 +30,19 @@ def headline(output: Output | None, cost: Cost, gates: Sequence[Gate], *, deploy
     start = _judgement(output, gates)
     sentence = f"{start}: {', '.join(figures)}." if figures else f"{start}."
     return sentence if deployable else f"Not for deployment, since the ranges come from random data. {sentence}"
+
+
+def next_step(output: Output | None, worst: Sequence[WorstLayer]) -> str:
+    """What to do about the errors first: name the layer that loses most, or say that no single one does; empty for a good output."""
+    if output is None or output.sqnr_db is None or output.sqnr_db >= GOOD_DB or not worst:
+        return ""
+    lowest = worst[0].own_sqnr_db
+    if lowest >= GOOD_DB:
+        return (
+            f"No layer loses much by itself (the worst keeps {wording.decibel(lowest)}): the loss adds up along the depth. 16-bit activations "
+            f"(static_wi8_ai16), int8 weights alone (weight_only_wi8_afp32) or quantization-aware training help more than a rule for one layer."
+        )
+    return f"Start with {worst[0].node!r}, which loses most by itself ({wording.decibel(lowest)})."
 
 
 def _judgement(output: Output | None, gates: Sequence[Gate]) -> str:

@@ -12,6 +12,7 @@ import jinja2
 from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
+from bridge.report.ranking import GOOD
 from bridge.report.schema import Histogram, Report
 
 SCRIPTS = ("graph.js", "report.js")  # in the order they run
@@ -23,6 +24,7 @@ KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixe
 def render(report: Report) -> str:
     """The report as HTML."""
     nodes = {node.name: node for node in report.nodes}
+    places = {layer.tensor: (row, nodes[layer.node]) for row, layer in enumerate(report.layers)}
     script, style = "\n".join(map(_asset, SCRIPTS)), _asset("report.css")
     return (
         _environment()
@@ -30,6 +32,10 @@ def render(report: Report) -> str:
         .render(
             report=report,
             rows=[(layer, nodes[layer.node]) for layer in report.layers],
+            good=GOOD,
+            cards=[(layer, *places[layer.tensor]) for layer in report.summary.worst],
+            fired=[rule for rule in report.rules if rule.matched],
+            idle=[rule for rule in report.rules if not rule.matched],
             findings=(*report.calibration.warnings, *report.diagnostics),
             why={node.name: node.reason for node in report.nodes},
             outputs={output.name: output for output in report.outputs},

@@ -1,6 +1,7 @@
 """The layers that lose most by themselves, where their error comes from, and the rule that would leave each of them float."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from bridge.report.rule_text import float_rule
@@ -19,13 +20,28 @@ CAUSES = (
 GOOD_DB = 30.0  # int8 rounding of a bell-shaped tensor alone leaves 35 to 40
 GOOD = "A good layer; there is little to gain here."
 UNKNOWN_CAUSE = "Leave it float, or look at the ranges of its inputs."
+FLOATS = frozenset({"float32", "float16"})
+READS_INTEGERS = "It runs in float already: what it loses is the rounding of what it reads. Leave the integer nodes before it float too."
+WRITES_INTEGERS = "It runs in float already: what it loses is the rounding of what it writes for its integer readers."
+MAX_BEFORE = 8  # nodes that a rule for what a float node reads names
 
 
-def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], samples: int) -> tuple[WorstLayer, ...]:
-    """Up to three layers with the lowest own SQNR, worst first; NaN is worse than any number, infinite ones are left out."""
+def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], edges: Sequence[tuple[int, int]], samples: int) -> tuple[WorstLayer, ...]:
+    """Up to three layers with the lowest own SQNR, worst first; NaN is worse than any number, infinite ones are left out.
+
+    Args:
+        layers: in the order of the file.
+        nodes: by name, in the order of the file.
+        edges: between them, as positions.
+        samples: that the errors are over.
+    """
+    rows = list(nodes.values())
+    before: dict[str, list[Node]] = defaultdict(list)
+    for writer, reader in edges:
+        before[rows[reader].name].append(rows[writer])
     measured = [(layer.own_sqnr_db, layer) for layer in layers if layer.own_sqnr_db is not None and layer.own_sqnr_db != math.inf]
     ranked = sorted(measured, key=lambda item: _badness(item[0]))  # stable: file order among equals
-    return tuple(_worst(own, layer, nodes[layer.node], samples) for own, layer in ranked[:SHOWN])
+    return tuple(_worst(own, layer, nodes[layer.node], before[nodes[layer.node].into or layer.node], samples) for own, layer in ranked[:SHOWN])
 
 
 def worst_output(outputs: Sequence[Output]) -> str | None:
@@ -39,7 +55,9 @@ def _badness(sqnr_db: float) -> float:
     return -math.inf if math.isnan(sqnr_db) else sqnr_db
 
 
-def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstLayer:
+def _worst(own_sqnr_db: float, layer: Layer, node: Node, before: Sequence[Node], samples: int) -> WorstLayer:
+    is_float = node.precision in FLOATS
+    asked = [one.name for one in before if one.precision not in FLOATS and one.precision is not None] if is_float else [node.into or node.name]
     return WorstLayer(
         node=layer.node,
         tensor=layer.tensor,
@@ -49,13 +67,20 @@ def _worst(own_sqnr_db: float, layer: Layer, node: Node, samples: int) -> WorstL
         inherited_sqnr_db=layer.inherited_sqnr_db,
         rmse_over_scale=layer.rmse_over_scale,
         reason=node.reason,
-        hint=cause(own_sqnr_db, layer.rmse_over_scale),
-        rule=_rule(node.into or node.name, own_sqnr_db, samples),
+        hint=_hint(own_sqnr_db, layer.rmse_over_scale, is_float=is_float, reads_integers=bool(asked)),
+        rule=_rule(node.name, asked, own_sqnr_db, samples) if 0 < len(asked) <= MAX_BEFORE else "",
     )
 
 
-def _rule(node: str, own_sqnr_db: float, samples: int) -> str:
-    return float_rule(f"own-error-{node.strip('/')}", f"Own SQNR {own_sqnr_db:.1f} dB{f' over {samples} samples' if samples else ''}.", [node])
+def _hint(own_sqnr_db: float, rmse_over_scale: float | None, *, is_float: bool, reads_integers: bool) -> str:
+    if is_float and own_sqnr_db < GOOD_DB:
+        return READS_INTEGERS if reads_integers else WRITES_INTEGERS
+    return cause(own_sqnr_db, rmse_over_scale)
+
+
+def _rule(node: str, asked: Sequence[str], own_sqnr_db: float, samples: int) -> str:
+    whose = "" if node in asked else f" of {node}"
+    return float_rule(f"own-error-{node.strip('/')}", f"Own SQNR{whose} {own_sqnr_db:.1f} dB{f' over {samples} samples' if samples else ''}.", asked)
 
 
 def cause(own_sqnr_db: float, rmse_over_scale: float | None) -> str:

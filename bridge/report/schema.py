@@ -325,6 +325,7 @@ class Summary(Part):
         warnings: diagnostics of severity `warning` or `error`, calibration advice included.
         deployable: false when the ranges come from random data.
         headline: the verdict in one sentence.
+        next_step: what to do about the errors first, empty where there is little to gain.
     """
 
     precisions: Mapping[str, int] = Field(default_factory=dict)
@@ -335,6 +336,7 @@ class Summary(Part):
     warnings: int = 0
     deployable: bool = True
     headline: str = ""
+    next_step: str = ""
 
 
 class Report(Part):

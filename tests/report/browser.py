@@ -16,7 +16,16 @@ from urllib.error import URLError
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
 MISSING = "" if CHROMIUM and CHROMEDRIVER else "no chromium with chromedriver on this machine (Debian: apt-get install chromium chromium-driver)"
-KEYS = {"Enter": "\ue007", "Tab": "\ue004", "ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015", "End": "\ue010", "Home": "\ue011"}
+KEYS = {
+    "Enter": "\ue007",
+    "Tab": "\ue004",
+    "ArrowLeft": "\ue012",
+    "ArrowUp": "\ue013",
+    "ArrowRight": "\ue014",
+    "ArrowDown": "\ue015",
+    "End": "\ue010",
+    "Home": "\ue011",
+}
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 PATIENCE_S = 30.0
 
@@ -110,7 +119,14 @@ def opened(folder: Path) -> Iterator[Browser]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # --no-sandbox: containers give no user namespaces; the pages are our own.
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1440,1000", f"--user-data-dir={folder / 'profile'}"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1440,1000",
+        f"--user-data-dir={folder / 'profile'}",
+    ]
     wanted = {"browserName": "chrome", "goog:chromeOptions": {"binary": CHROMIUM, "args": options}, "goog:loggingPrefs": {"browser": "ALL"}}
     with (folder / "chromedriver.log").open("wb") as log:
         driver = subprocess.Popen([CHROMEDRIVER, f"--port={port}"], stdout=log, stderr=log)

@@ -23,9 +23,11 @@ def _heights(*values: float | None) -> list[float]:
 
 
 def test_infinity_sits_on_the_top_and_nan_on_the_foot() -> None:
-    top, low, foot = _heights(math.inf, 0.0, math.nan)
-    assert top == pytest.approx(14.0)
-    assert low == foot == pytest.approx(238.0)
+    layers = tuple(layer.model_copy(update={"inherited_sqnr_db": layer.own_sqnr_db}) for layer in _layers(math.inf, 0.0, math.nan))
+    plot = depth_plot(layers, _nodes(*["static_wi8_ai8"] * 3))
+    assert plot is not None
+    assert re.findall(r",([\d.]+)h0", plot.curves[1].dots) == ["14.0", "238.0", "238.0"]
+    assert plot.curves[2].dots.count("h0") == 2  # a layer that loses nothing itself is no point of the third curve
 
 
 def test_values_beyond_the_axis_sit_on_its_ends() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from bridge.report.ranking import cause, worst_output
-from bridge.report.schema import Output
+from bridge.report.ranking import cause, worst_layers, worst_output
+from bridge.report.schema import Layer, Node, Output
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,22 @@ def test_the_worst_output_is_the_lowest_and_nan_is_lower_than_any() -> None:
     assert worst_output((high, low, unmeasured)) == "low"
     assert worst_output((low, Output(name="broken", sqnr_db=float("nan")))) == "broken"
     assert worst_output((unmeasured,)) is None
+
+
+def _row(node: str, own_sqnr_db: float) -> Layer:
+    return Layer(node=node, tensor=f"{node}_out", status="mapped", own_sqnr_db=own_sqnr_db)
+
+
+def test_a_float_layer_is_cured_by_a_rule_for_what_it_reads() -> None:
+    rows = (Node(name="conv", op_type="Conv", precision="static_wi8_ai8"), Node(name="sigmoid", op_type="Sigmoid", precision="float32"))
+    nodes = {node.name: node for node in rows}
+    layers = (_row("conv", 43.0), _row("sigmoid", 26.1))
+    sigmoid, conv = worst_layers(layers, nodes, ((0, 1),), 16)
+    assert sigmoid.hint.startswith("It runs in float already: what it loses is the rounding of what it reads")
+    assert 'glob = "conv"' in sigmoid.rule
+    assert "sigmoid 26.1 dB" in sigmoid.rule
+    assert conv.node == "conv"
+    assert 'glob = "conv"' in conv.rule
+    (alone,) = worst_layers(layers[1:], nodes, (), 16)
+    assert alone.rule == ""
+    assert "writes for its integer readers" in alone.hint

@@ -6,6 +6,7 @@
   const PITCH = { x: 190, y: 66 };
   const BOX = { width: 166, height: 42 };
   const SCALE = { least: 0.004, most: 2.5, readable: 0.9, text: 0.42 };
+  const LINKED = 3; // ranks between two nodes up to which the shade of their island joins them
   const PAD = 11; // of an island around its nodes
   const overview = document.getElementById("graph-map");
   const details = document.getElementById("graph-details");
@@ -113,7 +114,7 @@
       context.fill();
     }
     context.lineWidth = 60 * view.scale;
-    for (const edge of edges) if (edge.from.island >= 0 && edge.from.island === edge.to.island && edge.straight && touches(edge, seen)) trace(context, edge);
+    for (const edge of edges) if (edge.from.island >= 0 && edge.from.island === edge.to.island && edge.to.rank - edge.from.rank <= LINKED && touches(edge, seen)) trace(context, edge);
     for (const edge of edges) {
       if (!touches(edge, seen)) continue;
       const near = chosen && (edge.from === chosen || edge.to === chosen);
