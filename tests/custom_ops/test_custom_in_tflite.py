@@ -93,6 +93,9 @@ def test_a_custom_operator_gets_its_operands_in_the_layout_of_the_model(tmp_path
     )
     assert next(layer.reason for layer in result.report.layers if layer.node == "act").startswith("what a TFLite CUSTOM operator writes")
     assert next(node.precision for node in result.report.nodes if node.name == "act") == "float32"
+    names = [node.name for node in result.report.nodes]
+    joined = [(names[writer], names[reader]) for writer, reader in result.report.edges if "act" in (names[writer], names[reader])]
+    assert [reader for _, reader in joined].count("act") == [writer for writer, _ in joined].count("act") == 1
 
 
 def test_integer_inputs_are_refused_beside_a_custom_operator(tmp_path: Path) -> None:

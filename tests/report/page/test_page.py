@@ -7,7 +7,6 @@ from pathlib import Path
 import browser
 import pytest
 from browser import Browser
-from test_renderers import HOSTILE
 
 from bridge.report import html_report
 from bridge.report.schema import Layer, Node, Report, Summary
@@ -16,6 +15,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browser.MISSING), reason
 ROWS = "return [...document.querySelectorAll('#layer-table tbody tr')].map((row) => [Number(row.id.slice(4)), row.hidden])"
 FOCUSED = "return document.activeElement.id"
 LARGE = 3000
+HOSTILE = (
+    "</script></style><img src=x onerror=alert(1)>",
+    '" onfocus="alert(1)" autofocus x="',
+    "]]>&lt;script&gt;alert(1)<!--",
+    "two\nlines\ttab\x00null\x1b[31mred\x9b",
+    "\u202egnirts\u2066\u200b",
+    "\u05d0\u05d1\u05d2 12 + 3",  # written from right to left
+    "{{ 7 * 7 }}{% raw %}",
+    "n" * 100_000,
+)
 
 
 @pytest.fixture(scope="module")
