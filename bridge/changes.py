@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from bridge import quantize
 from bridge.compare import OnnxRunner, Reference
 from bridge.compare.change_effects import measure_effects
 from bridge.compare.samples import Samples
+from bridge.errors import UsageError
 from bridge.graph import Switch, change, changed_source
 from bridge.rules import Applied
 from bridge.types import Change, ChangeEffects, Decision, Diagnostic, Graph, NodeFacts, OpOutcome, SourceModel, TensorMap
@@ -68,6 +70,8 @@ def change_model(source: SourceModel, normal: Graph, applied: Applied, *, thread
         UnsupportedModelError: a function that rules replace is none of one tensor in the user's file.
         ToolError: onnxruntime does not run the changed model.
     """
+    if source.float_file is not None:
+        _refuse_changes(source.float_file, applied)
     clips = [(one, not _is_integer(applied.decisions[one.node])) for one in applied.ranges.values() if one.choice.clip is not None]
     changed = change(normal, applied.replacements, clips)
     if not changed.swaps:
@@ -82,6 +86,16 @@ def change_model(source: SourceModel, normal: Graph, applied: Applied, *, thread
         OnnxRunner(switched.proto, threads=threads),
         switched.switches,
     )
+
+
+def _refuse_changes(path: Path, applied: Applied) -> None:
+    """A TFLite file is quantized as it is."""
+    clips = [(one.rule, one.file, one.line) for one in applied.ranges.values() if one.choice.clip is not None]
+    for rule, file, line in (*((one.rule, one.file, one.line) for one in applied.replacements.values()), *clips):
+        raise UsageError(
+            f"{path}: rule {rule!r} ({file}:{line}) changes what the model computes, a TFLite file is quantized as it is.",
+            hint="Convert the model that it was made from, or leave out `replace` and `clip`.",
+        )
 
 
 def unclipped(changes: Sequence[Change], tensor_map: TensorMap, ops: Sequence[OpOutcome]) -> tuple[Diagnostic, ...]:

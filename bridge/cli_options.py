@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Model = Annotated[
     Path,
     typer.Argument(
-        help="The model: .onnx, .pt2 (torch.export), TorchScript (.pt, .ts; with --input), .keras, .h5, or a SavedModel folder.", show_default=False
+        help="The model: .onnx, .pt2 (torch.export), TorchScript (.pt, .ts; with --input), .keras, .h5, a SavedModel folder, or a float .tflite.",
+        show_default=False,
     ),
 ]
 Signature = Annotated[str | None, typer.Option(metavar="NAME", help="Signature of a SavedModel, where it has more than one.")]

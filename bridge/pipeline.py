@@ -23,7 +23,7 @@ from bridge.compare import (
     slower,
 )
 from bridge.conversion_result import ConversionResult, versions
-from bridge.convert import InputLayout, to_float_tflite
+from bridge.convert import InputLayout, adopt, to_float_tflite
 from bridge.convert.tensor_map_file import tensor_map_json
 from bridge.custom_nodes import put_in, user_view, with_custom_rows, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
@@ -77,8 +77,8 @@ def convert(
     """Converts a model to quantized TFLite, compares every layer with onnxruntime, writes the results.
 
     Args:
-        source: a path (.onnx, .pt2, TorchScript, .keras, .h5, a SavedModel folder) or a live model (torch.nn.Module, ExportedProgram, Keras model,
-            tf.function); it is only read.
+        source: a path (.onnx, .pt2, TorchScript, .keras, .h5, a SavedModel folder, a float .tflite) or a live model (torch.nn.Module,
+            ExportedProgram, Keras model, tf.function); it is only read. A .tflite is quantized as it is and is its own reference.
         example_inputs: what a PyTorch module, a subclassed Keras model or a tf.function is traced with: a tuple, or inputs by name.
         signature: which signature of a SavedModel.
         calibration: samples for the ranges: `.npz` with one array per input, `.npy`, a folder of pictures, `module:function`, or a Calibration;
@@ -117,7 +117,7 @@ def convert(
     """
     stages, methods = Stages(progress or Silent()), _checked_options(gates, observer, recover)
     stem = frontends.stem(source)
-    target = Path(output_dir) if output_dir is not None else Path(f"{stem}.bridge")
+    target, float_name = Path(f"{stem}.bridge" if output_dir is None else output_dir), f"{stem}.{FLOAT}.tflite"
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
     with results_folder(target, force=force) as folder:
         with stages("normalize"):
@@ -153,7 +153,7 @@ def convert(
                 opened,
                 to_float_tflite(
                     changed.graph,
-                    folder / f"{stem}.{FLOAT}.tflite",
+                    folder / float_name,
                     reference=changed.reference(inside),
                     probes=probes,
                     input_layout=input_layout,
@@ -161,6 +161,10 @@ def convert(
                     threads=threads,
                     timeout_s=timeout_s,
                     memory_limit_mb=memory_limit_mb,
+                )
+                if model.float_file is None
+                else adopt(
+                    normal, model.float_file, folder / float_name, reference=reference.run, probes=probes, input_layout=input_layout, threads=threads
                 ),
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -10,9 +11,10 @@ import onnx
 
 from bridge import frontends, graph
 from bridge.calibrate import synthetic
-from bridge.compare import OnnxRunner, Reference, evaluator_instead
+from bridge.compare import OnnxRunner, Reference, TFLiteRunner, evaluator_instead
 from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, part_between, with_decompositions
-from bridge.errors import InputError, ToolError, UnsupportedModelError
+from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.tflite import model as tflite
 from bridge.types import Diagnostic, Graph, NodeFacts, QuantizedSource, SourceModel, SourceNode, TensorSpec
 
 type FirstSample = Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]
@@ -75,6 +77,8 @@ def open_model(
         UnsupportedModelError: it cannot become TFLite; names every cause.
     """
     loaded = frontends.load(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
+    if loaded.float_file is not None:
+        return _float_tflite(loaded, loaded.float_file, parts=(*start, *end, *constants))
     if start or end:
         loaded = replace(loaded, proto=part_between(loaded.proto, start, end), confirm=None)  # a live model runs as a whole
     calls = custom_calls(loaded.proto)
@@ -101,10 +105,20 @@ def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...],
     return OpenedModel(inside, normal, normal.inputs, calls, None, replace(model, proto=split.whole), split.said)
 
 
+def _float_tflite(model: SourceModel, path: Path, *, parts: Sequence[str]) -> OpenedModel:
+    if parts:
+        raise UsageError(
+            f"{path}: a TFLite file is taken as a whole, and its inputs stay. Received: {', '.join(parts)}.",
+            hint="Cut the model that it was made from.",
+        )
+    normal = graph.tflite_graph(model, tflite.read(path))
+    return OpenedModel(model, normal, normal.inputs, (), None, model)
+
+
 def open_reference(
     model: SourceModel, samples: Sequence[Mapping[str, np.ndarray]] = (), *, threads: int, intermediates: bool = True
 ) -> tuple[Reference, tuple[Diagnostic, ...]]:
-    """The model in onnxruntime, held to the live model it was exported from, and what there is to say about it.
+    """The model in onnxruntime, held to the live model it was exported from, and what there is to say about it; a TFLite file in LiteRT.
 
     Where onnxruntime lacks a float64 kernel it runs in float32; where it cannot run the model at all, ONNX's own evaluator does.
 
@@ -119,6 +133,8 @@ def open_reference(
         UnsupportedModelError: nothing here has one of its operators.
         ToolError: it does not run, or the export changed what the model computes.
     """
+    if model.float_file is not None:
+        return TFLiteRunner(model.float_file, threads=threads, intermediates=intermediates), ()
     reference, notes = _reference(model, samples, threads=threads, intermediates=intermediates)
     if model.confirm is not None:
         model.confirm(reference.run)

@@ -9,6 +9,7 @@ from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.reference import Reference, evaluator_instead
 from bridge.compare.runners import OnnxRunner
+from bridge.compare.tflite_reference import TFLiteRunner
 
 __all__ = [
     "METRICS",
@@ -18,6 +19,7 @@ __all__ = [
     "Divergence",
     "OnnxRunner",
     "Reference",
+    "TFLiteRunner",
     "compare_files",
     "compare_layers",
     "evaluator_instead",

@@ -61,9 +61,7 @@ def to_float_tflite(
             written.write_bytes(tflite.serialize(model))
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
         content = written.read_bytes()
-    return ConvertedModel(
-        path=output, sha256=write_bytes(output, content), tensor_map=tensor_map, log_path=log, onnx2tf_version=onnx2tf_process.version()
-    )
+    return ConvertedModel(path=output, sha256=write_bytes(output, content), tensor_map=tensor_map, onnx2tf_version=onnx2tf_process.version())
 
 
 def _restore_tanh_gelu(graph: Graph, model: tflite.ModelT) -> bool:

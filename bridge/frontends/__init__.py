@@ -12,7 +12,8 @@ from bridge.types import SourceModel
 
 __all__ = ["FRONTENDS", "Frontend", "SourceOptions", "label", "load", "onnx_file", "stem"]
 
-SUFFIXES = frozenset({".onnx", PROGRAM_SUFFIX, *SCRIPT_SUFFIXES, *KERAS_SUFFIXES})
+TFLITE_SUFFIX = ".tflite"
+SUFFIXES = frozenset({".onnx", TFLITE_SUFFIX, PROGRAM_SUFFIX, *SCRIPT_SUFFIXES, *KERAS_SUFFIXES})
 
 
 def load(
@@ -56,5 +57,14 @@ def _is_path(source: object) -> bool:
     return isinstance(source, str | Path)
 
 
+def _is_tflite(source: object) -> bool:
+    return _is_path(source) and Path(str(source)).suffix == TFLITE_SUFFIX
+
+
 # The first that accepts a source reads it; a path that looks like nothing else is taken for ONNX.
-FRONTENDS: tuple[Frontend, ...] = (*TORCH_FRONTENDS, *TENSORFLOW_FRONTENDS, Frontend("ONNX file", _is_path, "bridge.frontends.onnx_file:from_file"))
+FRONTENDS: tuple[Frontend, ...] = (
+    *TORCH_FRONTENDS,
+    *TENSORFLOW_FRONTENDS,
+    Frontend("float TFLite file", _is_tflite, "bridge.frontends.tflite_file:from_tflite_file"),
+    Frontend("ONNX file", _is_path, "bridge.frontends.onnx_file:from_file"),
+)

@@ -7,6 +7,7 @@ Data movement that surrounds them (TRANSPOSE, RESHAPE, SLICE) is left out. A for
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from bridge.tflite.model import OP_CODES
 from bridge.types import NodeFacts
 
 _NORM = ("MEAN", "SUB", "MUL", "ADD", "SQRT", "DIV")
@@ -123,5 +124,7 @@ def without_kernel(node: NodeFacts, precision: str, has_kernel: Callable[[str, s
     carries_float = any(spec.dtype == "float32" for place, spec in enumerate(node.inputs) if place not in node.constant_inputs)
     if not carries_float or node.domain not in ("", "ai.onnx"):
         return ()
+    if node.op_type not in TFLITE_OPS and node.op_type in OP_CODES:  # a TFLite source
+        return () if has_kernel(node.op_type, precision) else (node.op_type,)
     table = WITH_CONSTANT if 1 in node.constant_inputs and node.op_type in WITH_CONSTANT else TFLITE_OPS
     return tuple(op for op in table.get(node.op_type, ()) if not has_kernel(op, precision))

@@ -34,7 +34,9 @@ class OpTypeMatcher(ListedMatcher):
 
     quantity: ClassVar[str] = "op type"
     kind: Literal["op_type"]
-    op_types: Names = Field(description="Operator names as the ONNX specification spells them: Softmax, LayerNormalization, ...")
+    op_types: Names = Field(
+        description="Operator names as the ONNX specification spells them: Softmax, LayerNormalization, ...; for a TFLite source those of TFLite: CONV_2D, ..."
+    )
 
     @override
     def wanted(self) -> Set[str]:

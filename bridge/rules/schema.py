@@ -16,6 +16,7 @@ from bridge.rules.matchers import AnyMatcher, DomainMatcher, Matcher, NotMatcher
 from bridge.rules.measurements import OwnErrorMatcher, RatioMatcher
 from bridge.rules.places import PositionMatcher
 from bridge.rules.wording import closest
+from bridge.tflite.model import OP_CODES
 from bridge.types import RangeChoice
 
 PrecisionName = Literal[
@@ -158,12 +159,12 @@ def standard_operators() -> frozenset[str]:
 
 
 def unknown_operators(rule: Rule) -> tuple[str, ...]:
-    """Operators that the rule names and ONNX does not have; none where the rule asks for an operator domain."""
+    """Operators that the rule names and neither ONNX nor TFLite has; none where the rule asks for an operator domain."""
     found = tuple(conditions(rule.match))
     if any(isinstance(matcher, DomainMatcher) and not matcher.domains <= STANDARD_DOMAINS for matcher in found):
         return ()
     named = {name for matcher in found if isinstance(matcher, OpTypeMatcher | PositionMatcher) for name in matcher.op_types}
-    return tuple(sorted(named - standard_operators()))
+    return tuple(sorted(named - standard_operators() - frozenset(OP_CODES)))  # those of TFLite are the nodes of a TFLite source
 
 
 def json_schema() -> str:

@@ -68,6 +68,9 @@ _FAN_IN: Mapping[str, _Size] = MappingProxyType(
         "ConvTranspose": lambda node, weight: weight[0] // _group(node) * prod(weight[2:]),  # [C, M/group, kernel...]
         "Gemm": lambda node, weight: weight[1 if node.attributes.get("transB") else 0],  # [K, N], with transB [N, K]
         "MatMul": lambda _, weight: weight[-2],  # [..., K, N]
+        "CONV_2D": lambda _, weight: prod(weight[1:]),  # [M, kernel..., C/group]
+        "DEPTHWISE_CONV_2D": lambda _, weight: prod(weight[1:-1]),  # [1, kernel..., C]
+        "FULLY_CONNECTED": lambda _, weight: weight[-1],  # [N, K]
     }
 )
 
@@ -77,6 +80,9 @@ _CHANNELS: Mapping[str, _Size] = MappingProxyType(
         "ConvTranspose": lambda node, weight: weight[1] * _group(node) if len(weight) > 1 else weight[0],
         "Gemm": lambda node, weight: weight[0 if node.attributes.get("transB") else -1],
         "MatMul": lambda _, weight: weight[-1],
+        "CONV_2D": lambda _, weight: weight[0],
+        "DEPTHWISE_CONV_2D": lambda _, weight: weight[-1],
+        "FULLY_CONNECTED": lambda _, weight: weight[0],
         "PRelu": lambda _, weight: weight[0],  # [C] or [C, 1, 1]
     }
     | dict.fromkeys(

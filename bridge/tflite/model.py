@@ -331,6 +331,23 @@ def main_graph(model: ModelT) -> SubGraphT:
     return model.subgraphs[0]
 
 
+def named_inputs(model: ModelT) -> Mapping[str, TensorT]:
+    """The main graph's inputs in its order, under the names that callers feed: those of its signature, else of the tensors."""
+    graph = main_graph(model)
+    signature = next((one for one in model.signatureDefs or () if one.subgraphIndex == 0), None)
+    named = {int(entry.tensorIndex): text(entry.name) for entry in (signature.inputs if signature is not None else None) or ()}
+    return {named.get(int(index), text(graph.tensors[index].name)): graph.tensors[index] for index in graph.inputs}
+
+
+def operator_names(model: ModelT) -> tuple[str, ...]:
+    """A name for each operator of the main graph: that of the first tensor it writes, else its kind and place."""
+    graph = main_graph(model)
+    return tuple(
+        text(graph.tensors[op.outputs[0]].name) if op.outputs is not None and len(op.outputs) else f"{op_name(model, op)}_{place}"
+        for place, op in enumerate(graph.operators)
+    )
+
+
 def activations(model: ModelT) -> tuple[int, ...]:
     """Indices of the main graph's tensors that a run computes or is fed: model inputs and operator outputs, in order of computation."""
     graph = main_graph(model)

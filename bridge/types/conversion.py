@@ -74,5 +74,4 @@ class ConvertedModel:
     path: Path
     sha256: str
     tensor_map: TensorMap
-    log_path: Path
     onnx2tf_version: str

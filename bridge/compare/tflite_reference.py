@@ -1,0 +1,62 @@
+"""A float TFLite file as its own reference, on LiteRT's builtin kernels: what it becomes runs on those of XNNPACK."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
+from bridge.types import TensorSpec
+
+
+class TFLiteRunner:
+    """The user's float TFLite file, showing every tensor that its operators write; `run` may be called from several threads.
+
+    Args:
+        path: the file.
+        threads: threads of one run.
+        intermediates: whether `run` also returns what is no model output.
+
+    Raises:
+        InputError: it cannot be read.
+        ToolError: LiteRT refuses it.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1, intermediates: bool = True) -> None:
+        self._path = path
+        model = tflite.read(path)
+        main = tflite.main_graph(model)
+        fed, ends = {int(index) for index in main.inputs}, [int(index) for index in main.outputs]
+        shown = [index for index in dict.fromkeys([*ends, *(tflite.activations(model) if intermediates else ())]) if index not in fed]
+        self._inputs = tflite.named_inputs(model)
+        self._ends = tuple(tflite.text(main.tensors[index].name) for index in ends)
+        self.tensors = tuple(tflite.text(main.tensors[index].name) for index in shown)
+        self._interpreter = Interpreter(tflite.expose(model, shown), kernels="builtin", threads=threads)
+        self._one_at_a_time = threading.Lock()  # an interpreter has one set of tensors
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Model inputs in the file's order."""
+        return tuple(TensorSpec(name, tflite.shape(tensor), tflite.dtype(tensor).name) for name, tensor in self._inputs.items())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the model outputs in the file's order."""
+        return self._ends
+
+    def outputs_only(self, *, threads: int) -> "TFLiteRunner":
+        """The same file without its intermediate tensors."""
+        return TFLiteRunner(self._path, threads=threads, intermediates=False)
+
+    def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
+        """Every tensor by name, or only those asked for.
+
+        Raises:
+            ToolError: a kernel fails.
+        """
+        fed = {tflite.text(tensor.name): np.asarray(feeds[name], tflite.dtype(tensor)) for name, tensor in self._inputs.items()}
+        with self._one_at_a_time:
+            found = dict(zip(self.tensors, self._interpreter.run(fed), strict=True))
+        return found if tensors is None else {name: found[name] for name in tensors}

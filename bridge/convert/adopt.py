@@ -1,0 +1,82 @@
+"""A float TFLite file that is there already takes the place of a converted one."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bridge.agreement import agreement_db
+from bridge.convert.build_map import Reference
+from bridge.convert.layout import InputLayout
+from bridge.errors import UsageError
+from bridge.files import write_bytes
+from bridge.tflite import model as tflite
+from bridge.tflite.feeds import feed
+from bridge.tflite.interpreter import Interpreter
+from bridge.types import ConvertedModel, Graph, InputBinding, TensorMap, TensorPair
+
+
+def adopt(
+    graph: Graph,
+    source: Path,
+    output: Path,
+    *,
+    reference: Reference,
+    probes: Sequence[Mapping[str, np.ndarray]],
+    input_layout: InputLayout,
+    threads: int,
+) -> ConvertedModel:
+    """Copies the file byte by byte; every tensor stands for itself, with the agreement of both kinds of kernels on the first probe.
+
+    Args:
+        graph: the operators of the file.
+        source: the float .tflite file.
+        output: where the copy goes.
+        reference: the file on LiteRT's builtin kernels.
+        probes: input sets, at least one.
+        input_layout: what the user asked for; a file that is there keeps its own.
+        threads: threads of the TFLite run.
+
+    Raises:
+        UsageError: another layout of the inputs is asked for.
+        ToolError: the file does not run.
+    """
+    if input_layout == "nhwc":
+        raise UsageError(f"{source}: a TFLite file keeps the layout of its inputs. Received: input_layout=nhwc.", hint="Leave it out.")
+    model = tflite.read(source)
+    main = tflite.main_graph(model)
+    bindings = tuple(
+        InputBinding(name, tflite.text(tensor.name), tflite.shape(tensor), tuple(range(len(tflite.shape(tensor)))), tflite.dtype(tensor).name)
+        for name, tensor in tflite.named_inputs(model).items()
+    )
+    fed = {int(index) for index in main.inputs}
+    computed = [index for index in tflite.activations(model) if index not in fed]
+    values = Interpreter(tflite.expose(model, computed), threads=threads).run(feed(bindings, probes[0]))
+    expected = reference(probes[0])
+    agreement = {
+        name: agreement_db(expected[name], value)
+        for name, value in zip((tflite.text(main.tensors[index].name) for index in computed), values, strict=True)
+        if value.shape == expected[name].shape  # else the size depends on the data
+    }
+    pairs = {
+        spec.name: TensorPair(
+            node=node.name,
+            tensor=spec.name,
+            status="mapped",
+            tflite_tensor=spec.name,
+            onnx_shape=tuple(int(size) for size in spec.shape),
+            permutation=tuple(range(len(spec.shape))),
+            evidence="name",
+            sqnr_db=agreement.get(spec.name),
+        )
+        for node in graph.nodes
+        for spec in node.outputs
+    }
+    tensor_map = TensorMap(
+        pairs=tuple(pairs.values()),
+        inputs=bindings,
+        outputs=tuple(pairs[spec.name] for spec in graph.outputs),
+        owners=tuple(node.name for node in graph.nodes),
+        absorbed={},
+    )
+    return ConvertedModel(path=output, sha256=write_bytes(output, source.read_bytes()), tensor_map=tensor_map, onnx2tf_version="not used")
