@@ -81,9 +81,7 @@ class Prepared:
     @cached_property
     def converted(self) -> ConvertedModel:
         """The float file with its tensor map."""
-        return ConvertedModel(
-            self.float_file, digest(self.float_file), read_tensor_map(self.folder / "tensor_map.json"), self.folder / "onnx2tf.log", ""
-        )
+        return ConvertedModel(self.float_file, digest(self.float_file), read_tensor_map(self.folder / "tensor_map.json"), "")
 
     @cached_property
     def reference(self) -> OnnxRunner:

@@ -73,7 +73,7 @@ def measure(folder: Path, model: Path, data: Path, rules: str, precision: str, m
     if recover.EQUALIZATION in methods:
         path = folder / "equalized.tflite"
         path.write_bytes(source.read_bytes())
-        before = ConvertedModel(path, digest(source), tensor_map, path, "")
+        before = ConvertedModel(path, digest(source), tensor_map, "")
         made, outcome = recover.equalize(before, samples, op_precisions=asked, precision=precision, threads=2)
         outcomes.append(outcome)
         if outcome.kept:

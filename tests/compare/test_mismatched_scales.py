@@ -55,7 +55,7 @@ def check(
     path = build.save(folder / "float.tflite", [tensors["x"]], [tensors[name] for name in outputs])
     ranges = Ranges(MappingProxyType({name: TensorRange(float(value.min()), float(value.max())) for name, value in values.items()}), 6, "test", "")
     binding = InputBinding("x", "x", (1, SIZE), (0, 1), "float32")
-    converted = ConvertedModel(path, "", TensorMap((), (binding,), (), tuple(owners), MappingProxyType({})), path, "")
+    converted = ConvertedModel(path, "", TensorMap((), (binding,), (), tuple(owners), MappingProxyType({})), "")
     asked = ["float32" if owner in floats else INT8 for owner in owners]
     quantized = quantize(path, folder / "int8.tflite", ranges=ranges, op_precisions=asked)
     nodes = tuple(

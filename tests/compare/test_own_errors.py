@@ -117,7 +117,7 @@ def chain_files(folder: Path) -> tuple[ConvertedModel, QuantizedModel]:
     )
     ops = [("FULLY_CONNECTED", INT8, 1), ("RELU", "float32", 3), ("LOG", "float32", 4)]
     outcomes = tuple(OpOutcome(index, name, precision, "", position) for index, (name, precision, position) in enumerate(ops))
-    return ConvertedModel(files[0], "", tensor_map, folder, ""), QuantizedModel(files[1], "", INT8, outcomes)
+    return ConvertedModel(files[0], "", tensor_map, ""), QuantizedModel(files[1], "", INT8, outcomes)
 
 
 def test_a_logarithm_behind_a_float_clip_shows_what_the_rounding_before_the_clip_cost(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def tensor_map() -> TensorMap:
 
 
 def converted(folder: Path) -> ConvertedModel:
-    return ConvertedModel(float_file(folder), "", tensor_map(), folder / "log", "")
+    return ConvertedModel(float_file(folder), "", tensor_map(), "")
 
 
 def quantized(path: Path, positions: tuple[int, int]) -> QuantizedModel:

@@ -108,7 +108,7 @@ def test_equalization_keeps_zeros_and_leaves_clusters_alone(tmp_path: Path, weig
 def test_the_report_counts_what_the_files_hold(tmp_path: Path, precision: str) -> None:
     path = net(tmp_path, "clustered")
     made = quantized(path, [], precision)
-    block = measure_compression(ConvertedModel(path, "", TensorMap((), (), (), ("one", "two", "three"), {}), path, ""), made)
+    block = measure_compression(ConvertedModel(path, "", TensorMap((), (), (), ("one", "two", "three"), {}), ""), made)
     floats, integers = stored(path), stored(made.path)
     rows = {row.node: row for row in block.weights}
     assert list(rows) == ["one", "three"]  # the depthwise weight has 54 values

@@ -75,7 +75,7 @@ def converted(path: Path) -> ConvertedModel:
     """A float file whose every tensor has a counterpart."""
     pairs = tuple(TensorPair(name, name, "mapped", "", name) for name in ("a", "b", "c"))
     binding = InputBinding("x", "x", (1, 6, 6, 4), (0, 1, 2, 3), "float32")
-    return ConvertedModel(path, "", TensorMap(pairs, (binding,), pairs[-1:], ("a", "b", "c"), {}), path, "")
+    return ConvertedModel(path, "", TensorMap(pairs, (binding,), pairs[-1:], ("a", "b", "c"), {}), "")
 
 
 def test_it_is_kept_where_it_helps_and_rescaled_tensors_lose_their_counterpart(tmp_path: Path) -> None:

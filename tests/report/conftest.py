@@ -164,7 +164,7 @@ def stages() -> dict[str, Any]:
             ),
             RuleOutcome("all-int8", "all-int8.toml", 3, "Everything.", INT8, ("ln/div",)),
         ),
-        "converted": ConvertedModel(OUT / "net.float32.tflite", "f10a" * 16, tensor_map, OUT / "onnx2tf.log", "2.6.9"),
+        "converted": ConvertedModel(OUT / "net.float32.tflite", "f10a" * 16, tensor_map, "2.6.9"),
         "quantized": QuantizedModel(
             OUT / f"net.{INT8}.tflite", "1278" * 16, INT8, tuple(OpOutcome(i, op, precision, why, i) for i, (op, _, precision, why) in enumerate(OPS))
         ),
