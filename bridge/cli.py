@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bridge.cli_options import (
+    Baseline,
     CustomOps,
     End,
+    Gates,
     Inputs,
     Json,
     Model,
@@ -20,11 +22,14 @@ from bridge.cli_options import (
     Signature,
     Start,
     Threads,
+    Tolerance,
     constants,
     instead_of,
     packs,
     shapes,
+    tolerances,
 )
+from bridge.cli_report import report_app
 from bridge.errors import BridgeError
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
@@ -42,6 +47,7 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Rule files: what stays float, and why.")
 app.add_typer(rules_app, name="rules")
+app.add_typer(report_app, name="report")
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
@@ -58,7 +64,8 @@ def _configured() -> dict[str, object] | None:
     own = configuration.defaults(found, convert)
     own.pop("custom_ops", None)  # joined with those of the command line
     shared = {name: value for name, value in own.items() if name in ABOUT_THE_MODEL}
-    return {"convert": own, "inspect": shared, "compare": shared, "rules": {"explain": shared, "check": shared}}
+    judging = {name: value for name, value in own.items() if name in ("gate", "baseline", "tolerance")}
+    return {"convert": own, "inspect": shared, "compare": shared, "rules": {"explain": shared, "check": shared}, "report": {"gate": judging}}
 
 
 @app.callback(invoke_without_command=True)
@@ -107,10 +114,9 @@ def convert(
         bool, typer.Option("--no-recover", callback=instead_of("recover"), help="No accuracy recovery, not even the default methods.")
     ] = False,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(help="Exit with 5 unless it holds, as 'sqnr>=25' or 'layer[encoder.*]:own_sqnr>=15 and size_ratio<=0.3'; repeat for more."),
-    ] = None,
+    gate: Gates = None,
+    baseline: Baseline = None,
+    tolerance: Tolerance = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
     layer_samples: Annotated[int, typer.Option(min=1, help="Evaluation samples for the errors of layers; outputs use all.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -144,6 +150,8 @@ def convert(
             recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
             ranges=ranges,
             gates=tuple(gate or ()),
+            baseline=baseline,
+            tolerances=tolerances(tolerance),
             compare=compare,
             layer_samples=layer_samples,
             seed=seed,

@@ -60,6 +60,17 @@ CustomOps = Annotated[
         metavar="MODULE", callback=_load_custom_ops, help="Python module that calls bridge.register_op for custom operators; repeat for more."
     ),
 ]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate", help="Exit with 5 unless it holds, as 'sqnr>=25' or 'layer[encoder.*]:own_sqnr>=15 and size_ratio<=0.3'; repeat for more."
+    ),
+]
+Baseline = Annotated[Path | None, typer.Option(help="report.json of an earlier run; exit with 5 where this one is worse.")]
+Tolerance = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="How much worse than the baseline, as sqnr=1 (dB); inf asks nothing. Repeat for more."),
+]
 Start = Annotated[
     list[str] | None, typer.Option("--from", metavar="TENSOR", help="Take only the part of the model behind this tensor; repeat for more.")
 ]
@@ -102,4 +113,16 @@ def constants(texts: Sequence[str] | None) -> "dict[str, np.ndarray]":
             name = ""
         if not name:
             raise UsageError(f"--constant {text}: not a name and a value.", hint="Write it as --constant 'NAME=[1,3]', the value as JSON.")
+    return values
+
+
+def tolerances(texts: Sequence[str] | None) -> dict[str, float]:
+    """`NAME=VALUE` for each tolerance."""
+    values = {}
+    for text in texts or ():
+        name, _, value = text.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--tolerance {text}: not a name and a number.", hint="Write it as --tolerance sqnr=1.") from None
     return values

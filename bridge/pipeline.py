@@ -65,6 +65,8 @@ def convert(
     recover: Sequence[str] = DEFAULT_RECOVERY,
     ranges: Path | str | None = None,
     gates: Sequence[str] = (),
+    baseline: Path | str | report.Report | None = None,
+    tolerances: Mapping[str, float] = MappingProxyType({}),
     compare: bool = True,
     layer_samples: int = 16,
     seed: int = 0,
@@ -101,6 +103,8 @@ def convert(
             Given `ranges` stay as they are.
         ranges: a ranges.json of an earlier run, instead of calibrating.
         gates: expressions such as `sqnr>=25`; the report's verdict says which hold.
+        baseline: an earlier report.json; what is worse than there counts as a gate that does not hold.
+        tolerances: how much worse it may be, for names of `bridge.report.baseline.TOLERANCES`.
         compare: whether to compare at all.
         layer_samples: evaluation samples for the errors of layers; outputs use all.
         seed: of everything random.
@@ -115,7 +119,7 @@ def convert(
         UnsupportedModelError: the model cannot become TFLite; names every cause.
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
-    stages, methods = Stages(progress or Silent()), _checked_options(gates, observer, recover)
+    stages, methods, held_to = Stages(progress or Silent()), _checked_options(gates, observer, recover), report.read_baseline(baseline, tolerances)
     stem = frontends.stem(source)
     target, float_name = Path(f"{stem}.bridge" if output_dir is None else output_dir), f"{stem}.{FLOAT}.tflite"
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
@@ -262,6 +266,7 @@ def convert(
                     *slower(cost),
                 ),
                 gates=gates,
+                baseline=held_to,
                 timing_s=stages.seconds,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 input_dtype=input_dtype,

@@ -21,6 +21,7 @@ LAYERS = (
     {"tune", "inspect", "qat", "testing"},
     {"integrations"},
     {"cli_options"},
+    {"cli_report"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -35,7 +36,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
     "tensorflow": "frontends/tensorflow_export.py",
     "tf2onnx": "frontends/tensorflow_export.py",
     "torch": ("frontends/torch_export.py", "qat/torch_"),
-    "typer": ("cli.py", "cli_options.py"),
+    "typer": ("cli.py", "cli_options.py", "cli_report.py"),
 }
 CALLBACKS = "integrations/"  # each subclasses the callback of its framework
 HEAVY = (

@@ -13,6 +13,7 @@ from bridge.cli import main
 MODEL = Path(__file__).parents[1] / "models" / "digits_cnn_bn_silu"
 (INPUT,) = onnx.load(MODEL / "model.onnx").graph.input
 NAME = INPUT.name
+OUTPUT = onnx.load(MODEL / "model.onnx").graph.output[0].name
 SHAPE = tuple(size.dim_value for size in INPUT.type.tensor_type.shape.dim)[1:]
 
 
@@ -97,9 +98,16 @@ def test_a_failing_converter_ends_with_4_and_leaves_its_log(
 
 def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--calibration", MODEL / "calibration.npz", "--evaluation", MODEL / "evaluation.npz", "--layer-samples", 2]
-    assert run("convert", MODEL / "model.onnx", *data, "-o", tmp_path / "out", "--gate", "sqnr>=200", "--json") == 5
+    earlier = {"model": {"path": "m", "sha256": "0", "framework": "onnx", "nodes": 0}, "coverage": {"nodes": 0, "mapped": 0, "explained": 0}}
+    earlier |= {"versions": {}, "precision": "float32", "artifacts": {}, "inputs": [], "outputs": [{"name": OUTPUT, "sqnr_db": 79.0}]}
+    (tmp_path / "earlier.json").write_text(json.dumps(earlier | {"rules": [], "nodes": [], "layers": []}))
+    held_to = ["--gate", "sqnr>=200", "--gate", "sqnr>=0", "--baseline", tmp_path / "earlier.json", "--tolerance", "sqnr=2"]
+    assert run("convert", MODEL / "model.onnx", *data, "-o", tmp_path / "out", *held_to, "--json") == 5
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"]["passed"] is False
+    missed = [gate["expression"] for gate in report["verdict"]["gates"] if not gate["passed"]]
+    assert missed == ["sqnr>=200", "baseline: SQNR lost by an output <= 2 dB"]
+    assert "baseline-differs" in {finding["code"] for finding in report["diagnostics"]}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
 
 

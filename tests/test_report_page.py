@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from bridge.report.baseline import TOLERANCES
 from bridge.report.gate_measures import LAYERS, MODELS, OUTPUTS
 from bridge.report.gates import parse
 
@@ -19,3 +20,8 @@ def test_every_gate_on_the_page_can_be_read() -> None:
     assert len(gates) >= 4
     for gate in gates:
         parse(gate)
+
+
+def test_the_tolerances_on_the_page_are_the_defaults() -> None:
+    said = {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGE, re.MULTILINE)}
+    assert said == {name: tolerance.default for name, tolerance in TOLERANCES.items()}

@@ -8,13 +8,30 @@ from types import MappingProxyType
 from bridge.errors import UsageError
 from bridge.files import write_bytes
 from bridge.report import html_report, junit_report, markdown_report, terminal
+from bridge.report.baseline import judge, read_baseline, read_report
 from bridge.report.build import build
+from bridge.report.diff import diff
 from bridge.report.gates import evaluate
 from bridge.report.gates import parse as parse_gate
 from bridge.report.schema import Report
 from bridge.report.terminal import show
 
-__all__ = ["FORMATS", "RENDERERS", "Renderer", "Report", "build", "evaluate", "parse_gate", "show", "write"]
+__all__ = [
+    "FORMATS",
+    "RENDERERS",
+    "Renderer",
+    "Report",
+    "build",
+    "diff",
+    "evaluate",
+    "judge",
+    "parse_gate",
+    "read_baseline",
+    "read_report",
+    "renderer",
+    "show",
+    "write",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,17 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
 FORMATS = ("json", "html", "markdown", "junit")  # what a conversion writes
 
 
+def renderer(name: str) -> Renderer:
+    """The format of a name.
+
+    Raises:
+        UsageError: nobody knows it.
+    """
+    if name not in RENDERERS:
+        raise UsageError(f"Unknown report format. Received: {name!r}.", hint=f"Known formats: {', '.join(RENDERERS)}.")
+    return RENDERERS[name]
+
+
 def write(report: Report, folder: Path, formats: Iterable[str] = FORMATS) -> Mapping[str, Path]:
     """Writes the report in each format, returns format -> file. A file is written whole or not at all, in UTF-8.
 
@@ -44,12 +72,9 @@ def write(report: Report, folder: Path, formats: Iterable[str] = FORMATS) -> Map
         UsageError: a format nobody knows; nothing is written.
         OSError: the folder is not writable.
     """
-    chosen = tuple(formats)
-    for name in chosen:
-        if name not in RENDERERS:
-            raise UsageError(f"Unknown report format. Received: {name!r}.", hint=f"Known formats: {', '.join(RENDERERS)}.")
-    texts = {name: RENDERERS[name].render(report) for name in chosen}
-    files = {name: folder / RENDERERS[name].file for name in chosen}
+    chosen = {name: renderer(name) for name in formats}
+    texts = {name: one.render(report) for name, one in chosen.items()}
+    files = {name: folder / one.file for name, one in chosen.items()}
     for name, text in texts.items():
         write_bytes(files[name], text.encode())
     return MappingProxyType(files)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge.report import gates as gate_language
+from bridge.report.baseline import Baseline, baseline_findings, judge
 from bridge.report.changes import changes_block
 from bridge.report.compression import Compression
 from bridge.report.edges import edges
@@ -84,6 +84,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     effects: ChangeEffects | None = None,
     diagnostics: Sequence[StageDiagnostic] = (),
     gates: Sequence[str] = (),
+    baseline: Baseline | None = None,
     timing_s: Mapping[str, float] = MappingProxyType({}),
     peak_rss_mb: float | None = None,
     options: Mapping[str, Scalar | tuple[Scalar, ...]] = MappingProxyType({}),
@@ -117,6 +118,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         effects: what they cost by themselves, None when nothing was compared.
         diagnostics: findings of the stages after `normalize`; those of `graph` and `ranges` are taken from there.
         gates: expressions as in `bridge.report.gates`.
+        baseline: an earlier report that the run may not be worse than.
         timing_s: stage -> seconds, in the order they ran.
         peak_rss_mb: largest resident memory of the process, in MB.
         options: what the user chose.
@@ -171,13 +173,15 @@ def build(  # noqa: PLR0913  # one argument per stage value
         edges=joined,
         layers=rows,
     )
-    verdict = gate_language.evaluate(report, gates)
+    doubts, verdict = baseline_findings(report, baseline), judge(report, gates, baseline)
     worst = next((output for output in result_rows if output.name == report.summary.worst_output), None)
     said = {
         "headline": headline(worst, figures, verdict.gates, deployable=report.summary.deployable),
         "next_step": next_step(worst, report.summary.worst),
+        "warnings": report.summary.warnings + len(doubts),
     }
-    return report.model_copy(update={"verdict": verdict, "summary": report.summary.model_copy(update=said)})
+    summary = report.summary.model_copy(update=said)
+    return report.model_copy(update={"verdict": verdict, "summary": summary, "diagnostics": (*report.diagnostics, *doubts)})
 
 
 def _names(specs: Sequence[TensorSpec]) -> list[str]:

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.report.schema import Output, Report
+from bridge.report.schema import Output, Report, Verdict
 from bridge.report.wording import (
     NOTHING,
     about,
@@ -48,7 +48,7 @@ def render(report: Report) -> str:
 
 def _parts(report: Report) -> Iterator[RenderableType]:
     yield _verdict(report)
-    yield from (_gates(report) if report.verdict.gates else ())
+    yield from (_gates(report.verdict) if report.verdict.gates else ())
     yield ""
     yield outputs_table(report.outputs) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
     yield ""
@@ -76,9 +76,20 @@ def _verdict(report: Report) -> Text:
     return line
 
 
-def _gates(report: Report) -> Iterator[RenderableType]:
+def gates_text(verdict: Verdict) -> str:
+    """The gates alone as plain text, and whether they are met."""
+    missed = sum(not gate.passed for gate in verdict.gates)
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(f"{missed} of {len(verdict.gates)} gates not met" if missed else f"gates met: {len(verdict.gates)}")
+        for part in _gates(verdict):
+            console.print(part)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def _gates(verdict: Verdict) -> Iterator[RenderableType]:
     table = plain_table("gate", "", "measured", "worst")
-    for gate in report.verdict.gates:
+    for gate in verdict.gates:
         mark = Text("met", "green") if gate.passed else Text("not met", "red")
         table.add_row(Text(visible(gate.expression)), mark, number(gate.measured, 4), Text(visible(gate_place(gate), 400)))
     yield ""
