@@ -49,7 +49,7 @@ def _judgement(output: Output | None, gates: Sequence[Gate]) -> str:
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         first = failed[0]
-        measured = f"measured {wording.significant(first.measured)}" if first.measured is not None else "not measured"
+        measured = f"measured {wording.significant(first.measured)}" if first.measured is not None else wording.visible(first.reason)
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return f"Not accepted, gate {wording.visible(first.expression)} fails ({measured}){more}"
     if gates:

@@ -34,14 +34,14 @@ def test_the_sentence_holds_what_was_lost_and_what_was_gained() -> None:
 def test_gates_decide_whatever_the_error_is() -> None:
     failed, missing, met = (
         Gate(expression="sqnr>=25", passed=False, measured=12.3),
-        Gate(expression="cosine>=1", passed=False),
+        Gate(expression="cosine>=1", passed=False, reason="cosine was not measured in this run"),
         Gate(expression="a", passed=True),
     )
     output = Output(name="y", sqnr_db=40.0)
     assert headline(output, Cost(), (met, failed, missing), deployable=True) == (
         "Not accepted, gate sqnr>=25 fails (measured 12.3) and 1 more: 40.0 dB at the worst output."
     )
-    assert headline(output, Cost(), (missing,), deployable=True).startswith("Not accepted, gate cosine>=1 fails (not measured):")
+    assert headline(output, Cost(), (missing,), deployable=True).startswith("Not accepted, gate cosine>=1 fails (cosine was not measured in this run):")
     assert headline(output, Cost(), (met,), deployable=True).startswith("Accepted, the gate holds:")
 
 
