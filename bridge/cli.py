@@ -101,6 +101,10 @@ def convert(
     end: End = None,
     custom_ops: CustomOps = None,
     input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
+    via: Annotated[
+        Literal["direct", "tensorflow"], typer.Option(help="How onnx2tf writes the float file; tensorflow: SavedModel, then TensorFlow's converter.")
+    ] = "direct",
+    saved_model: Annotated[bool, typer.Option("--saved-model", help="Keep the SavedModel of --via tensorflow in the results.")] = False,
     input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
     output_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float outputs likewise.")] = "float32",
     observer: Annotated[
@@ -144,6 +148,8 @@ def convert(
             start=tuple(start or ()),
             end=tuple(end or ()),
             input_layout=input_layout,
+            via=via,
+            saved_model=saved_model,
             input_dtype=input_dtype,
             output_dtype=output_dtype,
             observer=observer,

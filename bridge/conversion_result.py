@@ -22,7 +22,7 @@ class ConversionResult:
     Attributes:
         report: the same that report.json holds.
         output_dir: the folder with everything.
-        artifacts: precision -> .tflite file.
+        artifacts: precision -> .tflite file; `saved_model` -> its folder, where it was kept.
     """
 
     report: Report
@@ -48,6 +48,8 @@ class ConversionResult:
             for file in sorted(self.output_dir.iterdir()):
                 if file.is_file():
                     shutil.copy2(file, unfinished / file.name)
+                elif file == self.artifacts.get("saved_model"):
+                    shutil.copytree(file, unfinished / file.name)
         return target
 
     def _repr_html_(self) -> str:

@@ -64,6 +64,8 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
     try:
         yield folder
         for path in sorted(folder.iterdir()):
+            if (target / path.name).is_dir():
+                shutil.rmtree(target / path.name)  # a folder replaces none that holds files
             path.replace(target / path.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

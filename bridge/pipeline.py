@@ -23,7 +23,7 @@ from bridge.compare import (
     slower,
 )
 from bridge.conversion_result import ConversionResult, versions
-from bridge.convert import InputLayout, adopt, to_float_tflite
+from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, check_backend, to_float_tflite
 from bridge.convert.tensor_map_file import tensor_map_json
 from bridge.custom_nodes import put_in, user_view, with_custom_rows, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
@@ -40,6 +40,7 @@ from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Gr
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
+SAVED_MODEL = "saved_model"
 SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
 
 
@@ -59,6 +60,8 @@ def convert(
     end: Sequence[str] = (),
     constants: Mapping[str, np.ndarray] = MappingProxyType({}),
     input_layout: InputLayout = "auto",
+    via: Via = "direct",
+    saved_model: bool = False,
     input_dtype: str = FLOAT,
     output_dtype: str = FLOAT,
     observer: str = DEFAULT_OBSERVER,
@@ -96,6 +99,8 @@ def convert(
         end: tensors that become the outputs likewise.
         constants: values of inputs that the TFLite file shall not have, by name: what decides a shape has to be known when converting.
         input_layout: `auto`, `keep` or `nhwc`.
+        via: how onnx2tf writes the float TFLite file: `direct`, or `tensorflow` through a SavedModel and TensorFlow's own converter.
+        saved_model: whether to keep that SavedModel in the results; the inputs are laid out as those of the TFLite file.
         input_dtype: `float32`, `int8` or `uint8`: type of the float inputs of the quantized file.
         output_dtype: likewise for outputs.
         observer: how ranges are made of the calibration samples: `min_max`, `moving_average`, `percentile` (or `percentile:99.9`), `entropy`, `mse`.
@@ -119,7 +124,11 @@ def convert(
         UnsupportedModelError: the model cannot become TFLite; names every cause.
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
-    stages, methods, held_to = Stages(progress or Silent()), _checked_options(gates, observer, recover), report.read_baseline(baseline, tolerances)
+    stages, methods, held_to = (
+        Stages(progress or Silent()),
+        _checked_options(gates, observer, recover, via, saved_model=saved_model),
+        report.read_baseline(baseline, tolerances),
+    )
     stem = frontends.stem(source)
     target, float_name = Path(f"{stem}.bridge" if output_dir is None else output_dir), f"{stem}.{FLOAT}.tflite"
     sources = find_sources(calibration, evaluation, preprocess=preprocess)
@@ -161,14 +170,20 @@ def convert(
                     reference=changed.reference(inside),
                     probes=probes,
                     input_layout=input_layout,
-                    log=target / "onnx2tf.log",
+                    options=Onnx2tfOptions(target / "onnx2tf.log", via, timeout_s, memory_limit_mb),
+                    saved_model=folder / SAVED_MODEL if saved_model else None,
                     threads=threads,
-                    timeout_s=timeout_s,
-                    memory_limit_mb=memory_limit_mb,
                 )
                 if model.float_file is None
                 else adopt(
-                    normal, model.float_file, folder / float_name, reference=reference.run, probes=probes, input_layout=input_layout, threads=threads
+                    normal,
+                    model.float_file,
+                    folder / float_name,
+                    reference=reference.run,
+                    probes=probes,
+                    input_layout=input_layout,
+                    via=via,
+                    threads=threads,
                 ),
             )
         converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
@@ -212,7 +227,7 @@ def convert(
             cost, compression = measure_cost(converted, quantized), measure_compression(converted, quantized)
             put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
         with stages("report"):
-            files = {FLOAT: converted.path, precision: quantized.path}
+            files = {FLOAT: converted.path, precision: quantized.path} | ({SAVED_MODEL: folder / SAVED_MODEL} if saved_model else {})
             result = report.build(
                 path=frontends.label(source),
                 framework=model.framework,
@@ -243,6 +258,7 @@ def convert(
                     "observer": recovered.ranges.observer if recovered.ranges else "none",
                     "recover": methods,
                     "input_layout": input_layout,
+                    "via": via,
                     "layer_samples": layer_samples,
                     "seed": seed,
                     "threads": threads,
@@ -286,11 +302,12 @@ def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None)
     return files
 
 
-def _checked_options(gates: Sequence[str], observer: str, recover: Sequence[str]) -> tuple[str, ...]:
+def _checked_options(gates: Sequence[str], observer: str, recover: Sequence[str], via: Via, *, saved_model: bool) -> tuple[str, ...]:
     """The methods of recovery in the order they run; refuses what cannot be read before any work is done."""
     for gate in gates:
         report.parse_gate(gate)
     parse_observer(observer)
+    check_backend(via, saved_model=saved_model)
     return check_recovery(recover)
 
 

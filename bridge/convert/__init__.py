@@ -2,5 +2,6 @@
 
 from bridge.convert.adopt import adopt
 from bridge.convert.convert import INPUT_LAYOUTS, InputLayout, to_float_tflite
+from bridge.convert.onnx2tf_process import Onnx2tfOptions, Via, check_backend
 
-__all__ = ["INPUT_LAYOUTS", "InputLayout", "adopt", "to_float_tflite"]
+__all__ = ["INPUT_LAYOUTS", "InputLayout", "Onnx2tfOptions", "Via", "adopt", "check_backend", "to_float_tflite"]

@@ -8,6 +8,7 @@ import numpy as np
 from bridge.agreement import agreement_db
 from bridge.convert.build_map import Reference
 from bridge.convert.layout import InputLayout
+from bridge.convert.onnx2tf_process import Via
 from bridge.errors import UsageError
 from bridge.files import write_bytes
 from bridge.tflite import model as tflite
@@ -24,6 +25,7 @@ def adopt(
     reference: Reference,
     probes: Sequence[Mapping[str, np.ndarray]],
     input_layout: InputLayout,
+    via: Via,
     threads: int,
 ) -> ConvertedModel:
     """Copies the file byte by byte; every tensor stands for itself, with the agreement of both kinds of kernels on the first probe.
@@ -35,6 +37,7 @@ def adopt(
         reference: the file on LiteRT's builtin kernels.
         probes: input sets, at least one.
         input_layout: what the user asked for; a file that is there keeps its own.
+        via: likewise; onnx2tf has nothing to do.
         threads: threads of the TFLite run.
 
     Raises:
@@ -43,6 +46,8 @@ def adopt(
     """
     if input_layout == "nhwc":
         raise UsageError(f"{source}: a TFLite file keeps the layout of its inputs. Received: input_layout=nhwc.", hint="Leave it out.")
+    if via != "direct":
+        raise UsageError(f"{source}: a TFLite file is there already, onnx2tf does not run. Received: via={via}.", hint="Leave it out.")
     model = tflite.read(source)
     main = tflite.main_graph(model)
     bindings = tuple(

@@ -11,6 +11,7 @@ from bridge.convert import build_map, onnx2tf_process
 from bridge.convert.activations import fuse_activations
 from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
+from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import UnsupportedModelError
 from bridge.files import write_bytes
 from bridge.tflite import model as tflite
@@ -26,10 +27,9 @@ def to_float_tflite(
     reference: Reference,
     probes: Sequence[Mapping[str, np.ndarray]],
     input_layout: InputLayout,
-    log: Path,
+    options: Onnx2tfOptions,
+    saved_model: Path | None = None,
     threads: int,
-    timeout_s: float,
-    memory_limit_mb: int,
 ) -> ConvertedModel:
     """Runs onnx2tf on a private copy and writes `output` only after both runtimes agree.
 
@@ -39,10 +39,9 @@ def to_float_tflite(
         reference: the user's model in onnxruntime: inputs in, every tensor out.
         probes: input sets in the user's layout that prove the tensors.
         input_layout: `auto` makes image inputs channels-last, `keep` leaves every input as it is, `nhwc` moves all of rank 4.
-        log: what onnx2tf prints.
+        options: how onnx2tf runs.
+        saved_model: where the SavedModel that the file was made from goes, None to drop it.
         threads: threads of the TFLite runs.
-        timeout_s: time limit of onnx2tf.
-        memory_limit_mb: memory limit of onnx2tf.
 
     Raises:
         ToolError: onnx2tf fails or takes too long, or its file disagrees with onnxruntime.
@@ -54,13 +53,15 @@ def to_float_tflite(
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         source = Path(folder) / "model.onnx"
         ir.save(graph.model, source)
-        written = onnx2tf_process.run(source, keep_inputs=keep, log=log, timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+        written = onnx2tf_process.run(source, keep_inputs=keep, options=options)
         model = tflite.read(written)
         _refuse_custom(graph, model)
         if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
             written.write_bytes(tflite.serialize(model))
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
         content = written.read_bytes()
+        if saved_model is not None:
+            onnx2tf_process.keep_saved_model(written, saved_model)
     return ConvertedModel(path=output, sha256=write_bytes(output, content), tensor_map=tensor_map, onnx2tf_version=onnx2tf_process.version())
 
 

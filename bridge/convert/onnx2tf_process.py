@@ -5,11 +5,15 @@ import importlib.metadata
 import importlib.util
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 import psutil
 
@@ -20,6 +24,29 @@ INSTALL_COMMAND = "pip install --no-deps onnx2tf==2.6.9"
 # Our own normalising replaces onnxsim and the automatic names; float16 files and console art are not wanted.
 ARGUMENTS = ("-nuo", "-nuonag", "-n", "-v", "error")
 LOG_TAIL_LINES = 3
+
+Via = Literal["direct", "tensorflow"]
+# `-coion`: TensorFlow's converter puts `serving_default_` before the names of inputs.
+BACKENDS = MappingProxyType({"direct": (), "tensorflow": ("-tb", "tf_converter", "-coion")})
+SAVED_MODEL_PARTS = frozenset({"assets", "fingerprint.pb", "saved_model.pb", "variables"})
+TENSORFLOW_PACKAGES = ("tensorflow", "tf_keras")
+
+
+@dataclass(frozen=True, slots=True)
+class Onnx2tfOptions:
+    """How onnx2tf runs.
+
+    Attributes:
+        log: where everything that it prints goes.
+        via: `direct` writes the TFLite file itself, `tensorflow` builds a SavedModel and hands that to TensorFlow's converter.
+        timeout_s: after this many seconds the process and its children are killed.
+        memory_limit_mb: address space that the process may map; 0 = no limit.
+    """
+
+    log: Path
+    via: Via = "direct"
+    timeout_s: float = 600.0
+    memory_limit_mb: int = 0
 
 
 def command() -> tuple[str, ...]:
@@ -50,28 +77,43 @@ def version() -> str:
         return "not installed"
 
 
-def run(onnx_file: Path, *, keep_inputs: Sequence[str], log: Path, timeout_s: float, memory_limit_mb: int) -> Path:
+def check_backend(via: Via, *, saved_model: bool) -> None:
+    """Refuses what cannot work before the model is read.
+
+    Raises:
+        UsageError: an unknown backend, one without its packages, or a SavedModel of one that makes none.
+    """
+    if via not in BACKENDS:
+        raise UsageError(f"There is no way via {via!r}.", hint=f"One of: {', '.join(BACKENDS)}.")
+    if saved_model and via != "tensorflow":
+        raise UsageError("Only the way via TensorFlow makes a SavedModel.", hint="Add --via tensorflow, via='tensorflow' in Python.")
+    missing = [name for name in TENSORFLOW_PACKAGES if importlib.util.find_spec(name) is None]
+    if via == "tensorflow" and missing and not os.environ.get(COMMAND_VARIABLE):
+        raise UsageError(
+            f"The way via TensorFlow needs {' and '.join(missing)}.", hint="uv sync --extra tensorflow, or pip install 'tflite-bridge[tensorflow]'."
+        )
+
+
+def run(onnx_file: Path, *, keep_inputs: Sequence[str], options: Onnx2tfOptions) -> Path:
     """Converts a private copy of a normalised model, which onnx2tf may rewrite, and returns the float32 .tflite beside it.
 
     Args:
         onnx_file: alone in a folder of its own.
         keep_inputs: names of inputs that keep their layout; onnx2tf makes the others channels-last.
-        log: where everything that onnx2tf prints goes.
-        timeout_s: after this many seconds the process and its children are killed.
-        memory_limit_mb: address space that the process may map; 0 = no limit.
+        options: backend, log and limits.
 
     Raises:
         ToolError: onnx2tf fails, takes too long, or writes no file.
         UsageError: onnx2tf is not there.
     """
-    folder = onnx_file.parent / "onnx2tf"
-    arguments = [*command(), "-i", str(onnx_file), "-o", str(folder), *ARGUMENTS]
+    folder, log, timeout_s = onnx_file.parent / "onnx2tf", options.log, options.timeout_s
+    arguments = [*command(), "-i", str(onnx_file), "-o", str(folder), *ARGUMENTS, *BACKENDS[options.via]]
     if keep_inputs:
         arguments += ["-kat", *keep_inputs]
     with log.open("wb") as file:
         file.write(f"$ {shlex.join(arguments)}\n".encode())
         file.flush()
-        code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+        code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=options.memory_limit_mb)
     written = folder / f"{onnx_file.stem}_float32.tflite"
     if code is None:
         raise ToolError(
@@ -87,6 +129,19 @@ def run(onnx_file: Path, *, keep_inputs: Sequence[str], log: Path, timeout_s: fl
             causes=["onnx2tf-failed"],
         )
     return written
+
+
+def keep_saved_model(written: Path, target: Path) -> None:
+    """Copies the SavedModel beside a file that `run` gave; the folder also holds files that are none of it.
+
+    Raises:
+        ToolError: onnx2tf wrote none.
+    """
+    if not (written.parent / "saved_model.pb").is_file():
+        raise ToolError("onnx2tf wrote no SavedModel.", hint="Leave out --saved-model.", causes=["onnx2tf-failed"])
+    shutil.copytree(
+        written.parent, target, ignore=lambda folder, names: [] if Path(folder) != written.parent else sorted({*names} - SAVED_MODEL_PARTS)
+    )
 
 
 def _wait(arguments: Sequence[str], output: int, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:

@@ -15,7 +15,7 @@ from bridge import frontends, graph
 from bridge.calibrate import Calibration
 from bridge.calibrate.dataset import Dataset
 from bridge.compare import OnnxRunner
-from bridge.convert import to_float_tflite
+from bridge.convert import Onnx2tfOptions, to_float_tflite
 from bridge.convert.layout import channels_last_inputs
 from bridge.files import digest
 from bridge.tflite.feeds import feed
@@ -141,10 +141,8 @@ def _make(subject: Subject, target: Path) -> None:
         reference=OnnxRunner(model.proto, threads=2).run,
         probes=[calibration[position] for position in range(min(PROBES, len(calibration)))],
         input_layout="auto",
-        log=target / "onnx2tf.log",
+        options=Onnx2tfOptions(target / "onnx2tf.log", timeout_s=TIMEOUT_S),
         threads=2,
-        timeout_s=TIMEOUT_S,
-        memory_limit_mb=0,
     )
     ir.save(normal.model, target / "normalised.onnx")
     bindings = converted.tensor_map.inputs

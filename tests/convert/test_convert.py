@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from bridge.convert import InputLayout, to_float_tflite
+from bridge.convert import InputLayout, Onnx2tfOptions, to_float_tflite
 from bridge.errors import ToolError
 from bridge.graph import normalize
 from bridge.types import ConvertedModel, SourceModel
@@ -46,10 +46,8 @@ def convert(folder: Path, *, input_layout: InputLayout = "auto", spoil: float = 
         reference=lambda feeds: {name: value + np.float32(spoil) for name, value in zip(names, session.run(None, dict(feeds)), strict=True)},
         probes=[{"x": generator.standard_normal((1, 3, 8, 8)).astype(np.float32)} for _ in range(2)],
         input_layout=input_layout,
-        log=folder / "onnx2tf.log",
+        options=Onnx2tfOptions(folder / "onnx2tf.log"),
         threads=1,
-        timeout_s=120.0,
-        memory_limit_mb=0,
     )
 
 

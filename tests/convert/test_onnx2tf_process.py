@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bridge.convert import onnx2tf_process
+from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import ToolError, UsageError
 
 
@@ -13,7 +14,8 @@ def run_script(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, ti
     model = folder / "work" / "model.onnx"
     model.parent.mkdir()
     model.write_bytes(b"onnx")
-    return onnx2tf_process.run(model, keep_inputs=("x",), log=folder / "onnx2tf.log", timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+    options = Onnx2tfOptions(folder / "onnx2tf.log", timeout_s=timeout_s, memory_limit_mb=memory_limit_mb)
+    return onnx2tf_process.run(model, keep_inputs=("x",), options=options)
 
 
 def test_the_file_it_writes_is_returned_and_what_it_prints_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +53,7 @@ def test_the_memory_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, "/no/such/command")
     with pytest.raises(UsageError, match="cannot be started as /no/such/command"):
-        onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), log=tmp_path / "log", timeout_s=1.0, memory_limit_mb=0)
+        onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log"))
 
 
 def test_without_onnx2tf_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

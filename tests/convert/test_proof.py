@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from bridge.agreement import agreement_db
-from bridge.convert import to_float_tflite
+from bridge.convert import Onnx2tfOptions, to_float_tflite
 from bridge.convert.proof import BOUNDED_ERROR, LEAST_DB, PROOF_DB, Proof, amplified, rounded_otherwise
 from bridge.convert.tensor_map import ValueIndex
 from bridge.errors import ToolError
@@ -31,10 +31,8 @@ def convert(folder: Path, body: str, spoil: Callable[[np.ndarray], np.ndarray] =
         reference=lambda feeds: {"y": spoil(session.run(None, dict(feeds))[0])},
         probes=[{"x": rng.standard_normal((1, 64)).astype(np.float32)} for _ in range(2)],
         input_layout="auto",
-        log=folder / "onnx2tf.log",
+        options=Onnx2tfOptions(folder / "onnx2tf.log"),
         threads=1,
-        timeout_s=120.0,
-        memory_limit_mb=0,
     )
 
 

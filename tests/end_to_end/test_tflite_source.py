@@ -171,6 +171,7 @@ def test_custom_operators_are_refused_by_name(tmp_path: Path) -> None:
         ({"signature": "serving_default"}, "needs no signature"),
         ({"input_shapes": {"image": (1, 4, 4, 3)}}, "fixed: image=1x8x8x3. Received: image=1x4x4x3"),
         ({"input_layout": "nhwc"}, "keeps the layout of its inputs"),
+        ({"via": "tensorflow"}, "onnx2tf does not run"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

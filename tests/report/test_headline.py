@@ -41,7 +41,9 @@ def test_gates_decide_whatever_the_error_is() -> None:
     assert headline(output, Cost(), (met, failed, missing), deployable=True) == (
         "Not accepted, gate sqnr>=25 fails (measured 12.3) and 1 more: 40.0 dB at the worst output."
     )
-    assert headline(output, Cost(), (missing,), deployable=True).startswith("Not accepted, gate cosine>=1 fails (cosine was not measured in this run):")
+    assert headline(output, Cost(), (missing,), deployable=True).startswith(
+        "Not accepted, gate cosine>=1 fails (cosine was not measured in this run):"
+    )
     assert headline(output, Cost(), (met,), deployable=True).startswith("Accepted, the gate holds:")
 
 

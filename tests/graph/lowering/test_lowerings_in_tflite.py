@@ -77,7 +77,7 @@ def test_every_construct_survives_the_converter(normalized: Normalize, tmp_path:
     graph = result.graph
     ir.save(graph.model, tmp_path / "model.onnx")
     keep = [str(value.name) for value in graph.model.graph.inputs]
-    written = onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=keep, log=tmp_path / "log", timeout_s=120, memory_limit_mb=0)
+    written = onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=keep, options=onnx2tf_process.Onnx2tfOptions(tmp_path / "log"))
     operators = [tflite.op_name(tflite.read(written), op) for op in tflite.main_graph(tflite.read(written)).operators]
     assert not [name for name in operators if name.startswith(("CUSTOM", "BATCH_MATMUL"))]
     feeds = result.feeds()
