@@ -76,6 +76,10 @@ Start = Annotated[
 ]
 End = Annotated[list[str] | None, typer.Option("--to", metavar="TENSOR", help="Take only the part of the model up to this tensor; repeat for more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+LayerSamples = Annotated[int, typer.Option(min=1, help="Evaluation samples for the errors of layers; outputs use all.")]
+Memory = Annotated[
+    int, typer.Option(min=1, metavar="MB", help="Memory of the process while layers are compared; beyond it they are measured in several passes.")
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each run of a model.")]
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from bridge import frontends
 from bridge.calibrate import Calibration
-from bridge.compare import compare_files
+from bridge.compare import DEFAULT_MEMORY_MB, Compared, compare_files
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.progress import Progress, Silent
 from bridge.report.file_comparison import FileComparison, build_file_comparison
@@ -21,12 +21,14 @@ def compare(
     data: Path | str | Calibration,
     preprocess: str | Path | None = None,
     tensor_map: Path | str | None = None,
+    float_file: Path | str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
     signature: str | None = None,
     start: Sequence[str] = (),
     end: Sequence[str] = (),
     layer_samples: int = 16,
+    memory_mb: int = DEFAULT_MEMORY_MB,
     threads: int = 2,
     progress: Progress | None = None,
 ) -> FileComparison:
@@ -38,12 +40,14 @@ def compare(
         data: samples in the layout of the reference: a file, a folder of pictures, `module:function`, or a Calibration.
         preprocess: how the pictures of a folder become inputs.
         tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
+        float_file: the float TFLite file that the candidate was quantized from; with it each layer's own and conversion errors are known too.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
         example_inputs: what a live model is traced with, as for `convert`.
         signature: which signature of a SavedModel.
         start: tensors that are the inputs, where only a part of the model was converted.
         end: tensors that are the outputs likewise.
         layer_samples: samples for the errors of layers; outputs use all.
+        memory_mb: what the process may take while layers are compared.
         threads: of each run of a model.
         progress: told about the work; silent if None.
 
@@ -58,9 +62,17 @@ def compare(
     samples = open_samples(source, normal)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     first = [samples[0]] if len(samples) else []
-    runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=pairs is not None)
+    runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=False)
     progress.stage("compare", len(samples))
-    found = compare_files(runner, Path(candidate), samples, tensor_map=pairs, layer_samples=layer_samples, threads=threads, progress=progress.advance)
+    found = compare_files(
+        runner,
+        Compared(Path(candidate), None if float_file is None else Path(float_file), pairs),
+        samples,
+        layer_samples=layer_samples,
+        memory_mb=memory_mb,
+        threads=threads,
+        progress=progress.advance,
+    )
     return build_file_comparison(
         frontends.label(reference),
         str(candidate),

@@ -14,9 +14,12 @@ from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
 from bridge.changes import ChangedModel, change_model, unclipped
 from bridge.compare import (
+    DEFAULT_MEMORY_MB,
+    SATURATION,
+    Compared,
     Comparison,
     Reference,
-    compare_layers,
+    compare_files,
     find_mismatched_scales,
     measure_compression,
     measure_cost,
@@ -33,7 +36,7 @@ from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.progress import Progress, Silent, Stages
 from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
-from bridge.report.schema import Divergence, Evaluation
+from bridge.report.schema import Divergence, Evaluation, Metric
 from bridge.samples import choose_evaluation, choose_samples, find_sources, first_sample
 from bridge.sources import open_model, open_reference
 from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
@@ -72,6 +75,7 @@ def convert(
     tolerances: Mapping[str, float] = MappingProxyType({}),
     compare: bool = True,
     layer_samples: int = 16,
+    memory_mb: int = DEFAULT_MEMORY_MB,
     seed: int = 0,
     threads: int = 2,
     timeout_s: float = 600.0,
@@ -112,6 +116,7 @@ def convert(
         tolerances: how much worse it may be, for names of `bridge.report.baseline.TOLERANCES`.
         compare: whether to compare at all.
         layer_samples: evaluation samples for the errors of layers; outputs use all.
+        memory_mb: what the process may take while layers are compared; where the values of all tensors do not fit, there are several passes.
         seed: of everything random.
         threads: of each run of a model.
         timeout_s: how long onnx2tf may take.
@@ -219,7 +224,15 @@ def convert(
         compared, effects = Comparison(), None
         if compare:
             compared, effects = _compared(
-                reference, changed, converted, quantized, data.evaluation, layer_samples=layer_samples, threads=threads, stages=stages
+                reference,
+                changed,
+                converted,
+                quantized,
+                data.evaluation,
+                layer_samples=layer_samples,
+                memory_mb=memory_mb,
+                threads=threads,
+                stages=stages,
             )
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, changed.graph, recovered.ranges, data.evaluation, threads=threads)
@@ -260,9 +273,11 @@ def convert(
                     "input_layout": input_layout,
                     "via": via,
                     "layer_samples": layer_samples,
+                    "memory_mb": memory_mb,
                     "seed": seed,
                     "threads": threads,
                 },
+                metrics=(Metric(name=SATURATION, better="lower"),),
                 mismatches=mismatches,
                 changes=changed.changes,
                 effects=effects,
@@ -363,17 +378,18 @@ def _compared(
     samples: Dataset,
     *,
     layer_samples: int,
+    memory_mb: int,
     threads: int,
     stages: Stages,
 ) -> tuple[Comparison, ChangeEffects | None]:
     """Both files against the user's model, and what the changes that rules made cost by themselves."""
     with stages("compare", len(samples)):
-        found = compare_layers(
+        found = compare_files(
             reference,
-            converted,
-            quantized,
+            Compared(quantized.path, converted.path, converted.tensor_map, quantized.ops),
             samples,
             layer_samples=layer_samples,
+            memory_mb=memory_mb,
             changed=changed.downstream,
             threads=threads,
             progress=stages.progress.advance,

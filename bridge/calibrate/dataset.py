@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +25,14 @@ LAYOUTS: Mapping[tuple[int, ...], str] = {
     (1, 2, 0): "looks like NCHW data for an NHWC input",
     (1, 0): "looks like data with its two axes swapped",
 }
+
+
+@runtime_checkable
+class NamedRows(Protocol):
+    """Rows that come from a file each."""
+
+    def name_of(self, row: int) -> str:
+        """The file's path."""
 
 
 class Dataset:
@@ -69,6 +78,12 @@ class Dataset:
             spec.name: np.ascontiguousarray(self._arrays[spec.name][row], np.dtype(spec.dtype)).reshape(spec.shape)  # type: ignore[arg-type]  # shapes are fixed here
             for spec in self.inputs
         }
+
+    def name_of(self, position: int) -> str:
+        """What a user finds a sample by: the picture's path, or the row in the data that were given, counted from 0."""
+        row = self.rows[position]
+        rows = self._arrays[self.inputs[0].name]
+        return rows.name_of(row) if isinstance(rows, NamedRows) else f"sample {row}"
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return (self[position] for position in range(len(self)))

@@ -73,6 +73,10 @@ class ImageRows:
     def __len__(self) -> int:
         return len(self._paths)
 
+    def name_of(self, row: int) -> str:
+        """Path of the picture."""
+        return str(self._paths[row])
+
     def __getitem__(self, row: int) -> np.ndarray:
         path = self._paths[row]
         try:

@@ -1,18 +1,22 @@
 """onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
 
-from bridge.compare.comparison import Comparison, compare_layers
+from bridge.compare.comparison import Compared, Comparison, compare_files
 from bridge.compare.compression import Compression, measure_compression
 from bridge.compare.cost import Cost, measure_cost, slower
 from bridge.compare.divergence import Divergence, first_divergence
-from bridge.compare.files import compare_files
 from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
+from bridge.compare.passes import DEFAULT_MEMORY_MB
 from bridge.compare.reference import Reference, evaluator_instead
+from bridge.compare.rows import SATURATION
 from bridge.compare.runners import OnnxRunner
 from bridge.compare.tflite_reference import TFLiteRunner
 
 __all__ = [
+    "DEFAULT_MEMORY_MB",
     "METRICS",
+    "SATURATION",
+    "Compared",
     "Comparison",
     "Compression",
     "Cost",
@@ -21,7 +25,6 @@ __all__ = [
     "Reference",
     "TFLiteRunner",
     "compare_files",
-    "compare_layers",
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",

@@ -1,25 +1,53 @@
-"""The compare stage: onnxruntime against the float and the quantized file, by layer and by output."""
+"""The compare stage: onnxruntime against a TFLite file and the float file it was made from, by layer and by output."""
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bridge.compare.bindings import pair_outputs
+from bridge.compare.alignment import aligned
+from bridge.compare.attribution import counterparts
+from bridge.compare.bindings import bind_inputs, output_names, pair_outputs
 from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.kernel_checks import check_kernels, check_shown
-from bridge.compare.layers import LayerPass, open_pass
-from bridge.compare.outputs import OutputPair, candidate, compare_outputs
+from bridge.compare.layers import Files
+from bridge.compare.outputs import Candidate, OutputPair, candidate, compare_outputs
+from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, measure_layers
 from bridge.compare.reference import Reference
-from bridge.compare.samples import Samples, spread
+from bridge.compare.samples import NamedSamples, spread
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
-from bridge.types import ConvertedModel, Diagnostic, LayerResult, OutputResult, QuantizedModel
+from bridge.tflite.validity import check
+from bridge.types import Diagnostic, LayerResult, OpOutcome, OutputResult, TensorMap
 
 logger = logging.getLogger(__name__)
+
+NOT_ALIGNED = Diagnostic(
+    "files-not-aligned",
+    "info",
+    "The float file and the quantized file do not run the same operators in the same order, so there are only errors end to end.",
+    "Give the float file that the quantized one was made from.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A TFLite file, float or quantized, whoever made it.
+
+    Attributes:
+        path: the file.
+        float_path: the float file that it was made from; with it conversion and own errors are known too.
+        tensor_map: that of the float file; with it layers are compared.
+        ops: what the quantizer did with each operator; without it the operators of the two files are paired in their order.
+    """
+
+    path: Path
+    float_path: Path | None = None
+    tensor_map: TensorMap | None = None
+    ops: Sequence[OpOutcome] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +60,47 @@ class Comparison:
     divergence: Divergence | None = None
 
 
-def compare_layers(
+def compare_files(
     reference: Reference,
-    converted: ConvertedModel,
-    quantized: QuantizedModel,
-    samples: Samples,
+    compared: Compared,
+    samples: NamedSamples,
     *,
     layer_samples: int = 16,
+    memory_mb: int = DEFAULT_MEMORY_MB,
     changed: Set[str] = frozenset(),
     threads: int,
     progress: Callable[[int], None],
 ) -> Comparison:
-    """Errors of every layer on some samples and of the outputs on all.
+    """Errors of the outputs of any TFLite file against a model on all samples; of its layers on some, when a tensor map says what belongs together.
 
-    Memory does not depend on the number of samples: one value of each tensor at a time.
+    Memory does not depend on the number of samples, and on the size of the model only as far as the models themselves.
 
     Args:
-        reference: the user's model with its intermediate tensors.
-        converted: the float file and its tensor map.
-        quantized: the quantized file.
-        samples: evaluation data.
+        reference: the user's model; what it shows does not matter.
+        compared: the file, and what is known about where it comes from.
+        samples: evaluation data in the user's layout.
         layer_samples: at most so many, spread evenly, for the errors of layers.
+        memory_mb: what the process may take, as for `measure_layers`.
         changed: nodes that compute something else than the user's model because rules say so.
         threads: threads that run models and sum up errors.
         progress: told how many more samples are done; `len(samples)` in all.
 
     Raises:
-        InputError: there are no samples.
+        InputError: there are no samples, or inputs or outputs do not fit.
         ToolError: a model does not run.
     """
     if len(samples) == 0:
-        raise InputError("There are no samples to compare on.", hint="Give --evaluation.")
-    chosen = spread(len(samples), max(1, layer_samples))
-    measured = open_pass(
-        reference,
-        tflite.read(converted.path),
-        tflite.read(quantized.path),
-        converted.tensor_map,
-        quantized.ops,
-        first=samples[chosen[0]],
-        threads=threads,
-    )
-    measured.measure((samples[position] for position in chosen), progress)
-    layers = measured.results(converted.tensor_map)
-    files = [candidate(path, converted.tensor_map.inputs) for path in (converted.path, quantized.path)]
-    done = len(chosen)
+        raise InputError("There are no samples to compare on.", hint="Give --evaluation or --data.")
+    path, float_path, tensor_map = compared.path, compared.float_path, compared.tensor_map
+    model, first = tflite.read(path), samples[0]
+    check(model, where=str(path))
+    bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(first, model, where=str(path))
+    measured, done = Measured(), 0
+    if tensor_map is not None:
+        files, notes = _files(path, float_path, tensor_map, compared.ops)
+        chosen = spread(len(samples), max(1, layer_samples))
+        measured, done = measure_layers(reference, files, samples, chosen, memory_mb=memory_mb, threads=threads, progress=progress), len(chosen)
+        measured.diagnostics, float_path = (*notes, *measured.diagnostics), files.float
 
     def tell(steps: int) -> None:
         """The samples of the layers were counted already."""
@@ -85,37 +109,39 @@ def compare_layers(
         if done < 0:
             progress(steps)
 
-    pairs = _output_pairs(reference, converted, samples[0])
-    outputs, findings = compare_outputs(reference.outputs_only(threads=1), files, pairs, samples, threads=threads, progress=tell)
-    errors = {pair.position: output.sqnr_db for pair, output in zip(pairs, outputs, strict=True)}
-    checks = _check_runtime(measured, quantized.path, samples[chosen[0]], errors, threads=threads)
-    found = first_divergence(layers, changed=changed)
-    logger.info("compared %d layers on %d samples, %d outputs on %d", len(layers), len(chosen), len(outputs), len(samples))
+    plain = reference.outputs_only(threads=1)
+    candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
+    pairs = _output_pairs(plain, candidates[0], tensor_map, first)
+    outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell)
+    feeds = candidates[-1].feeder(first)
+    checks = check_kernels(
+        path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads
+    )
+    if measured.shown_outputs:
+        checks += check_shown(path, feeds, measured.shown_outputs, threads=threads)
+    found = first_divergence(measured.layers, changed=changed)
+    logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))
-    return Comparison(layers, outputs, notes, found)
+    return Comparison(measured.layers, outputs, notes, found)
 
 
-def _output_pairs(reference: Reference, converted: ConvertedModel, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
-    """Where the user's outputs are among those of the float file: as the map says, else by their values."""
-    opened = candidate(converted.path, converted.tensor_map.inputs)
-    model = tflite.read(converted.path)
+def _files(path: Path, float_path: Path | None, tensor_map: TensorMap, ops: Sequence[OpOutcome] | None) -> tuple[Files, tuple[Diagnostic, ...]]:
+    if float_path is None:
+        return Files(path, tensor_map), ()
+    float_model, quantized_model = tflite.read(float_path), tflite.read(path)
+    pairs = aligned(float_model, quantized_model) if ops is None else counterparts(float_model, quantized_model, ops)
+    return (Files(path, tensor_map), (NOT_ALIGNED,)) if pairs is None else (Files(path, tensor_map, float_path, pairs), ())
+
+
+def _output_pairs(reference: Reference, opened: Candidate, tensor_map: TensorMap | None, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
+    """Where the user's outputs are among those of a file: as the map says, else by their names and values."""
+    model = tflite.read(opened.path)
     names = [tflite.text(tflite.main_graph(model).tensors[index].name) for index in tflite.main_graph(model).outputs]
-    known = {pair.tflite_tensor: pair for pair in converted.tensor_map.outputs}
-    if len(known) == len(names) and all(name in known for name in names):
-        return [
-            OutputPair(pair.tensor, pair.onnx_shape, names.index(str(pair.tflite_tensor)), pair.permutation) for pair in converted.tensor_map.outputs
-        ]
+    known = {pair.tflite_tensor: pair for pair in tensor_map.outputs} if tensor_map is not None else {}
+    if tensor_map is not None and len(known) == len(names) and all(name in known for name in names):
+        return [OutputPair(pair.tensor, pair.onnx_shape, names.index(str(pair.tflite_tensor)), pair.permutation) for pair in tensor_map.outputs]
     expected = reference.run(sample, reference.outputs)
-    received = Interpreter(converted.path).run(opened.feeder(sample))
-    users = [known[name].tensor if name in known else None for name in names]
-    return pair_outputs(expected, received, users, where=converted.path.name)
-
-
-def _check_runtime(
-    measured: LayerPass, path: Path, sample: Mapping[str, np.ndarray], errors: Mapping[int, float], *, threads: int
-) -> tuple[Diagnostic, ...]:
-    """One sample through the quantized file in all ways it can be run."""
-    feeds = measured.quantized.feeder(sample)
-    values = measured.quantized.values(sample)
-    outputs = [values[int(index)].copy() for index in tflite.main_graph(tflite.read(path)).outputs]
-    return (*check_kernels(path, feeds, outputs_sqnr_db=errors, threads=threads), *check_shown(path, feeds, outputs, threads=threads))
+    stored = Interpreter(opened.path).run(opened.feeder(sample))
+    received = [value if form is None else form.real(value) for value, form in zip(stored, opened.forms, strict=True)]
+    users = [known[name].tensor if name in known else found for name, found in zip(names, output_names(model, expected), strict=True)]
+    return pair_outputs(expected, received, users, where=str(opened.path))

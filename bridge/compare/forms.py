@@ -22,8 +22,7 @@ class Form:
 
     def real(self, stored: np.ndarray) -> np.ndarray:
         """float32 values of the integers."""
-        values = stored.astype(np.float32)
-        values -= np.float32(self.zero_point)
+        values: np.ndarray = np.subtract(stored, np.float32(self.zero_point), dtype=np.float32)
         values *= np.float32(self.scale)
         return values
 

@@ -10,7 +10,7 @@ from bridge.compare import attribution
 from bridge.compare.attribution import Cut
 from bridge.compare.candidates import open_exposed
 from bridge.compare.forms import Form, feeder
-from bridge.compare.layers import plan_rows
+from bridge.compare.rows import plan_rows
 from bridge.compare.samples import Samples, spread
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, NodeFacts, QuantizedModel

@@ -1,6 +1,6 @@
 """The runtime that says what a model computes: onnxruntime, or ONNX's own evaluator where onnxruntime cannot run the model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,6 +37,9 @@ class Reference(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the model outputs in the file's order."""
+
+    def showing(self, tensors: Collection[str], *, threads: int) -> "Reference":
+        """The same model with no other intermediate tensors than these."""
 
     def outputs_only(self, *, threads: int) -> "Reference":
         """The same model without its intermediate tensors."""
@@ -75,6 +78,11 @@ class EvaluatorRunner:
     def outputs(self) -> tuple[str, ...]:
         """Names of the model outputs in the file's order."""
         return tuple(value.name for value in self._model.graph.output)
+
+    def showing(self, tensors: Collection[str], *, threads: int) -> "EvaluatorRunner":
+        """The same model: NumPy keeps every value until the run ends, whatever is asked for."""
+        del tensors, threads
+        return self
 
     def outputs_only(self, *, threads: int) -> "EvaluatorRunner":
         """The same model without its intermediate tensors; NumPy decides about threads."""

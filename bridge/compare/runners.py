@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -58,7 +58,7 @@ class OnnxRunner:
     Args:
         model: with its external data inside; not changed.
         threads: threads of one run.
-        intermediates: whether `run` also returns what is no model output.
+        intermediates: whether `run` also returns what is no model output, or the names of what it shall return.
 
     Raises:
         InputError: the model is malformed.
@@ -66,16 +66,16 @@ class OnnxRunner:
         ToolError: onnxruntime fails in another way.
     """
 
-    def __init__(self, model: onnx.ModelProto, *, threads: int = 1, intermediates: bool = True) -> None:
+    def __init__(self, model: onnx.ModelProto, *, threads: int = 1, intermediates: bool | Collection[str] = True) -> None:
         self._model = model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = ERRORS_ONLY
         levels = onnxruntime.GraphOptimizationLevel
-        exact = intermediates or any(node.op_type in QUANTIZED_OPS for node in model.graph.node)
+        exact = bool(intermediates) or any(node.op_type in QUANTIZED_OPS for node in model.graph.node)
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if exact else levels.ORT_ENABLE_ALL
         try:
-            self._session = _session(model, _shown(model) if intermediates else (), options)
+            self._session = _session(model, _shown(model, intermediates), options)
         except tuple(LOAD_ERRORS) as error:
             raise _translated(error, LOAD_ERRORS)(f"onnxruntime cannot load the model: {first_line(error)}") from error
         self.tensors = tuple(value.name for value in self._session.get_outputs() if value.type in DTYPES)
@@ -89,6 +89,10 @@ class OnnxRunner:
     def outputs(self) -> tuple[str, ...]:
         """Names of the model outputs in the file's order."""
         return tuple(value.name for value in self._model.graph.output)
+
+    def showing(self, tensors: Collection[str], *, threads: int) -> "OnnxRunner":
+        """The same model with no other intermediate tensors than these, so that only they stay in memory until a run ends."""
+        return OnnxRunner(self._model, threads=threads, intermediates=tensors)
 
     def outputs_only(self, *, threads: int) -> "OnnxRunner":
         """The same model without its intermediate tensors, as fast as onnxruntime runs it."""
@@ -114,10 +118,14 @@ class OnnxRunner:
         }
 
 
-def _shown(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Every tensor that a node of the main graph writes and that is no output yet."""
+def _shown(model: onnx.ModelProto, intermediates: bool | Collection[str]) -> tuple[str, ...]:
+    """Every tensor, or every one of those asked for, that a node of the main graph writes and that is no output yet."""
+    if intermediates is False:
+        return ()
     outputs = {value.name for value in model.graph.output}
-    written = (name for node in model.graph.node for name in node.output if name and name not in outputs)
+    written = (
+        name for node in model.graph.node for name in node.output if name and name not in outputs and (intermediates is True or name in intermediates)
+    )
     return tuple(dict.fromkeys(written))
 
 

@@ -19,6 +19,13 @@ class Samples(Protocol):
         """Input name -> array of the input's full shape."""
 
 
+class NamedSamples(Samples, Protocol):
+    """Samples that a person can find again."""
+
+    def name_of(self, position: int) -> str:
+        """The sample's file, or its row in the data that were given."""
+
+
 def spread(total: int, count: int) -> tuple[int, ...]:
     """At most `count` positions spread evenly over `total`: data are often sorted by class."""
     if total <= count:

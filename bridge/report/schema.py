@@ -118,6 +118,13 @@ class Node(Part):
     tflite_precisions: tuple[str, ...] = ()
 
 
+class SampleError(Part):
+    """Error of one tensor end to end in one sample; `sample` is its file or its row in the data."""
+
+    sample: str
+    sqnr_db: Real
+
+
 class Layer(Part):
     """Errors of one tensor over the evaluation samples; None = not measured, `reason` says why.
 
@@ -138,6 +145,7 @@ class Layer(Part):
     rmse_over_scale: Real | None = None
     cosine: Real | None = None
     max_abs: Real | None = None
+    worst_samples: tuple[SampleError, ...] = ()
     metrics: Mapping[str, Real] = Field(default_factory=dict)
 
 

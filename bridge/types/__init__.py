@@ -2,7 +2,7 @@
 
 from bridge.types.basics import Diagnostic, Severity, TensorSpec
 from bridge.types.changes import Change, ChangeEffect, ChangeEffects, ChangeKind
-from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult
+from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult, SampleError
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair
 from bridge.types.models import Confirmation, Graph, NodeFacts, Run, SourceModel, SourceNode, SourceStatus, TensorStatistics
 from bridge.types.quantization import OpOutcome, QuantizedModel, QuantizedSource, Ranges, Spread, StoredAs, TensorRange
@@ -36,6 +36,7 @@ __all__ = [
     "ReplacementDecision",
     "RuleOutcome",
     "Run",
+    "SampleError",
     "Severity",
     "SourceModel",
     "SourceNode",

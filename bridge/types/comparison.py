@@ -36,6 +36,14 @@ class MismatchedScales:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleError:
+    """Error of one tensor end to end in one sample, by the sample's name."""
+
+    sample: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True)
 class LayerResult:
     """Errors of one tensor, over all evaluation samples. None = not measured, and `reason` says why; dB values may be `inf`.
 
@@ -49,6 +57,7 @@ class LayerResult:
         rmse_over_scale: own error over the output's scale; 0.29 is ideal rounding.
         cosine: inherited.
         max_abs: inherited, in real units.
+        worst_samples: those with the largest error end to end, the worst first.
         metrics: further measurements as (name, value), inherited unless the name says otherwise.
     """
 
@@ -65,6 +74,7 @@ class LayerResult:
     rmse_over_scale: float | None = None
     cosine: float | None = None
     max_abs: float | None = None
+    worst_samples: tuple[SampleError, ...] = ()
     metrics: tuple[tuple[str, float], ...] = ()
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_outputs import Data
 from two_layers import (
     B1,
     B2,
@@ -30,7 +31,8 @@ from two_layers import (
 
 from bridge.compare import OnnxRunner
 from bridge.compare.attribution import Cut, counterparts, movers
-from bridge.compare.layers import open_pass
+from bridge.compare.layers import Files
+from bridge.compare.passes import measure_layers
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import LayerResult, OpOutcome, QuantizedModel
@@ -38,19 +40,14 @@ from bridge.types import LayerResult, OpOutcome, QuantizedModel
 TOLERANCE_DB = 0.02  # one value of 60 that a kernel rounds to the other neighbour moves 30 dB by less
 
 
-def layers(folder: Path, candidate: QuantizedModel) -> dict[str, LayerResult]:
+def layers(folder: Path, candidate: QuantizedModel, *, memory_mb: int = 4096) -> dict[str, LayerResult]:
     source = converted(folder)
-    opened = open_pass(
-        OnnxRunner(onnx_model()),
-        tflite.read(source.path),
-        tflite.read(candidate.path),
-        source.tensor_map,
-        candidate.ops,
-        first={"x": SAMPLES[0]},
-        threads=2,
+    pairs = counterparts(tflite.read(source.path), tflite.read(candidate.path), candidate.ops)
+    files = Files(candidate.path, source.tensor_map, source.path, pairs)
+    found = measure_layers(
+        OnnxRunner(onnx_model()), files, Data(SAMPLES), range(len(SAMPLES)), memory_mb=memory_mb, threads=2, progress=lambda steps: None
     )
-    opened.measure([{"x": sample} for sample in SAMPLES], lambda steps: None)
-    return {row.tensor: row for row in opened.results(source.tensor_map)}
+    return {row.tensor: row for row in found.layers}
 
 
 def test_own_and_inherited_errors_are_those_of_the_int8_arithmetic(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_outputs import Data
-from two_layers import SAMPLES, converted, int8_file, onnx_model, pair, quantized, tensor_map
+from two_layers import SAMPLES, converted, float_file, int8_file, onnx_model, pair, tensor_map
 
-from bridge.compare import Comparison, OnnxRunner, compare_files, compare_layers
+from bridge.compare import Compared, Comparison, OnnxRunner, compare_files
 from bridge.compare.samples import spread
 from bridge.errors import InputError
 from bridge.types import TensorPair
@@ -14,10 +14,9 @@ from bridge.types import TensorPair
 
 def test_layers_outputs_and_progress_come_together(tmp_path: Path) -> None:
     told: list[int] = []
-    found = compare_layers(
+    found = compare_files(
         OnnxRunner(onnx_model()),
-        converted(tmp_path),
-        quantized(int8_file(tmp_path), (1, 2)),
+        Compared(int8_file(tmp_path), float_file(tmp_path), tensor_map()),
         Data(SAMPLES),
         layer_samples=4,
         threads=2,
@@ -30,10 +29,9 @@ def test_layers_outputs_and_progress_come_together(tmp_path: Path) -> None:
 
 
 def test_the_errors_of_layers_on_all_samples_are_those_of_the_outputs(tmp_path: Path) -> None:
-    found = compare_layers(
+    found = compare_files(
         OnnxRunner(onnx_model()),
-        converted(tmp_path),
-        quantized(int8_file(tmp_path), (1, 2)),
+        Compared(int8_file(tmp_path), float_file(tmp_path), tensor_map()),
         Data(SAMPLES),
         layer_samples=99,
         threads=1,
@@ -57,8 +55,13 @@ def test_every_pair_has_a_row_and_a_second_node_of_a_tensor_no_own_error(tmp_pat
     node = model.graph.node.add()
     node.CopyFrom(model.graph.node[0])
     node.output[0], node.name = "h_flat", "flatten"
-    found = compare_layers(
-        OnnxRunner(model), source, quantized(int8_file(tmp_path), (1, 2)), Data(SAMPLES), layer_samples=2, threads=1, progress=len_of
+    found = compare_files(
+        OnnxRunner(model),
+        Compared(int8_file(tmp_path), source.path, source.tensor_map),
+        Data(SAMPLES),
+        layer_samples=2,
+        threads=1,
+        progress=len_of,
     )
     rows = {row.node: row for row in found.layers}
     assert list(rows) == ["bias", "first", "flatten", "second"]
@@ -71,8 +74,13 @@ def test_every_pair_has_a_row_and_a_second_node_of_a_tensor_no_own_error(tmp_pat
 def test_a_wrong_conversion_is_the_first_divergence(tmp_path: Path) -> None:
     model = onnx_model()
     model.graph.initializer[1].raw_data = (np.frombuffer(model.graph.initializer[1].raw_data, np.float32) + np.float32(1.0)).tobytes()
-    found = compare_layers(
-        OnnxRunner(model), converted(tmp_path), quantized(int8_file(tmp_path), (1, 2)), Data(SAMPLES), layer_samples=2, threads=1, progress=len_of
+    found = compare_files(
+        OnnxRunner(model),
+        Compared(int8_file(tmp_path), float_file(tmp_path), tensor_map()),
+        Data(SAMPLES),
+        layer_samples=2,
+        threads=1,
+        progress=len_of,
     )
     (divergence,) = [finding for finding in found.diagnostics if finding.code == "first-divergence"]
     assert divergence.node == "first"
@@ -82,15 +90,13 @@ def test_a_wrong_conversion_is_the_first_divergence(tmp_path: Path) -> None:
 def test_no_samples_are_refused(tmp_path: Path) -> None:
     empty = Data(SAMPLES[:0])
     with pytest.raises(InputError, match="no samples to compare on"):
-        compare_layers(OnnxRunner(onnx_model()), converted(tmp_path), quantized(int8_file(tmp_path), (1, 2)), empty, threads=1, progress=len_of)
-    with pytest.raises(InputError, match="no samples to compare on"):
-        compare_files(OnnxRunner(onnx_model()), int8_file(tmp_path), empty, threads=1, progress=len_of)
+        compare_files(OnnxRunner(onnx_model()), Compared(int8_file(tmp_path)), empty, threads=1, progress=len_of)
 
 
 def test_any_file_is_compared_by_its_outputs_alone(tmp_path: Path) -> None:
     path = int8_file(tmp_path)
-    full = compare_layers(OnnxRunner(onnx_model()), converted(tmp_path), quantized(path, (1, 2)), Data(SAMPLES), threads=1, progress=len_of)
-    found = compare_files(OnnxRunner(onnx_model(), intermediates=False), path, Data(SAMPLES), threads=2, progress=len_of)
+    full = compare_files(OnnxRunner(onnx_model()), Compared(path, float_file(tmp_path), tensor_map()), Data(SAMPLES), threads=1, progress=len_of)
+    found = compare_files(OnnxRunner(onnx_model(), intermediates=False), Compared(path), Data(SAMPLES), threads=2, progress=len_of)
     assert found.layers == ()
     assert found.outputs == (replace(full.outputs[0], conversion_sqnr_db=None),)
 
@@ -99,8 +105,8 @@ def test_a_tensor_map_adds_the_layers_that_the_file_has(tmp_path: Path) -> None:
     path = int8_file(tmp_path)
     lost = replace(pair("lost", "h", 3), tflite_tensor="gone")
     mapped = replace(tensor_map(), pairs=(pair("first", "h", 3), replace(lost, tensor="lost"), pair("second", "y", 2)))
-    full = compare_layers(OnnxRunner(onnx_model()), converted(tmp_path), quantized(path, (1, 2)), Data(SAMPLES), threads=1, progress=len_of)
-    found = compare_files(OnnxRunner(onnx_model()), path, Data(SAMPLES), tensor_map=mapped, threads=1, progress=len_of)
+    full = compare_files(OnnxRunner(onnx_model()), Compared(path, float_file(tmp_path), tensor_map()), Data(SAMPLES), threads=1, progress=len_of)
+    found = compare_files(OnnxRunner(onnx_model()), Compared(path, tensor_map=mapped), Data(SAMPLES), threads=1, progress=len_of)
     first, gone, second = found.layers
     assert first.inherited_sqnr_db == full.layers[0].inherited_sqnr_db
     assert second.inherited_sqnr_db == pytest.approx(full.layers[1].inherited_sqnr_db, abs=1e-3)
@@ -111,7 +117,7 @@ def test_a_tensor_map_adds_the_layers_that_the_file_has(tmp_path: Path) -> None:
 
 def test_an_equal_file_has_no_error(tmp_path: Path) -> None:
     source = converted(tmp_path)
-    found = compare_files(OnnxRunner(onnx_model()), source.path, Data(SAMPLES), threads=1, progress=len_of)
+    found = compare_files(OnnxRunner(onnx_model()), Compared(source.path), Data(SAMPLES), threads=1, progress=len_of)
     assert found.outputs[0].sqnr_db > 120
     assert found.diagnostics == ()
 

@@ -49,6 +49,9 @@ class Data:
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
         return {self.name: self.values[position]}
 
+    def name_of(self, position: int) -> str:
+        return f"sample {position}"
+
 
 def compare(folder: Path, data: Data, *, threads: int = 2, files: Sequence[str] = ("float", "int8")) -> tuple[OutputResult, tuple[Diagnostic, ...]]:
     paths = {"float": float_file, "int8": int8_file}

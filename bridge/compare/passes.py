@@ -1,0 +1,120 @@
+"""Errors of layers within a memory budget: the rows are measured in as many passes over the samples as their values need."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+
+from bridge.compare.layers import Files, LayerPass, open_pass
+from bridge.compare.reference import Reference
+from bridge.compare.rows import Row, plan_rows, plan_single_rows, results
+from bridge.compare.samples import NamedSamples
+from bridge.tflite import model as tflite
+from bridge.types import Diagnostic, LayerResult
+
+DEFAULT_MEMORY_MB = 4096
+SMALLEST_CHUNK = 64 << 20  # bytes of shown values below which further passes save nothing beside the models themselves
+COPIES = 2  # of each file: its bytes, and the interpreter's
+OVERHEAD = 2  # beside a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
+
+
+@dataclass(slots=True)
+class Measured:
+    """What the passes found.
+
+    Attributes:
+        layers: a result for every pair of the tensor map, in its order.
+        diagnostics: what had to be done to open the files, and what does not fit the budget.
+        shown_outputs: model outputs of the quantized file in the first sample, with tensors shown.
+        passes: how many there were.
+    """
+
+    layers: tuple[LayerResult, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    shown_outputs: list[np.ndarray] = field(default_factory=list)
+    passes: int = 0
+
+
+def measure_layers(
+    reference: Reference,
+    files: Files,
+    samples: NamedSamples,
+    positions: Sequence[int],
+    *,
+    memory_mb: int = DEFAULT_MEMORY_MB,
+    threads: int,
+    progress: Callable[[int], None],
+) -> Measured:
+    """Errors of every mapped tensor on some samples; every other tensor of the map keeps its reason.
+
+    Args:
+        reference: the user's model; what it shows itself does not matter.
+        files: the quantized file and, for the own and the conversion error, the float file.
+        samples: evaluation data.
+        positions: which of them.
+        memory_mb: what the process may take; where all values do not fit beside the models there are several passes over the samples.
+        threads: threads that run models and sum up errors.
+        progress: told how many more samples are done; `len(positions)` in all.
+
+    Raises:
+        ToolError: a model does not run.
+    """
+    quantized_model = tflite.read(files.quantized)
+    float_model = tflite.read(files.float) if files.float is not None else None
+    if float_model is not None and files.pairs is not None:
+        rows = plan_rows(float_model, quantized_model, files.tensor_map, files.pairs)
+    else:
+        rows = plan_single_rows(quantized_model, files.tensor_map)
+    room, notes = _room(files, memory_mb)
+    chunks = list(_chunks(rows, [row.shown_bytes(float_model, quantized_model) for row in rows], room))
+    del float_model, quantized_model
+    found = Measured(passes=len(chunks))
+    first = samples[positions[0]]
+    steps = 0
+
+    def tell(done: int) -> None:
+        """A sample is done when every pass has seen it."""
+        nonlocal steps
+        before = steps // len(chunks)
+        steps += done
+        if steps // len(chunks) > before:
+            progress(steps // len(chunks) - before)
+
+    for chunk in chunks:
+        shown = reference.showing({row.pair.tensor for row in chunk}, threads=threads)
+        opened = open_pass(shown, chunk, files, first=first, threads=threads)
+        if not found.shown_outputs:
+            found.shown_outputs = _outputs(opened, files, first)
+        notes += [note for note in opened.diagnostics if note not in notes]
+        opened.measure(((samples.name_of(position), samples[position]) for position in positions), tell)
+        del shown, opened  # before the next ones take their memory
+    found.layers, found.diagnostics = results(rows, files.tensor_map), tuple(notes)
+    return found
+
+
+def _outputs(opened: LayerPass, files: Files, sample: "dict[str, np.ndarray] | object") -> list[np.ndarray]:
+    values = opened.quantized.values(sample)  # type: ignore[arg-type]  # a sample
+    return [values[int(index)].copy() for index in tflite.main_graph(tflite.read(files.quantized)).outputs]
+
+
+def _room(files: Files, memory_mb: int) -> tuple[int, list[Diagnostic]]:
+    """Bytes that shown values may take beside what the process and the opened files take, and what there is to say about it."""
+    paths = [files.quantized, *([] if files.float is None else [files.float])]
+    base = psutil.Process().memory_info().rss + COPIES * sum(path.stat().st_size for path in paths)
+    room = ((memory_mb << 20) - base) // OVERHEAD
+    if room >= SMALLEST_CHUNK:
+        return room, []
+    message = f"The models alone take about {base >> 20} MB, so the comparison cannot stay within {memory_mb} MB."
+    return SMALLEST_CHUNK, [Diagnostic("memory-budget", "warning", message, "Give more with --memory, or compare a part with --from and --to.")]
+
+
+def _chunks(rows: Sequence[Row], sizes: Sequence[int], room: int) -> Iterator[Sequence[Row]]:
+    """The rows in their order, split where the next one does not fit."""
+    start, used = 0, 0
+    for position, size in enumerate(sizes):
+        if used + size > room and position > start:
+            yield rows[start:position]
+            start, used = position, 0
+        used += size
+    yield rows[start:]

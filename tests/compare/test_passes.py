@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_outputs import Data
+from two_layers import B1, SAMPLES, W1, H, X, converted, float_file, int8_file, layer_in_int8, onnx_model, stored
+
+from bridge.compare import OnnxRunner, passes
+from bridge.compare.alignment import aligned
+from bridge.compare.layers import Files
+from bridge.compare.passes import Measured, measure_layers
+from bridge.compare.rows import SATURATION, WORST_SAMPLES
+from bridge.tflite import model as tflite
+
+
+def measured(folder: Path, samples: np.ndarray = SAMPLES, *, memory_mb: int = 4096) -> Measured:
+    files = Files(
+        int8_file(folder), converted(folder).tensor_map, float_file(folder), aligned(*map(tflite.read, (float_file(folder), int8_file(folder))))
+    )
+    told: list[int] = []
+    found = measure_layers(
+        OnnxRunner(onnx_model(), intermediates=False),
+        files,
+        Data(samples),
+        range(len(samples)),
+        memory_mb=memory_mb,
+        threads=2,
+        progress=told.append,
+    )
+    assert sum(told) == len(samples)
+    return found
+
+
+def test_several_passes_find_what_one_pass_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = measured(tmp_path)
+    monkeypatch.setattr(passes, "SMALLEST_CHUNK", 1)
+    several = measured(tmp_path, memory_mb=1)
+    assert (one.passes, several.passes) == (1, 2)
+    assert several.layers == one.layers
+    assert [finding.code for finding in several.diagnostics] == ["memory-budget"]
+    assert one.diagnostics == ()
+    assert all(row.own_sqnr_db is not None and row.conversion_sqnr_db is not None for row in one.layers)
+
+
+def test_the_worst_samples_of_a_layer_have_their_names(tmp_path: Path) -> None:
+    samples = SAMPLES.copy()
+    samples[7] *= 30.0  # beyond every range
+    layer = measured(tmp_path, samples).layers[-1]
+    assert layer.worst_samples[0].sample == "sample 7"
+    assert len(layer.worst_samples) == WORST_SAMPLES
+    assert [one.sqnr_db for one in layer.worst_samples] == sorted(one.sqnr_db for one in layer.worst_samples)
+
+
+def test_values_at_the_end_of_the_type_are_counted(tmp_path: Path) -> None:
+    samples = SAMPLES * np.float32(30.0)
+    share = dict(measured(tmp_path, samples).layers[0].metrics)[SATURATION]
+    assert share == pytest.approx(np.isin(layer_in_int8(stored(samples, X), W1, B1, X, H), (-128, 127)).mean())
+    assert share > 0.1
