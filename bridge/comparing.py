@@ -6,12 +6,18 @@ from types import MappingProxyType
 
 from bridge import frontends
 from bridge.calibrate import Calibration
-from bridge.compare import DEFAULT_MEMORY_MB, Compared, compare_files
+from bridge.compare import DEFAULT_MEMORY_MB, Compared, compare_files, node_of
 from bridge.convert.tensor_map_file import read_tensor_map
+from bridge.errors import ToolError
 from bridge.progress import Progress, Silent
+from bridge.quantize import broken_constraints
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.samples import find_sources, open_samples
 from bridge.sources import open_model, open_reference
+from bridge.tflite import model as tflite
+from bridge.types import Diagnostic
+
+BROKEN_HINT = "`bridge ops` shows what the kernels take. Whatever wrote the file has to give these tensors other scales."
 
 
 def compare(
@@ -64,20 +70,31 @@ def compare(
     first = [samples[0]] if len(samples) else []
     runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=False)
     progress.stage("compare", len(samples))
-    found = compare_files(
-        runner,
-        Compared(Path(candidate), None if float_file is None else Path(float_file), pairs),
-        samples,
-        layer_samples=layer_samples,
-        memory_mb=memory_mb,
-        threads=threads,
-        progress=progress.advance,
-    )
+    compared = Compared(Path(candidate), None if float_file is None else Path(float_file), pairs)
+    broken = _broken_constraints(compared)
+    try:
+        found = compare_files(runner, compared, samples, layer_samples=layer_samples, memory_mb=memory_mb, threads=threads, progress=progress.advance)
+    except ToolError as error:
+        if broken:
+            raise ToolError(f"{error.message} The likely cause: {broken[0].message}", hint=broken[0].hint, causes=error.causes) from error
+        raise
     return build_file_comparison(
         frontends.label(reference),
         str(candidate),
         len(samples),
         outputs=found.outputs,
         layers=found.layers,
-        diagnostics=(*doubts, *found.diagnostics),
+        diagnostics=(*doubts, *broken, *found.diagnostics),
     )
+
+
+def _broken_constraints(compared: Compared) -> tuple[Diagnostic, ...]:
+    """Operators that the kernels compute wrongly in silence, by the user's node where the float file and its map are known."""
+    model = tflite.read(compared.path)
+    main = tflite.main_graph(model)
+    found = []
+    for position, problem in broken_constraints(model):
+        node, tensor = node_of(compared, position), tflite.text(main.tensors[int(main.operators[position].outputs[0])].name)
+        where = f"Node {node!r}, in the file {tensor!r}" if node is not None else f"What writes {tensor!r}"
+        found.append(Diagnostic("broken-constraint", "error", f"{where}, cannot be right: {problem}.", BROKEN_HINT, node))
+    return tuple(found)

@@ -1,6 +1,6 @@
 """onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
 
-from bridge.compare.comparison import Compared, Comparison, compare_files
+from bridge.compare.comparison import Compared, Comparison, compare_files, node_of
 from bridge.compare.compression import Compression, measure_compression
 from bridge.compare.cost import Cost, measure_cost, slower
 from bridge.compare.divergence import Divergence, first_divergence
@@ -30,5 +30,6 @@ __all__ = [
     "first_divergence",
     "measure_compression",
     "measure_cost",
+    "node_of",
     "slower",
 ]

@@ -14,6 +14,7 @@ from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import Files
 from bridge.compare.outputs import Candidate, OutputPair, candidate, compare_outputs
+from bridge.compare.parameters import check_parameters
 from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, measure_layers
 from bridge.compare.reference import Reference
 from bridge.compare.samples import NamedSamples, spread
@@ -100,6 +101,8 @@ def compare_files(
         files, notes = _files(path, float_path, tensor_map, compared.ops)
         chosen = spread(len(samples), max(1, layer_samples))
         measured, done = measure_layers(reference, files, samples, chosen, memory_mb=memory_mb, threads=threads, progress=progress), len(chosen)
+        if files.float is not None and files.pairs is not None and compared.ops is None:
+            notes += check_parameters(tflite.read(files.float), model, files.pairs, tensor_map.owners)
         measured.diagnostics, float_path = (*notes, *measured.diagnostics), files.float
 
     def tell(steps: int) -> None:
@@ -123,6 +126,15 @@ def compare_files(
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))
     return Comparison(measured.layers, outputs, notes, found)
+
+
+def node_of(compared: Compared, position: int) -> str | None:
+    """The user's node of an operator of the file; None where the float file or its map is not known."""
+    if compared.float_path is None or compared.tensor_map is None:
+        return None
+    pairs = aligned(tflite.read(compared.float_path), tflite.read(compared.path))
+    index = None if pairs is None else pairs.ops.get(position)
+    return None if index is None else compared.tensor_map.owners[index]
 
 
 def _files(path: Path, float_path: Path | None, tensor_map: TensorMap, ops: Sequence[OpOutcome] | None) -> tuple[Files, tuple[Diagnostic, ...]]:

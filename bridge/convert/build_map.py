@@ -1,5 +1,6 @@
 """Builds the tensor map of a float TFLite file from the values that both runtimes compute for the probe inputs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from bridge.types import Graph, InputBinding, SourceNode, TensorMap, TensorPair
 
 # Runs the user's own model: input name -> array in, tensor name -> array out for every tensor it could show, model outputs included.
 type Reference = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+ROUNDING_DB = 80.0  # whatever agrees better may be the same value, summed in another order
+NEIGHBOUR_DB = 30.0
 
 NO_VALUES = ("missing", "no TFLite tensor has its values")
 
@@ -60,7 +64,7 @@ def build(
         rounded = _stack([reference(rounded_otherwise(probe, seed=seed)) for seed, probe in enumerate(probes)])
         proofs = amplified(expected, rounded) | proofs
     found = {tensor: find(tensor, index, moves=tensor in moving) for tensor in expected}
-    matches = {tensor: match for tensor, match in found.items() if match is not None}
+    matches = _without_neighbours({tensor: match for tensor, match in found.items() if match is not None})
     owners = _owners(model, graph, matches)
     owning = frozenset(owners) - {""}
     own_value = {node.into for node in graph.source_nodes for tensor in node.outputs if tensor in matches}
@@ -125,6 +129,14 @@ def _run_all(
         runs = [interpreter.run(values) for values in feeds]
     by_name = {index: np.stack([values[names[index]] for values in feeds]) for index in names if index in inputs}
     return by_name | {index: np.stack([run[position] for run in runs]) for position, index in enumerate(computed)}
+
+
+def _without_neighbours(matches: Mapping[str, Match]) -> dict[str, Match]:
+    """Leaves out a tensor that is only nearly what another one is exactly: the sum before a bias of 1e-4 is not the sum with it."""
+    best: dict[int, float] = {}
+    for match in matches.values():
+        best[match.tflite_tensor] = max(best.get(match.tflite_tensor, -math.inf), match.sqnr_db)
+    return {tensor: match for tensor, match in matches.items() if match.sqnr_db >= min(best[match.tflite_tensor] - NEIGHBOUR_DB, ROUNDING_DB)}
 
 
 def _owners(model: tflite.ModelT, graph: Graph, matches: Mapping[str, Match]) -> tuple[str, ...]:

@@ -40,6 +40,14 @@ def test_a_float_node_behind_integers_is_not_told_to_become_float() -> None:
     assert "keep the nodes before it float" in describe(found).hint
 
 
+def test_a_conversion_error_that_is_suddenly_far_larger_is_one() -> None:
+    found = first_divergence([layer("a", conversion=125.0), layer("b", conversion=118.0), layer("c", conversion=70.4), layer("d", conversion=70.0)])
+    assert found is not None
+    assert (found.layer.node, found.error, found.threshold_db) == ("c", "conversion", 80.0)
+    assert first_divergence([layer("a", conversion=125.0), layer("b", conversion=95.0), layer("c", conversion=70.4)]) is None  # step by step
+    assert first_divergence([layer("a", conversion=70.4)]) is None
+
+
 def test_thresholds_can_be_given() -> None:
     assert first_divergence([layer("a", own=18.0)], own_sqnr_db=20.0) is not None
 
