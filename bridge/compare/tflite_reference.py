@@ -1,7 +1,7 @@
 """A float TFLite file as its own reference, on LiteRT's builtin kernels: what it becomes runs on those of XNNPACK."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,22 @@ class TFLiteRunner:
     Args:
         path: the file.
         threads: threads of one run.
-        intermediates: whether `run` also returns what is no model output.
+        intermediates: whether `run` also returns what is no model output, or the names of what it shall return.
 
     Raises:
         InputError: it cannot be read.
         ToolError: LiteRT refuses it.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, intermediates: bool = True) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, intermediates: bool | Collection[str] = True) -> None:
         self._path = path
         model = tflite.read(path)
         main = tflite.main_graph(model)
         fed, ends = {int(index) for index in main.inputs}, [int(index) for index in main.outputs]
-        shown = [index for index in dict.fromkeys([*ends, *(tflite.activations(model) if intermediates else ())]) if index not in fed]
+        others = tflite.activations(model) if intermediates else ()
+        if not isinstance(intermediates, bool):
+            others = tuple(index for index in others if tflite.text(main.tensors[index].name) in intermediates)
+        shown = [index for index in dict.fromkeys([*ends, *others]) if index not in fed]
         self._inputs = tflite.named_inputs(model)
         self._ends = tuple(tflite.text(main.tensors[index].name) for index in ends)
         self.tensors = tuple(tflite.text(main.tensors[index].name) for index in shown)
@@ -45,6 +48,10 @@ class TFLiteRunner:
     def outputs(self) -> tuple[str, ...]:
         """Names of the model outputs in the file's order."""
         return self._ends
+
+    def showing(self, tensors: Collection[str], *, threads: int) -> "TFLiteRunner":
+        """The same file with no other intermediate tensors than these."""
+        return TFLiteRunner(self._path, threads=threads, intermediates=tensors)
 
     def outputs_only(self, *, threads: int) -> "TFLiteRunner":
         """The same file without its intermediate tensors."""
