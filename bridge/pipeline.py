@@ -19,8 +19,10 @@ from bridge.compare import (
     Compared,
     Comparison,
     Reference,
+    Values,
     compare_files,
     find_mismatched_scales,
+    look_at_values,
     measure_compression,
     measure_cost,
     slower,
@@ -44,6 +46,7 @@ from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Gr
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
 SAVED_MODEL = "saved_model"
+SHOWN_OUTPUTS = 3  # whose values the report shows
 SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
 
 
@@ -221,9 +224,9 @@ def convert(
                 input_dtype=input_dtype,
                 output_dtype=output_dtype,
             )
-        compared, effects = Comparison(), None
+        compared, effects, values = Comparison(), None, Values()
         if compare:
-            compared, effects = _compared(
+            compared, effects, values = _compared(
                 reference,
                 changed,
                 converted,
@@ -266,6 +269,8 @@ def convert(
                 cost=cost,
                 compression=compression,
                 divergence=_divergence(compared),
+                histograms=values.histograms,
+                weights=values.weights,
                 options={
                     "rules": tuple(rule.label if isinstance(rule, rules_stage.RuleFile) else str(rule) for rule in rules),
                     "observer": recovered.ranges.observer if recovered.ranges else "none",
@@ -381,8 +386,8 @@ def _compared(
     memory_mb: int,
     threads: int,
     stages: Stages,
-) -> tuple[Comparison, ChangeEffects | None]:
-    """Both files against the user's model, and what the changes that rules made cost by themselves."""
+) -> tuple[Comparison, ChangeEffects | None, Values]:
+    """Both files against the user's model, what the changes that rules made cost by themselves, and what the worst layers and outputs hold."""
     with stages("compare", len(samples)):
         found = compare_files(
             reference,
@@ -394,10 +399,14 @@ def _compared(
             threads=threads,
             progress=stages.progress.advance,
         )
+    with stages("values"):
+        worst = [layer for _, layer in report.lowest_own(found.layers)]
+        outputs = sorted(found.outputs, key=lambda output: output.sqnr_db)[:SHOWN_OUTPUTS]
+        values = look_at_values(reference, converted, quantized, samples, worst, [output.name for output in outputs], threads=threads)
     if not changed.changes:
-        return found, None
+        return found, None, values
     with stages("measure changes"):
-        return found, changed.effects(samples, threads=threads)
+        return found, changed.effects(samples, threads=threads), values
 
 
 def _mismatches(

@@ -89,6 +89,7 @@ def calibrate(
         *check_pictures(dataset, float_model, bindings, inputs),
         *checks.check_ranges(dataset, total.extents, names),
     )
+    curves = total.extents.curve().T.tolist()
     logger.info("calibrated %d tensors on %d samples", len(watched.names), len(dataset))
     return Ranges(
         tensors=MappingProxyType({name: found[position] for name, position in zip(watched.names, watched.source, strict=True)}),
@@ -98,6 +99,7 @@ def calibrate(
         warnings=warnings,
         observer=observer,
         choices=MappingProxyType({name: choices[name] for name in watched.names if name in choices}),
+        growth=MappingProxyType({name: tuple(curves[position]) for name, position in zip(watched.names, watched.source, strict=True)}),
     )
 
 

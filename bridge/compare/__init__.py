@@ -11,6 +11,7 @@ from bridge.compare.reference import Reference, evaluator_instead
 from bridge.compare.rows import SATURATION
 from bridge.compare.runners import OnnxRunner
 from bridge.compare.tflite_reference import TFLiteRunner
+from bridge.compare.value_ranges import Values, look_at_values
 
 __all__ = [
     "DEFAULT_MEMORY_MB",
@@ -24,10 +25,12 @@ __all__ = [
     "OnnxRunner",
     "Reference",
     "TFLiteRunner",
+    "Values",
     "compare_files",
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
+    "look_at_values",
     "measure_compression",
     "measure_cost",
     "node_of",

@@ -13,6 +13,7 @@ from bridge.report.build import build
 from bridge.report.diff import diff
 from bridge.report.gates import evaluate
 from bridge.report.gates import parse as parse_gate
+from bridge.report.ranking import lowest_own
 from bridge.report.schema import Report
 from bridge.report.terminal import show
 
@@ -25,6 +26,7 @@ __all__ = [
     "diff",
     "evaluate",
     "judge",
+    "lowest_own",
     "parse_gate",
     "read_baseline",
     "read_report",

@@ -10,6 +10,7 @@ from bridge.report.baseline import Baseline, baseline_findings, judge
 from bridge.report.changes import changes_block
 from bridge.report.compression import Compression
 from bridge.report.edges import edges
+from bridge.report.growth import growth_median, growth_rows
 from bridge.report.headline import headline, next_step
 from bridge.report.islands import islands
 from bridge.report.mismatches import mismatch_findings
@@ -22,7 +23,6 @@ from bridge.report.schema import (
     Diagnostic,
     Divergence,
     Evaluation,
-    Histogram,
     Input,
     Layer,
     Metric,
@@ -33,6 +33,7 @@ from bridge.report.schema import (
     Rule,
     Summary,
 )
+from bridge.report.values import Histogram, WeightChannels
 from bridge.types import (
     Change,
     ChangeEffects,
@@ -77,7 +78,8 @@ def build(  # noqa: PLR0913  # one argument per stage value
     cost: object | None = None,
     compression: object | None = None,
     divergence: Divergence | None = None,
-    histograms: Sequence[Histogram] = (),
+    histograms: Sequence[object] = (),
+    weights: Sequence[object] = (),
     metrics: Sequence[Metric] = (),
     mismatches: Sequence[MismatchedScales] = (),
     changes: Sequence[Change] = (),
@@ -111,7 +113,8 @@ def build(  # noqa: PLR0913  # one argument per stage value
         cost: figures of both files: any value with the attributes of `Cost`.
         compression: likewise with those of `Compression`.
         divergence: the first layer that passes a threshold.
-        histograms: values of the worst layers.
+        histograms: values of the worst layers and the outputs: any values with the attributes of `Histogram`.
+        weights: likewise with those of `WeightChannels`, of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
         mismatches: operators that force inputs of different size into one scale.
         changes: where rules change what the model computes.
@@ -137,6 +140,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     evaluation = evaluation or Evaluation()
     figures = Cost() if cost is None else Cost.model_validate(cost, from_attributes=True)
     result_rows = _outputs(graph.outputs, converted.tensor_map.outputs, outputs)
+    worst = worst_layers(rows, by_name, joined, evaluation.samples)
     report = Report(
         model=Model(path=str(path), sha256=graph.digest, framework=framework, nodes=len(graph.source_nodes)),
         versions=dict(versions),
@@ -146,7 +150,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         options=dict(options),
         summary=Summary(
             precisions=_by_count(node.precision or "none" for node in nodes),
-            worst=worst_layers(rows, by_name, joined, evaluation.samples),
+            worst=worst,
             worst_output=worst_output(result_rows),
             size_ratio=_ratio(figures.quantized_bytes, figures.float_bytes),
             speedup=_ratio(figures.float_ms, figures.quantized_ms),
@@ -156,7 +160,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         cost=figures,
         compression=Compression() if compression is None else Compression.model_validate(compression, from_attributes=True),
         coverage=coverage(graph.source_nodes, rows),
-        calibration=Calibration(samples=ranges.samples, source=ranges.source, warnings=advice) if ranges else Calibration(),
+        calibration=_calibration(ranges, advice, converted.tensor_map, (*(layer.tensor for layer in worst), *(row.name for row in result_rows))),
         evaluation=evaluation,
         divergence=divergence,
         inputs=_inputs(graph.inputs, converted.tensor_map.inputs, input_dtype),
@@ -168,16 +172,17 @@ def build(  # noqa: PLR0913  # one argument per stage value
         timing_s=dict(timing_s),
         peak_rss_mb=peak_rss_mb,
         metrics=tuple(metrics),
-        histograms=tuple(histograms),
+        histograms=tuple(Histogram.model_validate(one, from_attributes=True) for one in histograms),
+        weights=tuple(WeightChannels.model_validate(one, from_attributes=True) for one in weights),
         nodes=nodes,
         edges=joined,
         layers=rows,
     )
     doubts, verdict = baseline_findings(report, baseline), judge(report, gates, baseline)
-    worst = next((output for output in result_rows if output.name == report.summary.worst_output), None)
+    lowest = next((output for output in result_rows if output.name == report.summary.worst_output), None)
     said = {
-        "headline": headline(worst, figures, verdict.gates, deployable=report.summary.deployable),
-        "next_step": next_step(worst, report.summary.worst),
+        "headline": headline(lowest, figures, verdict.gates, deployable=report.summary.deployable),
+        "next_step": next_step(lowest, worst),
         "warnings": report.summary.warnings + len(doubts),
     }
     summary = report.summary.model_copy(update=said)
@@ -202,6 +207,13 @@ def _relative(file: Path, folder: Path) -> str:
 
 def _diagnostic(finding: StageDiagnostic) -> Diagnostic:
     return Diagnostic(**asdict(finding))
+
+
+def _calibration(ranges: Ranges | None, advice: tuple[Diagnostic, ...], tensor_map: TensorMap, tensors: Iterable[str]) -> Calibration:
+    if ranges is None:
+        return Calibration()
+    curves = growth_rows(ranges, tensor_map, tensors)
+    return Calibration(samples=ranges.samples, source=ranges.source, growth_median=growth_median(ranges), growth=curves, warnings=advice)
 
 
 def _inputs(specs: Sequence[TensorSpec], bindings: Sequence[InputBinding], input_dtype: str) -> tuple[Input, ...]:

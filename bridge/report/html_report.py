@@ -13,7 +13,8 @@ from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
 from bridge.report.ranking import GOOD
-from bridge.report.schema import Histogram, Report
+from bridge.report.schema import Report
+from bridge.report.value_plots import growth_plot, histogram_plot, weight_plot
 
 SCRIPTS = ("graph.js", "report.js")  # in the order they run
 POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
@@ -42,6 +43,9 @@ def render(report: Report) -> str:
             compressed=wording.compression_rows(report.compression),
             plot=depth_plot(report.layers, report.nodes),
             graph=graph_view(report),
+            histograms=[histogram_plot(one) for one in report.histograms],
+            growth=growth_plot(report.calibration),
+            weights=[weight_plot(one) for one in report.weights],
             script=script,
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=style,
@@ -71,13 +75,6 @@ def sort_key(value: float | None) -> str:
     if value is None:
         return ""
     return str(value).replace("inf", "Infinity") if not math.isnan(value) else "NaN"
-
-
-def bars(histogram: Histogram) -> list[tuple[float, float, float]]:
-    """Heights of reference and candidate per bin and the bin's place, all 0 .. 1."""
-    tallest = max((*histogram.reference, *histogram.candidate, 1))
-    pairs = zip(histogram.reference, histogram.candidate, strict=True)
-    return [(place / len(histogram.reference), first / tallest, second / tallest) for place, (first, second) in enumerate(pairs)]
 
 
 @cache
@@ -110,5 +107,4 @@ FILTERS: dict[str, Any] = {
     "tint": tint,
     "suspicion": suspicion,
     "sort_key": sort_key,
-    "bars": bars,
 }

@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from bridge.report.rule_text import float_rule
 from bridge.report.schema import Layer, Node, Output, WorstLayer
@@ -26,6 +27,14 @@ WRITES_INTEGERS = "It runs in float already: what it loses is the rounding of wh
 MAX_BEFORE = 8  # nodes that a rule for what a float node reads names
 
 
+class Measured(Protocol):
+    """A row with an own error."""
+
+    @property
+    def own_sqnr_db(self) -> float | None:
+        """In dB; None where it was not measured."""
+
+
 def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], edges: Sequence[tuple[int, int]], samples: int) -> tuple[WorstLayer, ...]:
     """Up to three layers with the lowest own SQNR, worst first; NaN is worse than any number, infinite ones are left out.
 
@@ -39,9 +48,13 @@ def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], edges: Sequ
     before: dict[str, list[Node]] = defaultdict(list)
     for writer, reader in edges:
         before[rows[reader].name].append(rows[writer])
+    return tuple(_worst(own, layer, nodes[layer.node], before[nodes[layer.node].into or layer.node], samples) for own, layer in lowest_own(layers))
+
+
+def lowest_own[Row: Measured](layers: Iterable[Row]) -> list[tuple[float, Row]]:
+    """Those with the lowest own SQNR and that figure, in this order, at most SHOWN."""
     measured = [(layer.own_sqnr_db, layer) for layer in layers if layer.own_sqnr_db is not None and layer.own_sqnr_db != math.inf]
-    ranked = sorted(measured, key=lambda item: _badness(item[0]))  # stable: file order among equals
-    return tuple(_worst(own, layer, nodes[layer.node], before[nodes[layer.node].into or layer.node], samples) for own, layer in ranked[:SHOWN])
+    return sorted(measured, key=lambda item: _badness(item[0]))[:SHOWN]  # stable: file order among equals
 
 
 def worst_output(outputs: Sequence[Output]) -> str | None:

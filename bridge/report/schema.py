@@ -14,6 +14,7 @@ from bridge.errors import InputError
 from bridge.report.changes import ModelChanges
 from bridge.report.compression import Compression
 from bridge.report.parts import Part, Real, Scalar
+from bridge.report.values import Growth, Histogram, WeightChannels
 from bridge.types import Evidence, PairStatus, Severity, SourceStatus
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -194,16 +195,6 @@ class Divergence(Part):
     threshold_db: Real
 
 
-class Histogram(Part):
-    """Values of one tensor: counts per bin of equal width between `minimum` and `maximum`, reference beside candidate."""
-
-    tensor: str
-    minimum: Real
-    maximum: Real
-    reference: tuple[int, ...]
-    candidate: tuple[int, ...]
-
-
 class Coverage(Part):
     """Nodes of the user's file, split without overlap.
 
@@ -264,10 +255,17 @@ class Diagnostic(Part):
 
 
 class Calibration(Part):
-    """Where the ranges come from; `source` is `none` when the precision needs no data."""
+    """Where the ranges come from; `source` is `none` when the precision needs no data.
+
+    Attributes:
+        growth_median: how wide half of all ranges were at least after each quarter of the samples, as a share of their final width.
+        growth: the same of the layers that lose most, the outputs, and the tensors whose ranges grew most at the end.
+    """
 
     samples: int = 0
     source: str = "none"
+    growth_median: tuple[Real, ...] = ()
+    growth: tuple[Growth, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
 
 
@@ -351,6 +349,8 @@ class Report(Part):
     """One run: what was converted, how, what it lost and what it costs.
 
     Attributes:
+        histograms: of the layers that lose most and of the outputs.
+        weights: of the layers that lose most.
         edges: (writer, reader) of the normalised graph, as positions in `nodes`; those of fused nodes are the edges of the node `into`.
     """
 
@@ -379,6 +379,7 @@ class Report(Part):
     peak_rss_mb: Real | None = None
     metrics: tuple[Metric, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    weights: tuple[WeightChannels, ...] = ()
     nodes: tuple[Node, ...]
     edges: tuple[tuple[int, int], ...] = ()
     layers: tuple[Layer, ...]

@@ -74,6 +74,7 @@ class Ranges:
         spreads: likewise where the values of each tensor lie, by TFLite tensor name; None when no rule asked for it.
         observer: name of the observer of all tensors that `choices` does not name.
         choices: tensors whose range was made in another way.
+        growth: width of the range after each quarter of the samples, as a share of the final width, by TFLite tensor name; empty for ranges from a file.
     """
 
     tensors: Mapping[str, TensorRange]
@@ -85,6 +86,7 @@ class Ranges:
     spreads: Mapping[str, Spread] | None = None
     observer: str = DEFAULT_OBSERVER
     choices: Mapping[str, RangeChoice] = field(default_factory=lambda: MappingProxyType({}))
+    growth: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import pytest
 
 from bridge.report.build import build
 from bridge.report.compression import Compression, WeightCompression
-from bridge.report.schema import Cost, Divergence, Evaluation, Histogram, LoneFloatOp, Metric, Report
+from bridge.report.schema import Cost, Divergence, Evaluation, LoneFloatOp, Metric, Report
+from bridge.report.values import Histogram, WeightChannels
 from bridge.types import (
     Change,
     ChangeEffect,
@@ -168,7 +169,14 @@ def stages() -> dict[str, Any]:
         "quantized": QuantizedModel(
             OUT / f"net.{INT8}.tflite", "1278" * 16, INT8, tuple(OpOutcome(i, op, precision, why, i) for i, (op, _, precision, why) in enumerate(OPS))
         ),
-        "ranges": Ranges({}, 64, "calib.npz", "f10a" * 16, (Diagnostic("ranges-still-grow", "warning", "Ranges still grow.", "Use more samples."),)),
+        "ranges": Ranges(
+            {},
+            64,
+            "calib.npz",
+            "f10a" * 16,
+            (Diagnostic("ranges-still-grow", "warning", "Ranges still grow.", "Use more samples."),),
+            growth={"tfl_fc_out": (0.5, 0.75, 0.875, 1.0), "inner": (0.25, 0.5, 0.5, 1.0), "steady": (1.0, 1.0, 1.0, 1.0)},
+        ),
         "layers": tuple(_layer(pair) for pair in PAIRS),
         "outputs": (OutputResult("scores", 24.6, 0.9981, 0.031, float("inf"), 0.985, 0.931, 0.926),),
         "evaluation": Evaluation(samples=16, source="calib.npz", held_out=True, labels=True),
@@ -206,7 +214,21 @@ def stages() -> dict[str, Any]:
             (ChangeEffect(CHANGES[0], 61.2, {"scores": 55.1}), ChangeEffect(CHANGES[1], float("inf"), {"scores": 24.0})), {"scores": 23.9}, 8
         ),
         "divergence": Divergence(node="fc", tensor="fc_out", error="own", sqnr_db=19.5, threshold_db=20.0),
-        "histograms": (Histogram(tensor="fc_out", minimum=-1.0, maximum=1.0, reference=(0, 3, 9, 4), candidate=(1, 3, 8, 4)),),
+        "histograms": (
+            Histogram(
+                tensor="fc_out",
+                minimum=-1.0,
+                maximum=1.0,
+                reference=(0, 3, 9, 4),
+                candidate=(1, 3, 8, 4),
+                samples=16,
+                range_minimum=-0.5,
+                range_maximum=4.5,
+                clipped_below=0.0125,
+                clipped_above=0.0,
+            ),
+        ),
+        "weights": (WeightChannels(node="fc", op="FULLY_CONNECTED", channels=3, widths=(0.8, 0.4, 0.2)),),
         "metrics": (Metric(name="saturation_share", better="lower"),),
         "diagnostics": (Diagnostic("not-faster", "warning", "int8 is not faster than float.", "See cost.", None),),
         "gates": ("sqnr>=20", "layer:own_sqnr>=25"),
@@ -253,6 +275,9 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
             "diagnostics": (Diagnostic("hostile", "warning", name, name, name),),
             "divergence": stages["divergence"].model_copy(update={"node": name}),
             "path": name,
+            "histograms": tuple(one.model_copy(update={"tensor": name}) for one in stages["histograms"]),
+            "weights": tuple(one.model_copy(update={"node": name}) for one in stages["weights"]),
+            "ranges": replace(stages["ranges"], growth={name: (0.5, 0.5, 0.5, 1.0)}),
             "changes": changes,
             "effects": ChangeEffects((ChangeEffect(changes[0], 61.2, {name: 55.1}),), {name: 23.9}, 8),
             "cost": stages["cost"].model_copy(update={"lone_float_ops": tuple(row.model_copy(update={"node": name}) for row in lone)}),

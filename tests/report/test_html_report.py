@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.report import html_report
-from bridge.report.schema import Histogram, Report
+from bridge.report.schema import Report
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "report.html.txt"  # the words of the page, without its markup
 
@@ -95,9 +95,3 @@ def test_only_the_pages_own_script_may_run(report: Report) -> None:
 )  # fmt: skip
 def test_a_number_sorts_and_is_tinted_by_its_value(value: float | None, key: str, tint: str) -> None:
     assert (html_report.sort_key(value), html_report.tint(value)) == (key, tint)
-
-
-def test_bars_are_heights_between_0_and_1() -> None:
-    histogram = Histogram(tensor="t", minimum=0, maximum=1, reference=(0, 4), candidate=(1, 2))
-    assert html_report.bars(histogram) == [(0.0, 0.0, 0.25), (0.5, 1.0, 0.5)]
-    assert html_report.bars(Histogram(tensor="t", minimum=0, maximum=1, reference=(0,), candidate=(0,))) == [(0.0, 0.0, 0.0)]
