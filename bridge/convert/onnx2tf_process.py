@@ -53,11 +53,14 @@ def command() -> tuple[str, ...]:
     """The command that runs onnx2tf: the environment variable BRIDGE_ONNX2TF, else the onnx2tf of this Python.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: neither is there, or the variable is no command line.
     """
     configured = os.environ.get(COMMAND_VARIABLE)
     if configured:
-        return tuple(shlex.split(configured))
+        try:
+            return tuple(shlex.split(configured))
+        except ValueError as error:
+            raise UsageError(f"{COMMAND_VARIABLE} cannot be read: {error}. Received: {configured}.", hint="Quote it as a shell does.") from error
     if importlib.util.find_spec("onnx2tf") is None:
         raise UsageError(
             f"onnx2tf is not installed in {sys.prefix} and {COMMAND_VARIABLE} is not set.",

