@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bridge.compare import borders
+from bridge.compare.op_costs import Conversion, NodeCost, OperatorCost, op_costs
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import ConvertedModel, Diagnostic, QuantizedModel
@@ -45,7 +46,13 @@ class LoneFloatOp:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The report's `cost` block; milliseconds are medians of alternating runs of both files with one thread."""
+    """The report's `cost` block; milliseconds are medians of alternating runs of both files with one thread.
+
+    Attributes:
+        operators: of the quantized file, by name and type.
+        busiest: the nodes that take longest.
+        conversions: where values change their type or their order.
+    """
 
     float_ms: float
     quantized_ms: float
@@ -58,6 +65,9 @@ class Cost:
     converted_elements: int
     cancelling_pairs: int
     lone_float_ops: tuple[LoneFloatOp, ...] = ()
+    operators: tuple[OperatorCost, ...] = ()
+    busiest: tuple[NodeCost, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 def _conv(inputs: Shapes, output: tuple[int, ...]) -> int:
@@ -108,7 +118,9 @@ def measure_cost(converted: ConvertedModel, quantized: QuantizedModel) -> Cost:
     """
     model = tflite.read(quantized.path)
     counts = Counter(tflite.op_name(model, op) for op in tflite.main_graph(model).operators)
+    owners = {op.quantized_index: converted.tensor_map.owners[op.index] for op in quantized.ops if op.quantized_index is not None}
     float_ms, quantized_ms = side_by_side_ms(converted.path, quantized.path)
+    where = op_costs(model, owners)
     return Cost(
         float_ms=float_ms,
         quantized_ms=quantized_ms,
@@ -120,13 +132,15 @@ def measure_cost(converted: ConvertedModel, quantized: QuantizedModel) -> Cost:
         quantized_bytes=quantized.path.stat().st_size,
         converted_elements=borders.converted_elements(model),
         cancelling_pairs=borders.cancelling_pairs(model),
-        lone_float_ops=_lone_ops(model, converted, quantized, quantized_ms),
+        lone_float_ops=_lone_ops(model, owners, quantized, quantized_ms),
+        operators=where.operators,
+        busiest=where.busiest,
+        conversions=where.conversions,
     )
 
 
-def _lone_ops(model: tflite.ModelT, converted: ConvertedModel, quantized: QuantizedModel, quantized_ms: float) -> tuple[LoneFloatOp, ...]:
+def _lone_ops(model: tflite.ModelT, owners: Mapping[int, str], quantized: QuantizedModel, quantized_ms: float) -> tuple[LoneFloatOp, ...]:
     """Those that convert most first; the first few are timed."""
-    owners = {op.quantized_index: converted.tensor_map.owners[op.index] for op in quantized.ops}
     found = sorted(borders.lone_float_ops(model), key=lambda one: -one.converted_elements)
     rows = []
     for place, one in enumerate(found):

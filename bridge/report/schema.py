@@ -220,6 +220,38 @@ class LoneFloatOp(Part):
     latency_share: Real | None = None
 
 
+class OperatorCost(Part):
+    """All operators of one name that write one type: how many, the sum of their times alone in ms, its share of the sum of all.
+
+    Times are of each operator in a file of its own, less what a call costs; None where the time for measuring was used up.
+    """
+
+    op: str
+    type: str
+    count: int
+    alone_ms: Real | None = None
+    share: Real | None = None
+
+
+class NodeCost(Part):
+    """The operators of one node, their times alone, their share of the sum of all."""
+
+    node: str
+    ops: tuple[str, ...]
+    alone_ms: Real
+    share: Real
+
+
+class Conversion(Part):
+    """A QUANTIZE, DEQUANTIZE or TRANSPOSE: the node whose output it reads (empty: an input), the nodes that read its own (none: an output)."""
+
+    op: str
+    behind: str
+    before: tuple[str, ...] = ()
+    elements: int
+    alone_ms: Real | None = None
+
+
 class Cost(Part):
     """What runs and how long, float beside quantized: ops in the quantized file, milliseconds per run, bytes of the files; None = not measured.
 
@@ -228,6 +260,9 @@ class Cost(Part):
         converted_elements: what QUANTIZE and DEQUANTIZE convert in one run.
         cancelling_pairs: conversions that only undo the one before them.
         lone_float_ops: those that convert most first.
+        operators: of the quantized file, the most expensive first.
+        busiest: the ten nodes that take longest.
+        conversions: where values change their type or the order of their axes, the twenty most expensive.
     """
 
     float_ms: Real | None = None
@@ -241,6 +276,9 @@ class Cost(Part):
     converted_elements: int | None = None
     cancelling_pairs: int | None = None
     lone_float_ops: tuple[LoneFloatOp, ...] = ()
+    operators: tuple[OperatorCost, ...] = ()
+    busiest: tuple[NodeCost, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 class Diagnostic(Part):

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.report.build import build
 from bridge.report.compression import Compression, WeightCompression
-from bridge.report.schema import Cost, Divergence, Evaluation, LoneFloatOp, Metric, Report
+from bridge.report.schema import Conversion, Cost, Divergence, Evaluation, LoneFloatOp, Metric, NodeCost, OperatorCost, Report
 from bridge.report.values import Histogram, WeightChannels
 from bridge.types import (
     Change,
@@ -208,6 +208,16 @@ def stages() -> dict[str, Any]:
                 LoneFloatOp(node="ln/div", op="DIV", converted_elements=512, alone_ms=0.12, latency_share=0.086),
                 LoneFloatOp(node="fc", op="GELU", converted_elements=128),
             ),
+            operators=(
+                OperatorCost(op="FULLY_CONNECTED", type="INT8", count=1, alone_ms=0.6, share=0.75),
+                OperatorCost(op="SUB", type="FLOAT32", count=2, alone_ms=0.2, share=0.25),
+                OperatorCost(op="CUSTOM:Swoosh", type="FLOAT32", count=1),
+            ),
+            busiest=(NodeCost(node="fc", ops=("FULLY_CONNECTED",), alone_ms=0.6, share=0.75),),
+            conversions=(
+                Conversion(op="DEQUANTIZE", behind="fc", before=("gelu",), elements=512, alone_ms=0.05),
+                Conversion(op="QUANTIZE", behind="", before=(), elements=48),
+            ),
         ),
         "changes": CHANGES,
         "effects": ChangeEffects(
@@ -280,7 +290,13 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
             "ranges": replace(stages["ranges"], growth={name: (0.5, 0.5, 0.5, 1.0)}),
             "changes": changes,
             "effects": ChangeEffects((ChangeEffect(changes[0], 61.2, {name: 55.1}),), {name: 23.9}, 8),
-            "cost": stages["cost"].model_copy(update={"lone_float_ops": tuple(row.model_copy(update={"node": name}) for row in lone)}),
+            "cost": stages["cost"].model_copy(
+                update={
+                    "lone_float_ops": tuple(row.model_copy(update={"node": name}) for row in lone),
+                    "busiest": tuple(row.model_copy(update={"node": name}) for row in stages["cost"].busiest),
+                    "conversions": tuple(row.model_copy(update={"behind": name, "before": (name,)}) for row in stages["cost"].conversions),
+                }
+            ),
         }
         return build(**(stages | changed))
 
