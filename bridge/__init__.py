@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.report.gates import gate
     from bridge.report.schema import Report
     from bridge.rules.files import load as load_rules
+    from bridge.task_metrics.metric import metric
 
 __all__ = [
     "BridgeError",
@@ -38,6 +39,7 @@ __all__ = [
     "gate",
     "inspect",
     "load_rules",
+    "metric",
     "register_op",
     "registered_ops",
 ]
@@ -49,6 +51,7 @@ _HOMES = MappingProxyType(
     | {"ConversionResult": "bridge.conversion_result", "convert": "bridge.pipeline"}
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
+    | {"metric": "bridge.task_metrics.metric"}
     | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema", "gate": "bridge.report.gates", "load_rules": "bridge.rules.files"}
 )
 _THERE = MappingProxyType({"load_rules": "load"})  # what the home calls it, where that is shorter

@@ -6,11 +6,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from bridge.calibrate.callable_source import find_function, from_function
+from bridge.calibrate.callable_source import ABOUT, from_function
 from bridge.calibrate.dataset import Dataset, from_arrays, from_stored, load
 from bridge.calibrate.preprocessing import PREPROCESSINGS, Preprocessing, find_preprocessing
 from bridge.calibrate.stream import from_stream
 from bridge.errors import InputError, UsageError
+from bridge.plugins import find_function
 from bridge.types import TensorSpec
 
 
@@ -81,7 +82,7 @@ class Calibration:
         Raises:
             InputError: there is no such function.
         """
-        found = find_function(function) if isinstance(function, str) else function
+        found = find_function(function, about=ABOUT) if isinstance(function, str) else function
         where = function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__)
         return cls(lambda inputs: from_function(found, inputs, where=where, limit=limit))
 
