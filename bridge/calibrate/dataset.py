@@ -15,6 +15,7 @@ from bridge.errors import InputError
 from bridge.types import TensorSpec
 
 LABELS = "labels"  # array of class indices beside the inputs
+TRUTH = "truth"  # array of whatever is right for each sample, for task metrics: [N, ...]
 SYNTHETIC = "synthetic"
 RECENT = 4  # samples whose computed inputs are kept: each input is read on its own
 MAX_PERMUTED_AXES = 6  # 720 axis orders
@@ -43,6 +44,7 @@ class Dataset:
         inputs: the model's inputs with the shapes that samples get.
         source: file or description, for reports.
         labels: [N] integers, class per sample.
+        truth: [N, ...] what is right for each sample, where it is more than a class.
         ignored: names of arrays that the model has no input for.
         rows: which samples of the arrays belong to the set, in order; all without it.
     """
@@ -54,11 +56,13 @@ class Dataset:
         *,
         source: str,
         labels: np.ndarray | None = None,
+        truth: Rows | None = None,
         ignored: tuple[str, ...] = (),
         rows: Sequence[int] | None = None,
     ) -> None:
         self._arrays = dict(arrays)
         self._all_labels = labels
+        self._truth = truth
         self.inputs = tuple(inputs)
         self.source = source
         self.ignored = ignored
@@ -68,6 +72,11 @@ class Dataset:
     def labels(self) -> np.ndarray | None:
         """[N] class per sample, None without labels."""
         return None if self._all_labels is None else self._all_labels[np.asarray(self.rows, np.intp)]
+
+    def truth_of(self, position: int) -> np.ndarray | None:
+        """What is right for a sample: its row of the array `truth`, else its class, else None."""
+        known = self._all_labels if self._truth is None else self._truth
+        return None if known is None else np.asarray(known[self.rows[position]])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,7 +111,13 @@ class Dataset:
         """Some of the samples, in the order given; shares the arrays."""
         rows = [self.rows[position] for position in positions]
         return Dataset(
-            self._arrays, self.inputs, source=source or self.source, labels=self._all_labels, ignored=self.ignored, rows=rows
+            self._arrays,
+            self.inputs,
+            source=source or self.source,
+            labels=self._all_labels,
+            truth=self._truth,
+            ignored=self.ignored,
+            rows=rows,
         )  # fmt: skip
 
     def extended(self, inputs: Sequence[TensorSpec], compute: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]) -> "Dataset":
@@ -116,7 +131,7 @@ class Dataset:
         computed = functools.lru_cache(maxsize=RECENT)(lambda row: compute(whole[row]))
         own = self._arrays
         arrays = {spec.name: own[spec.name] if spec.name in own else _Computed(len(whole), spec.name, computed) for spec in inputs}
-        return Dataset(arrays, inputs, source=self.source, labels=self._all_labels, ignored=self.ignored, rows=self.rows)
+        return Dataset(arrays, inputs, source=self.source, labels=self._all_labels, truth=self._truth, ignored=self.ignored, rows=self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +222,7 @@ def from_stored(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec],
     """
     names = {spec.name for spec in inputs}
     shapes = {spec.name: _sample_shape(stored, spec, where) for spec in inputs}
-    counts = {name: array.shape[0] for name, array in stored.items() if name in names or (name == LABELS and array.shape)}
+    counts = {name: array.shape[0] for name, array in stored.items() if name in names or (name in (LABELS, TRUTH) and array.shape)}
     if len(set(counts.values())) > 1:
         received = ", ".join(f"{name!r} {count}" for name, count in counts.items())
         raise InputError(f"{where}: every array needs the same number of samples. Received: {received}.")
@@ -219,8 +234,10 @@ def from_stored(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec],
         if not stored[spec.name].finite:
             _refuse_non_finite(arrays[spec.name], spec, where)
     labels = _labels(stored[LABELS], total, where) if LABELS in stored and LABELS not in names else None
-    ignored = tuple(name for name in stored if name not in names and name != LABELS)
-    return Dataset(arrays, [_with_shape(spec, shapes[spec.name]) for spec in inputs], source=where, labels=labels, ignored=ignored)
+    truth = _truth(stored[TRUTH], total, where) if TRUTH in stored and TRUTH not in names else None
+    ignored = tuple(name for name in stored if name not in names and name not in (LABELS, TRUTH))
+    specs = [_with_shape(spec, shapes[spec.name]) for spec in inputs]
+    return Dataset(arrays, specs, source=where, labels=labels, truth=truth, ignored=ignored)
 
 
 def _sample_shape(stored: Mapping[str, StoredArray], spec: TensorSpec, where: str) -> tuple[int, ...]:
@@ -295,6 +312,12 @@ def _labels(stored: StoredArray, total: int, where: str) -> np.ndarray:
             hint="Save one-hot labels as labels.argmax(-1).",
         )
     return np.asarray(stored.read(total), np.int64).reshape(-1)
+
+
+def _truth(stored: StoredArray, total: int, where: str) -> Rows:
+    if not stored.shape or stored.dtype.kind not in "biuf":
+        raise InputError(f"{where}: array {TRUTH!r} must be numbers of shape [samples, ...]. Received: {stored.dtype.name} {list(stored.shape)}.")
+    return stored.read(total)
 
 
 def _with_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:

@@ -25,6 +25,7 @@ TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
     {
         "sqnr": Tolerance("SQNR lost by an output", " dB", 0.5),
         "accuracy": Tolerance("top-1 accuracy or agreement lost", "", 0.005),
+        "metric": Tolerance("task metric lost, over its value before", "", 0.01),
         "layer_sqnr": Tolerance("own SQNR lost by a layer below 30 dB", " dB", 3.0),
         "precision": Tolerance("nodes in another precision", "", 0),
         "size": Tolerance("growth of the file, plain or after gzip", "", 0.01),
@@ -124,7 +125,7 @@ def _built(text: str, part: GatePart) -> Gate:
 def _losses(name: str, differences: Sequence[Difference]) -> Iterator[tuple[str, float]]:
     for one in differences:
         if one.kind == name and one.loss is not None:
-            yield (one.where if name in ("sqnr", "layer_sqnr") else f"{one.where}, {one.measure}"), one.loss
+            yield (one.where if name in ("sqnr", "metric", "layer_sqnr") else f"{one.where}, {one.measure}"), one.loss
 
 
 def _precision_losses(found: ReportDiff) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ from bridge.report.edges import edges
 from bridge.report.growth import growth_median, growth_rows
 from bridge.report.headline import headline, next_step
 from bridge.report.islands import islands
+from bridge.report.measured_metrics import task_metric
 from bridge.report.mismatches import mismatch_findings
 from bridge.report.node_rows import coverage, node_rows
 from bridge.report.parts import Scalar
@@ -81,6 +82,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     histograms: Sequence[object] = (),
     weights: Sequence[object] = (),
     metrics: Sequence[Metric] = (),
+    task_metrics: Sequence[object] = (),
     mismatches: Sequence[MismatchedScales] = (),
     changes: Sequence[Change] = (),
     effects: ChangeEffects | None = None,
@@ -116,6 +118,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         histograms: values of the worst layers and the outputs: any values with the attributes of `Histogram`.
         weights: likewise with those of `WeightChannels`, of the worst layers.
         metrics: what the names in `LayerResult.metrics` mean.
+        task_metrics: values with the attributes of `TaskMetric`, all but `drop`.
         mismatches: operators that force inputs of different size into one scale.
         changes: where rules change what the model computes.
         effects: what they cost by themselves, None when nothing was compared.
@@ -172,6 +175,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         timing_s=dict(timing_s),
         peak_rss_mb=peak_rss_mb,
         metrics=tuple(metrics),
+        task_metrics=tuple(map(task_metric, task_metrics)),
         histograms=tuple(Histogram.model_validate(one, from_attributes=True) for one in histograms),
         weights=tuple(WeightChannels.model_validate(one, from_attributes=True) for one in weights),
         nodes=nodes,

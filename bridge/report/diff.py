@@ -14,7 +14,7 @@ from bridge.report.schema import Layer, Node, Output, Report
 FLOAT_NOISE_DB = 80.0  # an SQNR above counts as this: what is left there is the rounding of float kernels
 GOOD_LAYER_DB = 30.0  # likewise for layers: `ranking` calls such a layer good
 
-type Kind = Literal["sqnr", "accuracy", "layer_sqnr", "size", "float_macs", "latency"]
+type Kind = Literal["sqnr", "accuracy", "metric", "layer_sqnr", "size", "float_macs", "latency"]
 
 
 class Side(Part):
@@ -79,7 +79,7 @@ def diff(before: Report, after: Report, *, before_path: str = "before", after_pa
         before=_side(before, before_path),
         after=_side(after, after_path),
         notes=tuple(notes(before, after)),
-        differences=(*_outputs(before, after), *_layers(before, after), *_cost(before, after)),
+        differences=(*_outputs(before, after), *_metrics(before, after), *_layers(before, after), *_cost(before, after)),
         precisions=tuple(_precisions(old, new)),
         only_before=tuple(name for name in old if name not in new),
         only_after=tuple(name for name in new if name not in old),
@@ -111,6 +111,18 @@ def _outputs(before: Report, after: Report) -> Iterator[Difference]:
         yield _difference("sqnr", old.name, "SQNR, dB", old.sqnr_db, now.sqnr_db, ceiling=FLOAT_NOISE_DB)
         yield _difference("accuracy", old.name, "top-1", old.top1_quantized, now.top1_quantized)
         yield _difference("accuracy", old.name, "top-1 agreement", old.top1_agreement, now.top1_agreement)
+
+
+def _metrics(before: Report, after: Report) -> Iterator[Difference]:
+    """Task metrics of the quantized files; the loss is relative to what was measured before."""
+    new = {metric.name: metric for metric in after.task_metrics}
+    for old in before.task_metrics:
+        now = new.get(old.name)
+        lost = None if now is None else _loss(old.value, now.value, math.inf) if old.better == "higher" else _loss(-old.value, -now.value, math.inf)
+        relative = lost / abs(old.value) if lost and old.value and math.isfinite(old.value) else lost
+        yield Difference(
+            kind="metric", where=old.name, measure=old.unit or "value", before=old.value, after=None if now is None else now.value, loss=relative
+        )
 
 
 def _layers(before: Report, after: Report) -> Iterator[Difference]:

@@ -31,12 +31,12 @@ def headline(found: ReportDiff, tolerances: Mapping[str, float]) -> str:
 
 def tables(found: ReportDiff, tolerances: Mapping[str, float], *, shown: int = SHOWN) -> Iterator[DiffTable]:
     """Tables that have rows: outputs, layers that got worse and better, precisions, the file, nodes of one side only."""
-    outputs = [one for one in found.differences if one.kind in ("sqnr", "accuracy") and not one.before == one.after is None]
+    outputs = [one for one in found.differences if one.kind in ("sqnr", "accuracy", "metric") and not one.before == one.after is None]
     layers = sorted((one for one in found.differences if one.kind == "layer_sqnr" and one.loss), key=lambda one: -(one.loss or 0.0))
     worse = [one for one in layers if is_worse(one, tolerances)]
     better = [one for one in reversed(layers) if (one.loss or 0.0) < -tolerances["layer_sqnr"]]
     head = ("measure", "before", "after", "change", "")
-    yield from _table("Outputs", ("output", *head), [(one.where, *_cells(one, tolerances)) for one in outputs], shown)
+    yield from _table("Outputs and task metrics", ("", *head), [(one.where, *_cells(one, tolerances)) for one in outputs], shown)
     yield from _table("Layers that got worse", ("layer", *head), [(one.where, *_cells(one, tolerances)) for one in worse], shown)
     yield from _table("Layers that got better", ("layer", *head), [(one.where, *_cells(one, tolerances)) for one in better], shown)
     moved = [(one.node, one.op_type, one.before or NOTHING, one.after or NOTHING, one.rule or NOTHING) for one in found.precisions]

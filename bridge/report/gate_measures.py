@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from bridge.module_paths import scope_fits
 from bridge.name_patterns import MAX_GLOB_LENGTH, glob_fits
-from bridge.report.schema import Layer, Output, Report
+from bridge.report.schema import Layer, Output, Report, TaskMetric
 
 type Measured = tuple[str, float | None]  # what was measured, by name, and its value
 
@@ -23,6 +23,14 @@ def layers(report: Report, glob: str, name: str) -> Iterable[Measured]:
     read = LAYERS[name]
     scopes = {node.name: node.scope for node in report.nodes}
     return ((layer.tensor, read(layer)) for layer in report.layers if not glob or _takes(glob, layer, scopes.get(layer.node, "")))
+
+
+def metrics(report: Report, glob: str, name: str) -> Iterable[Measured]:
+    """A task metric of the quantized file; with `:float` behind its name that of the float model, with `:drop` what was lost."""
+    del glob
+    wanted, _, part = name.partition(":")
+    read = METRIC_PARTS[part]
+    return ((metric.output or MODEL, read(metric)) for metric in report.task_metrics if metric.name == wanted)
 
 
 def model(report: Report, glob: str, name: str) -> Iterable[Measured]:
@@ -77,6 +85,9 @@ LAYERS: Mapping[str, Callable[[Layer], float | None]] = MappingProxyType(
         "cosine": lambda layer: layer.cosine,
         "max_abs": lambda layer: layer.max_abs,
     }
+)
+METRIC_PARTS: Mapping[str, Callable[[TaskMetric], float]] = MappingProxyType(
+    {"": lambda metric: metric.value, "float": lambda metric: metric.float_value, "drop": lambda metric: metric.drop}
 )
 MODELS: Mapping[str, Callable[[Report], float | None]] = MappingProxyType(
     {

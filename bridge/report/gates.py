@@ -26,6 +26,7 @@ SUBJECTS: Mapping[str, tuple[str, Measure, Iterable[str]]] = MappingProxyType(  
     {
         "output": ("output", gate_measures.outputs, gate_measures.OUTPUTS),
         "layer": ("layer", gate_measures.layers, gate_measures.LAYERS),
+        "metric": ("metric", gate_measures.metrics, ()),
         "": ("model", gate_measures.model, gate_measures.MODELS),
     }
 )
@@ -39,10 +40,19 @@ def parse(text: str) -> Expression:
     """
     found = gate_syntax.parse(text)
     for part in comparisons(found):
-        if part.name not in SUBJECTS[_subject(part)][2]:
+        if not _is_known(part):
             received = f"{part.subject}:{part.name}" if part.subject else part.name
             raise UsageError(f"Gate {text[:80]!r}: unknown name. Received: {received!r}.", hint=_known())
     return found
+
+
+def metrics_of(gates: Sequence[str]) -> tuple[str, ...]:
+    """Names of the task metrics that gates ask for.
+
+    Raises:
+        UsageError: a gate cannot be read.
+    """
+    return tuple(part.name.partition(":")[0] for text in gates for part in comparisons(parse(text)) if part.subject == "metric")
 
 
 def evaluate(report: Report, gates: Sequence[str]) -> Verdict:
@@ -142,9 +152,18 @@ def _badness(sign: Sign, value: float) -> tuple[float, bool]:
 
 def _unmeasured(part: Comparison, place: str, asked: bool) -> str:
     name = f"{part.subject}:{part.name}" if part.subject else part.name
+    if part.subject == "metric":
+        return f"metric {part.name.partition(':')[0]} was not measured in this run; --metric names what is"
     if part.glob and not asked:
         return f"no {place} has a name that fits {part.glob[:80]!r}"
     return f"{name} was not measured in this run" + (f" where a name fits {part.glob[:80]!r}" if part.glob else "")
+
+
+def _is_known(part: Comparison) -> bool:
+    """Task metrics may have any name."""
+    if part.subject == "metric":
+        return part.name.partition(":")[2] in gate_measures.METRIC_PARTS
+    return part.name in SUBJECTS[_subject(part)][2]
 
 
 def _subject(part: Comparison) -> str:
@@ -153,5 +172,6 @@ def _subject(part: Comparison) -> str:
 
 
 def _known() -> str:
-    prefixes = {"output": "", "layer": "layer:", "": ""}
-    return f"known names: {', '.join(f'{prefixes[subject]}{name}' for subject, (_, _, names) in SUBJECTS.items() for name in names)}."
+    prefixes = {"output": "", "layer": "layer:", "metric": "", "": ""}
+    names = [f"{prefixes[subject]}{name}" for subject, (_, _, names) in SUBJECTS.items() for name in names]
+    return f"known names: {', '.join(names)}, and metric:NAME, metric:NAME:float, metric:NAME:drop of what --metric names."

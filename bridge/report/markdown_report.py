@@ -5,7 +5,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from bridge.report.schema import Diagnostic, Gate, Report
-from bridge.report.wording import about, compression_rows, conversions, decibel, milliseconds, number, percent, significant, size, times, visible
+from bridge.report.wording import (
+    about,
+    compression_rows,
+    conversions,
+    decibel,
+    metric_rows,
+    milliseconds,
+    number,
+    percent,
+    significant,
+    size,
+    times,
+    visible,
+)
 
 MAX_WARNINGS, MAX_LONE, MAX_CHANGES = 8, 3, 5
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
@@ -21,6 +34,7 @@ def render(report: Report) -> str:
                 *_figures(report),
                 *_gates(report.verdict.gates),
                 *_outputs(report),
+                *_task_metrics(report),
                 *_worst(report),
                 *_lone(report),
                 *_changes(report),
@@ -86,6 +100,12 @@ def _outputs(report: Report) -> Iterator[str]:
         for output in report.outputs
     )
     yield from table(("output", "SQNR", "max abs", "top-1 agreement", "top-1"), rows)
+
+
+def _task_metrics(report: Report) -> Iterator[str]:
+    if report.task_metrics:
+        rows = ((code(name), *figures) for name, *figures in metric_rows(report.task_metrics))
+        yield from table(("metric", "float", "quantized", "lost"), rows)
 
 
 def _worst(report: Report) -> Iterator[str]:

@@ -158,6 +158,23 @@ class Metric(Part):
     better: Literal["higher", "lower"] = "higher"
 
 
+class TaskMetric(Part):
+    """How good both models are at their task over the evaluation samples: `value` of the quantized file, `float_value` of the float model.
+
+    NaN where the metric is not defined. `drop` is what was lost, positive where the quantized file is worse. `output` is empty for a metric of the
+    user's own.
+    """
+
+    name: str
+    value: Real
+    float_value: Real
+    drop: Real
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    output: str = ""
+    samples: int = 0
+
+
 class Island(Part):
     """A connected group of nodes that do not run in the model's precision: `nodes` in topological order, `rules` and `reasons` of them.
 
@@ -416,6 +433,7 @@ class Report(Part):
     timing_s: Mapping[str, Real] = Field(default_factory=dict)
     peak_rss_mb: Real | None = None
     metrics: tuple[Metric, ...] = ()
+    task_metrics: tuple[TaskMetric, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     weights: tuple[WeightChannels, ...] = ()
     nodes: tuple[Node, ...]

@@ -15,6 +15,7 @@ from bridge.report.wording import (
     conversions,
     decibel,
     gate_place,
+    metric_rows,
     milliseconds,
     number,
     percent,
@@ -51,6 +52,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield from (_gates(report.verdict) if report.verdict.gates else ())
     yield ""
     yield outputs_table(report.outputs) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
+    yield from _task_metrics(report)
     yield ""
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
@@ -110,6 +112,15 @@ def outputs_table(outputs: Iterable[Output]) -> Table:
             _top1(output),
         )
     return table
+
+
+def _task_metrics(report: Report) -> Iterator[RenderableType]:
+    if report.task_metrics:
+        table = plain_table("metric", "float", "quantized", "lost")
+        for name, *figures in metric_rows(report.task_metrics):
+            table.add_row(Text(visible(name)), *figures)
+        yield ""
+        yield table
 
 
 def _top1(output: Output) -> str:

@@ -1,9 +1,10 @@
 """How every format spells numbers and names; nothing in a name may reach a reader's terminal, browser or parser as more than text."""
 
 import math
+from collections.abc import Iterable, Iterator
 
 from bridge.report.compression import Compression
-from bridge.report.schema import Cost, Gate, GatePart
+from bridge.report.schema import Cost, Gate, GatePart, TaskMetric
 
 NOTHING = "-"
 MAX_NAME = 160  # characters of a name that a format shows
@@ -91,6 +92,14 @@ def gate_place(gate: Gate) -> str:
         return gate.worst or gate.reason
     part = gate.parts[0]
     return gate.worst + (f" ({part.missed} of {part.asked} miss it)" if part.missed and part.asked > 1 else "")
+
+
+def metric_rows(metrics: Iterable[TaskMetric]) -> Iterator[tuple[str, str, str, str]]:
+    """Name, of the float model, of the quantized file, what was lost."""
+    for metric in metrics:
+        unit = f" {metric.unit}" if metric.unit else ""
+        name = f"{metric.name} of {metric.output}" if metric.output else metric.name
+        yield name, f"{number(metric.float_value, 4)}{unit}", f"{number(metric.value, 4)}{unit}", f"{number(metric.drop, 4)}{unit}"
 
 
 def compression_rows(block: Compression) -> tuple[tuple[str, str, str], ...]:
