@@ -17,6 +17,7 @@ from bridge.cli_options import (
     Json,
     LayerSamples,
     Memory,
+    Metrics,
     Model,
     NoDefaultRules,
     Preprocess,
@@ -120,6 +121,7 @@ def convert(
         bool, typer.Option("--no-recover", callback=instead_of("recover"), help="No accuracy recovery, not even the default methods.")
     ] = False,
     ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
+    metric: Metrics = None,
     gate: Gates = None,
     baseline: Baseline = None,
     tolerance: Tolerance = None,
@@ -158,6 +160,7 @@ def convert(
             observer=observer,
             recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
             ranges=ranges,
+            metrics=tuple(metric or ()),
             gates=tuple(gate or ()),
             baseline=baseline,
             tolerances=tolerances(tolerance),
@@ -197,6 +200,7 @@ def compare(
     custom_ops: CustomOps = None,
     layer_samples: LayerSamples = 16,
     memory: Memory = 4096,
+    metric: Metrics = None,
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
@@ -218,6 +222,7 @@ def compare(
             end=tuple(end or ()),
             layer_samples=layer_samples,
             memory_mb=memory,
+            metrics=tuple(metric or ()),
             threads=threads,
             progress=progress,
         )

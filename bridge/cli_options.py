@@ -60,6 +60,14 @@ CustomOps = Annotated[
         metavar="MODULE", callback=_load_custom_ops, help="Python module that calls bridge.register_op for custom operators; repeat for more."
     ),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Task metric of both models on the evaluation samples: top1, top5, auc, mean_iou, psnr, ssim, cosine, spearman, or module:function; repeat for more.",
+    ),
+]
 Gates = Annotated[
     list[str] | None,
     typer.Option(

@@ -14,6 +14,7 @@ from bridge.quantize import broken_constraints
 from bridge.report.file_comparison import FileComparison, build_file_comparison
 from bridge.samples import find_sources, open_samples
 from bridge.sources import open_model, open_reference
+from bridge.task_metrics import AnyMetric, Measurement
 from bridge.tflite import model as tflite
 from bridge.types import Diagnostic
 
@@ -35,6 +36,7 @@ def compare(
     end: Sequence[str] = (),
     layer_samples: int = 16,
     memory_mb: int = DEFAULT_MEMORY_MB,
+    metrics: Sequence[AnyMetric] = (),
     threads: int = 2,
     progress: Progress | None = None,
 ) -> FileComparison:
@@ -54,6 +56,7 @@ def compare(
         end: tensors that are the outputs likewise.
         layer_samples: samples for the errors of layers; outputs use all.
         memory_mb: what the process may take while layers are compared.
+        metrics: task metrics of both models, as for `convert`.
         threads: of each run of a model.
         progress: told about the work; silent if None.
 
@@ -66,6 +69,7 @@ def compare(
     opened = open_model(reference, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
     normal = opened.graph
     samples = open_samples(source, normal)
+    scored = Measurement.of(metrics, [spec.name for spec in normal.outputs], samples)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     first = [samples[0]] if len(samples) else []
     runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=False)
@@ -73,7 +77,16 @@ def compare(
     compared = Compared(Path(candidate), None if float_file is None else Path(float_file), pairs)
     broken = _broken_constraints(compared)
     try:
-        found = compare_files(runner, compared, samples, layer_samples=layer_samples, memory_mb=memory_mb, threads=threads, progress=progress.advance)
+        found = compare_files(
+            runner,
+            compared,
+            samples,
+            layer_samples=layer_samples,
+            memory_mb=memory_mb,
+            threads=threads,
+            progress=progress.advance,
+            watch=scored.watch,
+        )
     except ToolError as error:
         if broken:
             raise ToolError(f"{error.message} The likely cause: {broken[0].message}", hint=broken[0].hint, causes=error.causes) from error
@@ -84,6 +97,7 @@ def compare(
         len(samples),
         outputs=found.outputs,
         layers=found.layers,
+        task_metrics=scored.results(),
         diagnostics=(*doubts, *broken, *found.diagnostics),
     )
 

@@ -41,6 +41,7 @@ from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Metric
 from bridge.samples import choose_evaluation, choose_samples, find_sources, first_sample
 from bridge.sources import open_model, open_reference
+from bridge.task_metrics import AnyMetric, Measurement, check_metrics
 from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -73,6 +74,7 @@ def convert(
     observer: str = DEFAULT_OBSERVER,
     recover: Sequence[str] = DEFAULT_RECOVERY,
     ranges: Path | str | None = None,
+    metrics: Sequence[AnyMetric] = (),
     gates: Sequence[str] = (),
     baseline: Path | str | report.Report | None = None,
     tolerances: Mapping[str, float] = MappingProxyType({}),
@@ -114,6 +116,7 @@ def convert(
         recover: methods of accuracy recovery, names of RECOVERY_NAMES; each is kept only where it helps on calibration samples it was not fitted on.
             Given `ranges` stay as they are.
         ranges: a ranges.json of an earlier run, instead of calibrating.
+        metrics: task metrics, for both models on the evaluation samples: names of `bridge.task_metrics.BUILT_IN`, `module:function`, functions.
         gates: expressions such as `sqnr>=25`; the report's verdict says which hold.
         baseline: an earlier report.json; what is worse than there counts as a gate that does not hold.
         tolerances: how much worse it may be, for names of `bridge.report.baseline.TOLERANCES`.
@@ -134,7 +137,7 @@ def convert(
     """
     stages, methods, held_to = (
         Stages(progress or Silent()),
-        _checked_options(gates, observer, recover, via, saved_model=saved_model),
+        _checked_options(gates, metrics, observer, recover, via, compare=compare, saved_model=saved_model),
         report.read_baseline(baseline, tolerances),
     )
     stem = frontends.stem(source)
@@ -164,6 +167,7 @@ def convert(
                 opened,
                 choose(user_view(opened, input_dtype=input_dtype, output_dtype=output_dtype), *sources, seed=seed, ranges_given=ranges is not None),
             )
+            scored = Measurement.of(metrics, [spec.name for spec in normal.outputs], data.evaluation)
             changed = kept_quantization.expected_differences(change_model(model, normal, applied, threads=threads), opened.quantized)
         with stages("convert"):
             probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
@@ -224,19 +228,22 @@ def convert(
                 input_dtype=input_dtype,
                 output_dtype=output_dtype,
             )
-        compared, effects, values = Comparison(), None, Values()
-        if compare:
-            compared, effects, values = _compared(
+        compared, effects, values = (
+            _compared(
                 reference,
                 changed,
                 converted,
                 quantized,
                 data.evaluation,
+                scored,
                 layer_samples=layer_samples,
                 memory_mb=memory_mb,
                 threads=threads,
                 stages=stages,
             )
+            if compare
+            else (Comparison(), None, Values())
+        )
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, changed.graph, recovered.ranges, data.evaluation, threads=threads)
         with stages("cost"):
@@ -283,6 +290,7 @@ def convert(
                     "threads": threads,
                 },
                 metrics=(Metric(name=SATURATION, better="lower"),),
+                task_metrics=scored.results(),
                 mismatches=mismatches,
                 changes=changed.changes,
                 effects=effects,
@@ -322,10 +330,11 @@ def _write_facts(folder: Path, converted: ConvertedModel, ranges: Ranges | None)
     return files
 
 
-def _checked_options(gates: Sequence[str], observer: str, recover: Sequence[str], via: Via, *, saved_model: bool) -> tuple[str, ...]:
+def _checked_options(
+    gates: Sequence[str], metrics: Sequence[AnyMetric], observer: str, recover: Sequence[str], via: Via, *, compare: bool, saved_model: bool
+) -> tuple[str, ...]:
     """The methods of recovery in the order they run; refuses what cannot be read before any work is done."""
-    for gate in gates:
-        report.parse_gate(gate)
+    check_metrics(metrics, asked=report.metrics_of(gates), compares=compare)
     parse_observer(observer)
     check_backend(via, saved_model=saved_model)
     return check_recovery(recover)
@@ -381,6 +390,7 @@ def _compared(
     converted: ConvertedModel,
     quantized: QuantizedModel,
     samples: Dataset,
+    scored: Measurement,
     *,
     layer_samples: int,
     memory_mb: int,
@@ -398,6 +408,7 @@ def _compared(
             changed=changed.downstream,
             threads=threads,
             progress=stages.progress.advance,
+            watch=scored.watch,
         )
     with stages("values"):
         worst = [layer for _, layer in report.lowest_own(found.layers)]

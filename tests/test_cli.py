@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from bridge.cli import main
 
@@ -54,6 +57,9 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
     "idle rule": (lambda folder: {"--rules": idle_rule(folder)}, "none"),
     "unknown pack": (lambda _: {"--rules": "defualt"}, "'defualt' is neither a rule pack nor a file"),
     "bad gate": (lambda _: {"--gate": "snr>=3"}, "snr"),
+    "unknown metric": (lambda _: {"--metric": "top2"}, "There is no metric 'top2'"),
+    "gate without its metric": (lambda _: {"--gate": "metric:top1>=0.9"}, "A gate asks for the metric 'top1'"),
+    "metric without truth": (lambda _: {"--metric": "top1"}, "have none"),
     "bad input shape": (lambda _: {"--input": f"{NAME}=1xax3"}, "not a name and a shape"),
     "unknown precision": (lambda _: {"--precision": "int7"}, "int7"),
 }
@@ -101,14 +107,49 @@ def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, c
     earlier = {"model": {"path": "m", "sha256": "0", "framework": "onnx", "nodes": 0}, "coverage": {"nodes": 0, "mapped": 0, "explained": 0}}
     earlier |= {"versions": {}, "precision": "float32", "artifacts": {}, "inputs": [], "outputs": [{"name": OUTPUT, "sqnr_db": 79.0}]}
     (tmp_path / "earlier.json").write_text(json.dumps(earlier | {"rules": [], "nodes": [], "layers": []}))
-    held_to = ["--gate", "sqnr>=200", "--gate", "sqnr>=0", "--baseline", tmp_path / "earlier.json", "--tolerance", "sqnr=2"]
+    held_to = [
+        "--metric",
+        "top1",
+        "--metric",
+        "top5",
+        "--gate",
+        "metric:top1>=0 and metric:top5:drop<=1",
+        "--gate",
+        "sqnr>=200",
+        "--gate",
+        "sqnr>=0",
+        "--baseline",
+        tmp_path / "earlier.json",
+        "--tolerance",
+        "sqnr=2",
+    ]
     assert run("convert", MODEL / "model.onnx", *data, "-o", tmp_path / "out", *held_to, "--json") == 5
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"]["passed"] is False
+    _assert_top1_is_that_of_both_runtimes(report, tmp_path / "out" / "model.static_wi8_ai8.tflite")
     missed = [gate["expression"] for gate in report["verdict"]["gates"] if not gate["passed"]]
     assert missed == ["sqnr>=200", "baseline: SQNR lost by an output <= 2 dB"]
     assert "baseline-differs" in {finding["code"] for finding in report["diagnostics"]}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def _assert_top1_is_that_of_both_runtimes(report: dict[str, Any], path: Path) -> None:
+    with np.load(MODEL / "evaluation.npz") as data:
+        values, labels = data[NAME].reshape(-1, 1, *SHAPE), data["labels"]
+    session = onnxruntime.InferenceSession(MODEL / "model.onnx", providers=["CPUExecutionProvider"])
+    expected = np.mean([session.run(None, {NAME: value})[0].argmax() == label for value, label in zip(values, labels, strict=True)])
+    lite = Interpreter(str(path))
+    lite.allocate_tensors()
+    (taken,), (given,) = lite.get_input_details(), lite.get_output_details()
+    hits = []
+    for value, label in zip(values, labels, strict=True):
+        lite.set_tensor(taken["index"], value.transpose(0, *report["inputs"][0]["permutation"][1:]))
+        lite.invoke()
+        hits.append(lite.get_tensor(given["index"]).argmax() == label)
+    top1, top5 = report["task_metrics"]
+    assert (top1["float_value"], top1["value"], top1["samples"]) == (pytest.approx(expected), pytest.approx(np.mean(hits)), len(labels))
+    assert top1["drop"] == pytest.approx(expected - np.mean(hits))
+    assert top5["value"] >= top1["value"]
 
 
 def test_without_data_the_summary_says_not_for_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bridge.report.baseline import TOLERANCES
 from bridge.report.gate_measures import LAYERS, MODELS, OUTPUTS
 from bridge.report.gates import parse
+from bridge.task_metrics import BUILT_IN, find_metrics
 
 PAGE = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
 
@@ -25,3 +29,20 @@ def test_every_gate_on_the_page_can_be_read() -> None:
 def test_the_tolerances_on_the_page_are_the_defaults() -> None:
     said = {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGE, re.MULTILINE)}
     assert said == {name: tolerance.default for name, tolerance in TOLERANCES.items()}
+
+
+def test_the_metrics_on_the_page_are_all_there_are_and_its_functions_work() -> None:
+    table = PAGE[PAGE.index("## Task metrics") : PAGE.index("```python")]
+    assert set(re.findall(r"`([a-z0-9_]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))) == set(BUILT_IN)
+    (source,) = re.findall(r"^```python\n(.*?worst_pixel.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(source, "report.md", "exec"), names)  # the page's own snippet
+    worst, rate = find_metrics([names["worst_pixel"], names["error_rate"]], [])
+    assert rate.needs_truth
+    assert rate.better == "lower"
+    for metric, expected in ((worst, 0.5), (rate, 0.5)):
+        score = metric.start()
+        for label in (0, 1):
+            outputs = {"mask": np.full(3, 0.5 * label), "scores": np.array([[1.0, 0.0]])}
+            score.add({"mask": np.full(3, 0.25 + 0.5 * label) - 0.25 + 0.5, "scores": outputs["scores"]}, outputs, np.asarray(label))
+        assert score.result() == expected

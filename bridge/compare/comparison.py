@@ -13,7 +13,7 @@ from bridge.compare.bindings import bind_inputs, output_names, pair_outputs
 from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import Files
-from bridge.compare.outputs import Candidate, OutputPair, candidate, compare_outputs
+from bridge.compare.outputs import Candidate, OutputPair, Watch, candidate, compare_outputs
 from bridge.compare.parameters import check_parameters
 from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, measure_layers
 from bridge.compare.reference import Reference
@@ -71,6 +71,7 @@ def compare_files(
     changed: Set[str] = frozenset(),
     threads: int,
     progress: Callable[[int], None],
+    watch: Watch | None = None,
 ) -> Comparison:
     """Errors of the outputs of any TFLite file against a model on all samples; of its layers on some, when a tensor map says what belongs together.
 
@@ -85,6 +86,7 @@ def compare_files(
         changed: nodes that compute something else than the user's model because rules say so.
         threads: threads that run models and sum up errors.
         progress: told how many more samples are done; `len(samples)` in all.
+        watch: shown the outputs of every sample, as for `compare_outputs`.
 
     Raises:
         InputError: there are no samples, or inputs or outputs do not fit.
@@ -115,7 +117,7 @@ def compare_files(
     plain = reference.outputs_only(threads=1)
     candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
     pairs = _output_pairs(plain, candidates[0], tensor_map, first)
-    outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell)
+    outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch)
     feeds = candidates[-1].feeder(first)
     checks = check_kernels(
         path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads

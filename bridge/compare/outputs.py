@@ -1,7 +1,7 @@
 """Errors of the model outputs over all samples, from the files as they are, on the kernels that users run."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from bridge.tflite import parallel
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Sample, Stream
 from bridge.types import Diagnostic, InputBinding, OutputResult
+
+type Outputs = Mapping[str, np.ndarray]  # by name, in the shape and layout of the user's model
+type Watch = Callable[[int, Outputs, Outputs], None]  # position of the sample, outputs of the reference, of the last candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ def compare_outputs(
     *,
     threads: int,
     progress: Callable[[int], None],
+    watch: Watch | None = None,
 ) -> tuple[tuple[OutputResult, ...], tuple[Diagnostic, ...]]:
     """Errors of every output of the last candidate; of the first one, if there are two, as conversion error.
 
@@ -84,6 +88,7 @@ def compare_outputs(
         samples: at least one.
         threads: copies of the files that run side by side, one thread each.
         progress: told how many more samples are done.
+        watch: shown the outputs of every sample, from several threads and in any order.
 
     Raises:
         ToolError: a model does not run.
@@ -91,7 +96,9 @@ def compare_outputs(
     seen: list[list[Seen]] = [[] for _ in range(len(samples))]  # by sample, so that the sums do not depend on which worker was faster
     stream = Stream((samples[position] for position in range(len(samples))), progress)
     copies = max(1, min(threads, len(samples)))
-    tasks = [functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen) for _ in range(copies)]
+    tasks = [
+        functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen, watch) for _ in range(copies)
+    ]
     parallel.run(tasks, stream)
     results, diagnostics = [], []
     for index, pair in enumerate(pairs):
@@ -107,18 +114,28 @@ def _work(
     runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
     seen: list[list[Seen]],
+    watch: Watch | None,
     stream: Stream,
 ) -> None:
     for position, sample in stream:
-        seen[position] = _compare_one(reference, candidates, runners, pairs, sample)
+        shown = None if watch is None else functools.partial(watch, position)
+        seen[position] = _compare_one(reference, candidates, runners, pairs, sample, shown)
 
 
 def _compare_one(
-    reference: Reference, candidates: Sequence[Candidate], runners: Sequence[Interpreter], pairs: Sequence[OutputPair], sample: Sample
+    reference: Reference,
+    candidates: Sequence[Candidate],
+    runners: Sequence[Interpreter],
+    pairs: Sequence[OutputPair],
+    sample: Sample,
+    shown: Callable[[Outputs, Outputs], None] | None,
 ) -> list[Seen]:
     """A function of its own, so that the views of the interpreters are gone before the next run."""
     expected = reference.run(sample, [pair.name for pair in pairs])
     received = [runner.run_views(one.feeder(sample)) for one, runner in zip(candidates, runners, strict=True)]
+    if shown is not None:
+        last, forms = received[-1], candidates[-1].forms
+        shown(expected, {pair.name: _in_users_layout(last[pair.position], forms[pair.position], pair) for pair in pairs})
     found = []
     for pair in pairs:
         value = expected[pair.name]
@@ -131,6 +148,12 @@ def _compare_one(
             row.classes.append(_class(output, pair))
         found.append(row)
     return found
+
+
+def _in_users_layout(output: np.ndarray, form: Form | None, pair: OutputPair) -> np.ndarray:
+    """A copy of an output as real numbers, in the shape of the user's model."""
+    real = output if form is None else form.real(output)
+    return real.transpose(pair.permutation).reshape(pair.shape).copy()
 
 
 def _class(scores: np.ndarray, pair: OutputPair) -> int:

@@ -11,7 +11,7 @@ from bridge.report import html_report, junit_report, markdown_report, terminal
 from bridge.report.baseline import judge, read_baseline, read_report
 from bridge.report.build import build
 from bridge.report.diff import diff
-from bridge.report.gates import evaluate
+from bridge.report.gates import evaluate, metrics_of
 from bridge.report.gates import parse as parse_gate
 from bridge.report.ranking import lowest_own
 from bridge.report.schema import Report
@@ -27,6 +27,7 @@ __all__ = [
     "evaluate",
     "judge",
     "lowest_own",
+    "metrics_of",
     "parse_gate",
     "read_baseline",
     "read_report",

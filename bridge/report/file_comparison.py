@@ -1,16 +1,17 @@
 """The result of comparing two files: what `bridge compare` prints and its JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from bridge.report.measured_metrics import task_metric
 from bridge.report.parts import Part
-from bridge.report.schema import Diagnostic, Layer, Output
-from bridge.report.terminal import outputs_table, plain_table
+from bridge.report.schema import Diagnostic, Layer, Output, TaskMetric
+from bridge.report.terminal import metrics_table, outputs_table, plain_table
 from bridge.report.wording import decibel, visible
 from bridge.types import Diagnostic as StageDiagnostic
 from bridge.types import LayerResult, OutputResult
@@ -33,6 +34,7 @@ class FileComparison(Part):
     candidate: str
     samples: int
     outputs: tuple[Output, ...]
+    task_metrics: tuple[TaskMetric, ...] = ()
     layers: tuple[Layer, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -48,6 +50,7 @@ class FileComparison(Part):
     def _parts(self) -> Iterator[RenderableType]:
         yield Text(f"{visible(self.candidate)} against {visible(self.reference)}, {self.samples} samples", "bold")
         yield outputs_table(self.outputs)
+        yield from metrics_table(self.task_metrics)
         measured = [layer for layer in self.layers if layer.inherited_sqnr_db is not None]
         if measured:
             table = plain_table("largest error", "inherited", "tensor")
@@ -65,6 +68,7 @@ def build_file_comparison(
     *,
     outputs: tuple[OutputResult, ...],
     layers: tuple[LayerResult, ...],
+    task_metrics: Sequence[object] = (),
     diagnostics: tuple[StageDiagnostic, ...],
 ) -> FileComparison:
     """Assembles what the compare stage returned."""
@@ -73,6 +77,7 @@ def build_file_comparison(
         candidate=candidate,
         samples=samples,
         outputs=tuple(Output.model_validate(asdict(output)) for output in outputs),
+        task_metrics=tuple(map(task_metric, task_metrics)),
         layers=tuple(Layer.model_validate(asdict(layer) | {"metrics": dict(layer.metrics)}) for layer in layers),
         diagnostics=tuple(Diagnostic.model_validate(asdict(finding)) for finding in diagnostics),
     )

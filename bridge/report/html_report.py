@@ -103,6 +103,7 @@ FILTERS: dict[str, Any] = {
     "milliseconds": wording.milliseconds,
     "times": wording.times,
     "shape": wording.shape,
+    "metric_rows": wording.metric_rows,
     "kind": kind,
     "tint": tint,
     "suspicion": suspicion,

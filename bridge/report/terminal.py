@@ -1,13 +1,13 @@
 """The report on a terminal: verdict, outputs, what runs in which precision, the worst layers, cost, warnings, files."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.report.schema import Output, Report, Verdict
+from bridge.report.schema import Output, Report, TaskMetric, Verdict
 from bridge.report.wording import (
     NOTHING,
     about,
@@ -52,7 +52,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield from (_gates(report.verdict) if report.verdict.gates else ())
     yield ""
     yield outputs_table(report.outputs) if report.summary.worst_output is not None else Text("nothing was compared", "dim")
-    yield from _task_metrics(report)
+    yield from metrics_table(report.task_metrics)
     yield ""
     yield from (_worst(report) if report.summary.worst else ())
     yield _precisions(report)
@@ -114,10 +114,11 @@ def outputs_table(outputs: Iterable[Output]) -> Table:
     return table
 
 
-def _task_metrics(report: Report) -> Iterator[RenderableType]:
-    if report.task_metrics:
+def metrics_table(metrics: Sequence[TaskMetric]) -> Iterator[RenderableType]:
+    """One row per task metric; nothing without any."""
+    if metrics:
         table = plain_table("metric", "float", "quantized", "lost")
-        for name, *figures in metric_rows(report.task_metrics):
+        for name, *figures in metric_rows(metrics):
             table.add_row(Text(visible(name)), *figures)
         yield ""
         yield table

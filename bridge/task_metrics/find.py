@@ -13,6 +13,8 @@ from bridge.task_metrics.metric import Function, Score, TaskMetric, from_functio
 from bridge.task_metrics.pictures import Psnr, Ssim
 from bridge.task_metrics.segmentation import MeanIou
 
+type AnyMetric = str | Function | TaskMetric  # what a user may give
+
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)  # what a gate can spell
 SPEC = re.compile(r"(?:(?P<alias>[A-Za-z_]\w*)=)?(?P<what>.+)", re.ASCII | re.DOTALL)
 ABOUT = "A metric takes the reference's outputs, the candidate's and the truth of one sample, and returns a number."
@@ -41,7 +43,7 @@ BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
 )
 
 
-def metric_names(metrics: Sequence[str | Function | TaskMetric]) -> tuple[str, ...]:
+def metric_names(metrics: Sequence[AnyMetric]) -> tuple[str, ...]:
     """What the metrics are called, before any module is loaded.
 
     Raises:
@@ -58,7 +60,28 @@ def metric_names(metrics: Sequence[str | Function | TaskMetric]) -> tuple[str, .
     return names
 
 
-def find_metrics(metrics: Sequence[str | Function | TaskMetric], outputs: Sequence[str]) -> tuple[TaskMetric, ...]:
+def check_metrics(metrics: Sequence[AnyMetric], *, asked: Sequence[str], compares: bool) -> None:
+    """Refuses what cannot work, before any work is done.
+
+    Args:
+        metrics: as the user gave them.
+        asked: names that gates ask for.
+        compares: whether anything is compared.
+
+    Raises:
+        UsageError: names the metric or the gate.
+    """
+    names = metric_names(metrics)
+    if names and not compares:
+        raise UsageError(f"Metric {names[0]} is measured while both models are compared, and nothing is.", hint="Leave out --no-compare.")
+    for name in asked:
+        if name not in names:
+            raise UsageError(
+                f"A gate asks for the metric {name!r}, which is not measured.", hint=f"Add --metric {name}, or --metric {name}=module:function."
+            )
+
+
+def find_metrics(metrics: Sequence[AnyMetric], outputs: Sequence[str]) -> tuple[TaskMetric, ...]:
     """The metrics, ready to measure.
 
     Args:
@@ -73,7 +96,7 @@ def find_metrics(metrics: Sequence[str | Function | TaskMetric], outputs: Sequen
     return tuple(_find(one, name, outputs) for one, name in zip(metrics, metric_names(metrics), strict=True))
 
 
-def _name(one: str | Function | TaskMetric) -> str:
+def _name(one: AnyMetric) -> str:
     if isinstance(one, TaskMetric):
         return one.name
     if not isinstance(one, str):
@@ -87,7 +110,7 @@ def _split(text: str) -> tuple[str, str]:
     return (match["alias"] or "", match["what"]) if match else ("", text)
 
 
-def _find(one: str | Function | TaskMetric, name: str, outputs: Sequence[str]) -> TaskMetric:
+def _find(one: AnyMetric, name: str, outputs: Sequence[str]) -> TaskMetric:
     if isinstance(one, TaskMetric):
         return one
     if not isinstance(one, str):

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 import numpy as np
 
 from bridge.errors import UsageError
+from bridge.task_metrics.find import AnyMetric, find_metrics
 from bridge.task_metrics.metric import Better, Outputs, Score, TaskMetric
 
 
@@ -21,6 +23,17 @@ class TaskResult:
     unit: str
     output: str
     samples: int
+
+
+class Samples(Protocol):
+    """Evaluation data."""
+
+    @property
+    def source(self) -> str:
+        """Where they come from."""
+
+    def truth_of(self, position: int) -> np.ndarray | None:
+        """What is right for a sample, None where it is unknown."""
 
 
 @dataclass(slots=True)
@@ -42,18 +55,26 @@ class Measurement:
     def __post_init__(self) -> None:
         self._scores = [(metric.start(), metric.start()) for metric in self.metrics]
 
-    def require_truth(self, *, source: str) -> None:
-        """Refuses data without truth where a metric needs it.
+    @classmethod
+    def of(cls, metrics: Sequence[AnyMetric], outputs: Sequence[str], samples: Samples) -> Self:
+        """What the user asked for, on evaluation data.
 
         Raises:
-            UsageError: names the metric.
+            UsageError: a metric that does not exist, or needs a truth that the data do not have.
         """
-        for metric in self.metrics:
-            if metric.needs_truth and self.truth(0) is None:
+        made = cls(find_metrics(metrics, outputs), samples.truth_of)
+        for metric in made.metrics:
+            if metric.needs_truth and samples.truth_of(0) is None:
                 raise UsageError(
-                    f"Metric {metric.name} needs the truth, which {source} does not have.",
+                    f"Metric {metric.name} needs the truth, and the evaluation data ({samples.source}) have none.",
                     hint="Save `labels` [samples] or `truth` [samples, ...] beside the inputs.",
                 )
+        return made
+
+    @property
+    def watch(self) -> Callable[[int, Outputs, Outputs], None] | None:
+        """What takes in the samples; None where there is nothing to measure."""
+        return self.add if self.metrics else None
 
     def add(self, position: int, reference: Outputs, candidate: Outputs) -> None:
         """One sample; the arrays are not changed, and not kept for longer than the metrics need them."""

@@ -9,6 +9,7 @@ from bridge.report.build import build
 from bridge.report.compression import Compression, WeightCompression
 from bridge.report.schema import Conversion, Cost, Divergence, Evaluation, LoneFloatOp, Metric, NodeCost, OperatorCost, Report
 from bridge.report.values import Histogram, WeightChannels
+from bridge.task_metrics import TaskResult
 from bridge.types import (
     Change,
     ChangeEffect,
@@ -240,6 +241,10 @@ def stages() -> dict[str, Any]:
         ),
         "weights": (WeightChannels(node="fc", op="FULLY_CONNECTED", channels=3, widths=(0.8, 0.4, 0.2)),),
         "metrics": (Metric(name="saturation_share", better="lower"),),
+        "task_metrics": (
+            TaskResult("top5", 0.98, 0.99, "higher", "", "scores", 16),
+            TaskResult("edge_error", 1.5, 1.25, "lower", "px", "", 16),
+        ),
         "diagnostics": (Diagnostic("not-faster", "warning", "int8 is not faster than float.", "See cost.", None),),
         "gates": ("sqnr>=20", "layer:own_sqnr>=25"),
         "artifacts": {FLOAT: OUT / "net.float32.tflite", INT8: OUT / f"net.{INT8}.tflite"},

@@ -30,6 +30,7 @@ def test_a_run_is_no_worse_than_itself(report: Report) -> None:
     assert [gate.expression for gate in verdict.gates] == [
         "baseline: SQNR lost by an output <= 0.5 dB",
         "baseline: top-1 accuracy or agreement lost <= 0.005",
+        "baseline: task metric lost, over its value before <= 0.01",
         "baseline: own SQNR lost by a layer below 30 dB <= 3 dB",
         "baseline: nodes in another precision <= 0",
         "baseline: growth of the file, plain or after gzip <= 0.01",
@@ -135,3 +136,16 @@ def test_what_makes_both_incomparable_is_a_warning(report: Report) -> None:
         "The precisions differ: static_wi8_ai8 before, float16 now. Baseline: the baseline.",
     ]
     assert baseline_findings(report, read_baseline(report, {})) == ()
+
+
+def test_a_task_metric_is_judged_in_its_own_direction(report: Report) -> None:
+    accuracy, error = report.task_metrics
+    for changed, lost in ((accuracy.model_copy(update={"value": 0.9604}), 0.02), (error.model_copy(update={"value": 1.56}), 0.04)):
+        after = report.model_copy(update={"task_metrics": tuple(changed if one.name == changed.name else one for one in report.task_metrics)})
+        (missed,) = _missed(report, after).values()
+        assert missed.worst == changed.name
+        assert missed.measured == pytest.approx(lost)
+    better = (accuracy.model_copy(update={"value": 1.0}), error.model_copy(update={"value": 0.5}))
+    assert _missed(report, report.model_copy(update={"task_metrics": better})) == {}
+    (missed,) = _missed(report, report.model_copy(update={"task_metrics": (error,)})).values()
+    assert missed.reason == "value of top5 was measured in the baseline, but not in this run"

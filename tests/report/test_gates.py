@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import GateError, UsageError
-from bridge.report.gates import evaluate, gate, parse
+from bridge.report.gates import evaluate, gate, metrics_of, parse
 from bridge.report.schema import Gate, Report
 
 
@@ -118,6 +118,11 @@ def test_no_gate_at_all_is_a_mistake(report: Report) -> None:
         ("not any layer:own_sqnr<15", True),
         ("any layer:own_sqnr>=30", True),
         ("layer:own_sqnr<20", False),
+        ("metric:top5>=0.98", True),
+        ("metric:top5:float>=0.99", True),
+        ("metric:top5:drop<=0.01", True),
+        ("metric:top5:drop<0.01", False),
+        ("metric:edge_error<=1.5 and metric:edge_error:drop<=0.25", True),
         ("quantize_ops<=3 and size<1.2e6 and coverage>=1 and gzip_ratio<0.25 and zeros>=0.5", True),
     ],
 )
@@ -178,3 +183,17 @@ def test_a_malformed_gate_is_refused_at_its_place(text: str, why: str) -> None:
 def test_names_in_a_gate_are_never_run(report: Report) -> None:
     with pytest.raises(UsageError):
         evaluate(report, ("__import__('os').system('true')>=0",))
+
+
+def test_a_metric_that_was_not_measured_is_named(report: Report) -> None:
+    judged = _judge(report, "metric:mean_iou:drop<=0.1")
+    assert (judged.passed, judged.reason) == (False, "metric mean_iou was not measured in this run; --metric names what is")
+
+
+def test_a_part_of_a_metric_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown name\. Received: 'metric:top5:loss'"):
+        parse("metric:top5:loss<=1")
+
+
+def test_the_metrics_that_gates_ask_for() -> None:
+    assert metrics_of(["sqnr>=1", "metric:a>=1 and (metric:b:drop<1 or not metric:c:float<2)"]) == ("a", "b", "c")

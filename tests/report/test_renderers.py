@@ -128,3 +128,10 @@ def test_show_prints_names_as_text_not_as_markup(rename: Callable[[str], Report]
     show(rename("[bold]x[/bold] :smile:"), console)
     assert "[bold]x[/bold] :smile:" in console.export_text()
     console.file.close()
+
+
+@pytest.mark.parametrize("name", ["html", "markdown", "terminal"])
+def test_task_metrics_of_both_models_are_shown(report: Report, name: str) -> None:
+    text = RENDERERS[name].render(report)
+    assert "top5 of scores" in text
+    assert all(figure in text for figure in ("0.9900", "0.9800", "0.0100", "1.2500 px", "1.5000 px", "0.2500 px"))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.calibrate.dataset import from_arrays
 from bridge.errors import InputError, UsageError
-from bridge.task_metrics import Measurement, find_metrics
+from bridge.task_metrics import Measurement, check_metrics, find_metrics
+from bridge.types import TensorSpec
 
 type Outputs = Mapping[str, np.ndarray]
 
@@ -93,9 +95,19 @@ def test_a_function_that_fails_is_one_sentence(function: object, message: str) -
 
 
 def test_a_metric_that_needs_the_truth_refuses_data_without_it() -> None:
-    measured = Measurement(find_metrics(["top1"], ["y"]), lambda _: None)
-    with pytest.raises(UsageError, match=r"Metric top1 needs the truth, which eval\.npz does not have"):
-        measured.require_truth(source="eval.npz")
+    bare = from_arrays({"x": np.zeros((3, 2), np.float32)}, [TensorSpec("x", (2,), "float32")], source="eval.npz")
+    with pytest.raises(UsageError, match=r"Metric top1 needs the truth, and the evaluation data \(eval\.npz\) have none"):
+        Measurement.of(["top1"], ["y"], bare)
+    assert Measurement.of(["cosine"], ["y"], bare).watch is not None
+    assert Measurement.of([], ["y"], bare).watch is None
+
+
+def test_a_gate_over_a_metric_that_nobody_measures_is_refused_before_any_work() -> None:
+    check_metrics(["top1"], asked=["top1"], compares=True)
+    with pytest.raises(UsageError, match="A gate asks for the metric 'top5', which is not measured"):
+        check_metrics(["top1"], asked=["top1", "top5"], compares=True)
+    with pytest.raises(UsageError, match="Metric top1 is measured while both models are compared"):
+        check_metrics(["top1"], asked=(), compares=False)
 
 
 def test_threads_may_add_at_once() -> None:
