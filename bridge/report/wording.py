@@ -1,6 +1,7 @@
 """How every format spells numbers and names; nothing in a name may reach a reader's terminal, browser or parser as more than text."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 from bridge.report.compression import Compression
@@ -8,6 +9,7 @@ from bridge.report.schema import Cost, Gate, GatePart, TaskMetric
 
 NOTHING = "-"
 MAX_NAME = 160  # characters of a name that a format shows
+SHORT_MS = 0.1  # below, microseconds say more
 UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -66,6 +68,16 @@ def size(count: int | None) -> str:
 def milliseconds(value: float | None) -> str:
     """`1.40 ms`."""
     return NOTHING if value is None else f"{number(value, 2)} ms"
+
+
+def duration(ms: float | None) -> str:
+    """`1.40 ms`, and `7 µs` for what would be next to nothing in ms."""
+    return f"{ms * 1000:.0f} µs" if ms is not None and ms < SHORT_MS else milliseconds(ms)
+
+
+def base_name(path: str) -> str:
+    """The file of a path of either kind of system; a name without folders as it is."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
 
 
 def times(ratio: float | None) -> str:

@@ -54,3 +54,16 @@ def test_a_long_name_keeps_both_ends() -> None:
 )
 def test_numbers_are_spelt_the_same_in_every_format(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize(("ms", "text"), [(None, "-"), (0.0071, "7 µs"), (0.0999, "100 µs"), (0.1, "0.10 ms"), (12.345, "12.35 ms")])
+def test_short_times_are_in_microseconds(ms: float | None, text: str) -> None:
+    assert wording.duration(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("a/b/net.onnx", "net.onnx"), ("C:\\models\\net.onnx", "net.onnx"), ("saved_model/", "saved_model"), ("Net", "Net"), ("/", "/")],
+)
+def test_a_path_ends_with_its_file(path: str, text: str) -> None:
+    assert wording.base_name(path) == text
