@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.report.schema import Report
     from bridge.rules.files import load as load_rules
     from bridge.task_metrics.metric import metric
+    from bridge.tracing import trace
 
 __all__ = [
     "BridgeError",
@@ -42,12 +43,13 @@ __all__ = [
     "metric",
     "register_op",
     "registered_ops",
+    "trace",
 ]
 
 # Loaded when first asked for, so that `import bridge` costs nothing.
 _HOMES = MappingProxyType(
     dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
-    | {"compare": "bridge.comparing"}
+    | {"compare": "bridge.comparing", "trace": "bridge.tracing"}
     | {"ConversionResult": "bridge.conversion_result", "convert": "bridge.pipeline"}
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")

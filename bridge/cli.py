@@ -183,11 +183,12 @@ def convert(
 
 @app.command()
 def compare(
-    reference: Annotated[Path, typer.Argument(help="The float model, in any form that `bridge convert` reads.")],
-    candidate: Annotated[Path, typer.Argument(help="The .tflite file.")],
+    reference: Annotated[Path, typer.Argument(help="The float model, in any form that `bridge convert` reads; or a trace, .npz.")],
+    candidate: Annotated[Path, typer.Argument(help="The .tflite file; or an .onnx file; or another trace.")],
     data: Annotated[
-        str, typer.Option(help="Samples: .npz with one array per input of the reference, .npy, a folder of pictures, or module:function.")
-    ],
+        str | None,
+        typer.Option(help="Samples: .npz with one array per input of the reference, .npy, a folder of pictures, or module:function. Not for traces."),
+    ] = None,
     preprocess: Preprocess = None,
     tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json of the conversion; gives errors per layer.")] = None,
     float_file: Annotated[
@@ -204,7 +205,7 @@ def compare(
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
-    """Compare a TFLite file with the model it came from."""
+    """Compare a TFLite file with the model it came from, two ONNX models, or two traces."""
     from bridge.comparing import compare as compare_files
     from bridge.report.progress_bars import ProgressBars
 
@@ -232,6 +233,39 @@ def compare(
         from rich.console import Console
 
         result.show(Console())
+
+
+@app.command()
+def trace(
+    model: Annotated[Path, typer.Argument(help="The model, in any form that `bridge convert` reads, or any .tflite file.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file: one array [samples, ...] per tensor.", show_default=False)],
+    data: Annotated[str, typer.Option(help="Samples, as for `bridge compare`.")],
+    preprocess: Preprocess = None,
+    tensor_map: Annotated[Path | None, typer.Option(help="tensor_map.json: gives a .tflite file the names of the model it came from.")] = None,
+    inputs: Inputs = None,
+    signature: Signature = None,
+    samples: Annotated[int, typer.Option(min=1, help="At most so many samples, spread evenly.")] = 16,
+    custom_ops: CustomOps = None,
+    threads: Threads = 2,
+) -> None:
+    """Save what a model computes, to compare it later without running it: `bridge compare a.npz b.npz`."""
+    from bridge import tracing
+    from bridge.report.progress_bars import ProgressBars
+
+    with ProgressBars() as progress:
+        path = tracing.trace(
+            model,
+            output,
+            data=data,
+            preprocess=preprocess,
+            tensor_map=tensor_map,
+            input_shapes=shapes(inputs),
+            signature=signature,
+            samples=samples,
+            threads=threads,
+            progress=progress,
+        )
+    _print(str(path))
 
 
 @app.command()

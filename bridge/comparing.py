@@ -1,14 +1,27 @@
-"""`bridge compare`: any TFLite file against the model it came from, whoever converted it."""
+"""`bridge compare`: models, files and saved runs side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from bridge import frontends
 from bridge.calibrate import Calibration
-from bridge.compare import DEFAULT_MEMORY_MB, Compared, compare_files, node_of
+from bridge.calibrate.array_files import open_arrays
+from bridge.compare import (
+    DEFAULT_MEMORY_MB,
+    Compared,
+    Comparison,
+    ModelRun,
+    Trace,
+    compare_files,
+    compare_runs,
+    node_of,
+)
+from bridge.convert import own_map
 from bridge.convert.tensor_map_file import read_tensor_map
-from bridge.errors import ToolError
+from bridge.errors import ToolError, UsageError
 from bridge.progress import Progress, Silent
 from bridge.quantize import broken_constraints
 from bridge.report.file_comparison import FileComparison, build_file_comparison
@@ -25,7 +38,7 @@ def compare(
     reference: object,
     candidate: Path | str,
     *,
-    data: Path | str | Calibration,
+    data: Path | str | Calibration | None = None,
     preprocess: str | Path | None = None,
     tensor_map: Path | str | None = None,
     float_file: Path | str | None = None,
@@ -40,14 +53,15 @@ def compare(
     threads: int = 2,
     progress: Progress | None = None,
 ) -> FileComparison:
-    """Errors of any TFLite file against the model it came from, on given samples.
+    """Errors of a TFLite file against the model it came from, of one ONNX model against another, or of two traces, on the same samples.
 
     Args:
         reference: the float model, what `convert` takes: a path or a live model.
-        candidate: a `.tflite` file, float or quantized, whoever made it.
-        data: samples in the layout of the reference: a file, a folder of pictures, `module:function`, or a Calibration.
+        candidate: a `.tflite` file, float or quantized, whoever made it; an `.onnx` file, whose tensors are paired by name; or a trace (`.npz`), where the
+            reference is one too.
+        data: samples in the layout of the reference: a file, a folder of pictures, `module:function`, or a Calibration; traces have their own.
         preprocess: how the pictures of a folder become inputs.
-        tensor_map: the tensor_map.json of the conversion; with it layers are compared too.
+        tensor_map: the tensor_map.json of the conversion; with it layers are compared too. Two TFLite files need none.
         float_file: the float TFLite file that the candidate was quantized from; with it each layer's own and conversion errors are known too.
         input_shapes: sizes for inputs with dynamic dimensions, by name.
         example_inputs: what a live model is traced with, as for `convert`.
@@ -65,6 +79,10 @@ def compare(
         ToolError: a model does not run.
     """
     progress = progress or Silent()
+    if metrics and Path(candidate).suffix != ".tflite":
+        raise UsageError(f"Task metrics need a TFLite file to compare. Received: {candidate}.", hint="Leave --metric out.")
+    if _is_trace(reference) and _is_trace(candidate):
+        return _compare_traces(Path(str(reference)), Path(candidate), progress)
     (source,) = find_sources(data, preprocess=preprocess)
     opened = open_model(reference, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
     normal = opened.graph
@@ -74,6 +92,13 @@ def compare(
     first = [samples[0]] if len(samples) else []
     runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=False)
     progress.stage("compare", len(samples))
+    if Path(candidate).suffix == ".onnx":
+        other = open_model(Path(candidate), input_shapes=input_shapes)
+        runs = [ModelRun(open_reference(one.reference, first, threads=threads)[0], samples) for one in (opened, other)]
+        nodes = {tensor: node.name for node in normal.source_nodes for tensor in node.outputs}
+        return _comparison(reference, candidate, len(samples), compare_runs(*runs, nodes=nodes, progress=progress.advance), doubts)
+    if opened.model.float_file is not None and pairs is None:
+        pairs, float_file = own_map(normal, tflite.read(opened.model.float_file)), opened.model.float_file
     compared = Compared(Path(candidate), None if float_file is None else Path(float_file), pairs)
     broken = _broken_constraints(compared)
     try:
@@ -91,14 +116,32 @@ def compare(
         if broken:
             raise ToolError(f"{error.message} The likely cause: {broken[0].message}", hint=broken[0].hint, causes=error.causes) from error
         raise
+    return _comparison(reference, candidate, len(samples), found, (*doubts, *broken), scored.results())
+
+
+def _is_trace(source: object) -> bool:
+    return isinstance(source, Path | str) and Path(source).suffix == ".npz"
+
+
+def _compare_traces(reference: Path, candidate: Path, progress: Progress) -> FileComparison:
+    traces = [
+        Trace(path, {name: np.asarray(array.read(array.shape[0])) for name, array in open_arrays(path).items()}) for path in (reference, candidate)
+    ]
+    progress.stage("compare", len(traces[0]))
+    return _comparison(reference, candidate, len(traces[0]), compare_runs(*traces, nodes={}, progress=progress.advance), ())
+
+
+def _comparison(
+    reference: object, candidate: Path | str, samples: int, found: Comparison, further: tuple[Diagnostic, ...], task_metrics: Sequence[object] = ()
+) -> FileComparison:
     return build_file_comparison(
         frontends.label(reference),
         str(candidate),
-        len(samples),
+        samples,
         outputs=found.outputs,
         layers=found.layers,
-        task_metrics=scored.results(),
-        diagnostics=(*doubts, *broken, *found.diagnostics),
+        task_metrics=task_metrics,
+        diagnostics=(*further, *found.diagnostics),
     )
 
 

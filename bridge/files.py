@@ -7,10 +7,29 @@ import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from bridge.errors import UsageError
 
 MARKERS = ("report.json", "onnx2tf.log")  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of `path` when the block ends without an error, and only then.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> str:
@@ -19,15 +38,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> str:
     Raises:
         OSError: the folder is not writable.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(content)
     return sha256(content).hexdigest()
 
 

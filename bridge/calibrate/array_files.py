@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.errors import InputError
 
-MAX_ARRAYS = 1000
+MAX_ARRAYS = 100_000
 MAX_UNPACKED_BYTES = 2 << 30  # of one compressed array, which has to be unpacked into memory; uncompressed ones are mapped and have no bound
 CHUNK_BYTES = 1 << 20
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of the name and of the extra field (APPNOTE 4.3.7)

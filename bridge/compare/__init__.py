@@ -1,5 +1,6 @@
 """onnxruntime against TFLite: errors of every layer and every output, and what the quantized file costs."""
 
+from bridge.compare.bindings import bind_inputs
 from bridge.compare.comparison import Compared, Comparison, compare_files, node_of
 from bridge.compare.compression import Compression, measure_compression
 from bridge.compare.cost import Cost, measure_cost, slower
@@ -10,7 +11,9 @@ from bridge.compare.passes import DEFAULT_MEMORY_MB
 from bridge.compare.reference import Reference, evaluator_instead
 from bridge.compare.rows import SATURATION
 from bridge.compare.runners import OnnxRunner
+from bridge.compare.runs import ModelRun, Run, compare_runs
 from bridge.compare.tflite_reference import TFLiteRunner
+from bridge.compare.traces import TFLiteRun, Trace, record
 from bridge.compare.value_ranges import Values, look_at_values
 
 __all__ = [
@@ -22,11 +25,17 @@ __all__ = [
     "Compression",
     "Cost",
     "Divergence",
+    "ModelRun",
     "OnnxRunner",
     "Reference",
+    "Run",
+    "TFLiteRun",
     "TFLiteRunner",
+    "Trace",
     "Values",
+    "bind_inputs",
     "compare_files",
+    "compare_runs",
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
@@ -34,5 +43,6 @@ __all__ = [
     "measure_compression",
     "measure_cost",
     "node_of",
+    "record",
     "slower",
 ]

@@ -44,6 +44,17 @@ def _tried(interpreter: Interpreter, feeds: Mapping[str, np.ndarray]) -> Interpr
     return interpreter
 
 
+def in_user_layout(value: np.ndarray, permutation: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """A TFLite value in the axis order and the shape of its ONNX counterpart.
+
+    Args:
+        value: of the TFLite tensor.
+        permutation: axes of the TFLite tensor in the order of the ONNX axes.
+        shape: ONNX shape.
+    """
+    return value.transpose(permutation).reshape(shape)
+
+
 def in_layout(reference: np.ndarray, shape: Sequence[int], permutation: Sequence[int]) -> np.ndarray:
     """An ONNX value in the axis order of its TFLite counterpart, contiguous.
 

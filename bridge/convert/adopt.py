@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -50,10 +51,7 @@ def adopt(
         raise UsageError(f"{source}: a TFLite file is there already, onnx2tf does not run. Received: via={via}.", hint="Leave it out.")
     model = tflite.read(source)
     main = tflite.main_graph(model)
-    bindings = tuple(
-        InputBinding(name, tflite.text(tensor.name), tflite.shape(tensor), tuple(range(len(tflite.shape(tensor)))), tflite.dtype(tensor).name)
-        for name, tensor in tflite.named_inputs(model).items()
-    )
+    bindings = _bindings(model)
     fed = {int(index) for index in main.inputs}
     computed = [index for index in tflite.activations(model) if index not in fed]
     values = Interpreter(tflite.expose(model, computed), threads=threads).run(feed(bindings, probes[0]))
@@ -63,6 +61,18 @@ def adopt(
         for name, value in zip((tflite.text(main.tensors[index].name) for index in computed), values, strict=True)
         if value.shape == expected[name].shape  # else the size depends on the data
     }
+    tensor_map = own_map(graph, model, agreement)
+    return ConvertedModel(path=output, sha256=write_bytes(output, source.read_bytes()), tensor_map=tensor_map, onnx2tf_version="not used")
+
+
+def own_map(graph: Graph, model: tflite.ModelT, agreement: Mapping[str, float | None] = MappingProxyType({})) -> TensorMap:
+    """The tensor map of a file that is its own source.
+
+    Args:
+        graph: the operators of the file.
+        model: the file.
+        agreement: tensor -> SQNR in dB between both kinds of kernels, where it was measured.
+    """
     pairs = {
         spec.name: TensorPair(
             node=node.name,
@@ -77,11 +87,17 @@ def adopt(
         for node in graph.nodes
         for spec in node.outputs
     }
-    tensor_map = TensorMap(
+    return TensorMap(
         pairs=tuple(pairs.values()),
-        inputs=bindings,
+        inputs=_bindings(model),
         outputs=tuple(pairs[spec.name] for spec in graph.outputs),
         owners=tuple(node.name for node in graph.nodes),
         absorbed={},
     )
-    return ConvertedModel(path=output, sha256=write_bytes(output, source.read_bytes()), tensor_map=tensor_map, onnx2tf_version="not used")
+
+
+def _bindings(model: tflite.ModelT) -> tuple[InputBinding, ...]:
+    return tuple(
+        InputBinding(name, tflite.text(tensor.name), tflite.shape(tensor), tuple(range(len(tflite.shape(tensor)))), tflite.dtype(tensor).name)
+        for name, tensor in tflite.named_inputs(model).items()
+    )
