@@ -6,12 +6,14 @@ import io
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up notes go to stderr, past any logger
 
+import h5py
 import keras
 import numpy as np
 import onnx
@@ -62,9 +64,22 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
         raise InputError(
             f"{path}: Keras cannot read it: {_cause(error)}",
-            hint="A model with layers of your own is built in Python: register them with keras.saving and call bridge.convert(model).",
+            hint=_KERAS_2_HINT if _is_keras_2(path) else _OWN_LAYERS_HINT,
         ) from error
     return _of_file(from_keras(model, options), path, path.read_bytes())
+
+
+_OWN_LAYERS_HINT = "A model with layers of your own is built in Python: register them with keras.saving and call bridge.convert(model)."
+_KERAS_2_HINT = "The file is of Keras 2. If you trust it: tf_keras.models.load_model(file).export(folder), then give that SavedModel folder."
+
+
+def _is_keras_2(path: Path) -> bool:
+    try:
+        with h5py.File(path) as file:
+            version = file.attrs.get("keras_version", "")
+    except OSError:  # no HDF5
+        return False
+    return str(version.decode() if isinstance(version, bytes) else version).startswith("2.")
 
 
 def from_saved_model(source: str | Path, options: SourceOptions) -> SourceModel:
@@ -111,6 +126,11 @@ def from_function(function: Any, options: SourceOptions) -> SourceModel:
 
 
 def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, framework: str, layers: Collection[str] = ()) -> SourceModel:
+    text = [spec.name for spec in specs if spec.dtype == tf.string]
+    if text:
+        raise UnsupportedModelError(
+            f"{where}: input {text[0]!r} is text, which TFLite cannot compute on.", hint="Export the part behind it.", causes=["string"]
+        )
     function = tf.function(call, input_signature=specs)
     try:
         with _quiet():
@@ -190,14 +210,23 @@ def _layer_names(model: Any) -> frozenset[str]:
 
 
 def _name_by_layers(proto: onnx.ModelProto, layers: Collection[str]) -> None:
-    """`small_1/stem_1/convolution` as `small/stem/convolution`: Keras counts a layer's name up when it is traced again."""
+    """`small_1/stem_1/convolution` as `small/stem/convolution`: TensorFlow counts every name up when a model is traced again.
 
-    def plain(part: str) -> str:
-        base = re.sub(r"_\d+$", "", part)
-        return base if part not in layers and base in layers else part
+    Where the model's own name was, `conv2d_1` is the layer `conv2d`, and the layer `conv2d_1` is `conv2d_1_1`. Names that would meet stay as they are.
+    """
 
-    for node in proto.graph.node:
-        node.name = "/".join(plain(part) for part in node.name.split("/"))
+    def base(part: str) -> str:
+        return re.sub(r"_\d+$", "", part)
+
+    def plain(name: str) -> str:
+        parts = name.split("/")
+        counted = parts[0] not in layers and base(parts[0]) in layers
+        return "/".join(base(part) if base(part) in layers and (counted or part not in layers) else part for part in parts)
+
+    names = [plain(node.name) for node in proto.graph.node]
+    count = Counter([*names, *(node.name for node, name in zip(proto.graph.node, names, strict=True) if node.name != name)])
+    for node, name in zip(proto.graph.node, names, strict=True):
+        node.name = name if count[name] == 1 else node.name
 
 
 def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], function: Any, specs: Sequence[Any]) -> Confirmation:
@@ -217,7 +246,8 @@ def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], fun
 def _cause(error: BaseException) -> str:
     """What went wrong, without the trace that TensorFlow puts in front of it."""
     lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if re.match(r"\w+(Error|Exception|Warning): ", line)), first_line(error))
+    found = next((line for line in lines if re.match(r"\w+(Error|Exception|Warning): ", line)), first_line(error))
+    return found.partition(" Full object config: ")[0].partition(" using config={")[0]
 
 
 @contextlib.contextmanager

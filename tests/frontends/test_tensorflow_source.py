@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.numpy_helper
 import pytest
 
 from bridge import frontends, graph
@@ -14,6 +15,7 @@ from bridge.types import SourceModel
 with contextlib.suppress(ModuleNotFoundError):
     import torch._dynamo  # noqa: F401  # its LLVM and TensorFlow's bear each other in this order only
 keras = pytest.importorskip("keras", reason="the extra `tensorflow` is not installed")
+h5py = pytest.importorskip("h5py", reason="the extra `tensorflow` is not installed")
 tf = pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
 layers = keras.layers
 
@@ -43,6 +45,11 @@ class Subclassed(keras.Model):  # type: ignore[misc, name-defined]  # keras is l
 
     def call(self, x: object, training: bool = False) -> object:
         return {"scores": self.fc(self.flat(x)), "positive": self.fc(self.flat(x)) > 0}
+
+
+class OwnLayer(layers.Layer):  # type: ignore[misc, name-defined]  # keras is loaded by name
+    def call(self, x: object) -> object:
+        return x
 
 
 def check(source: SourceModel, net: Any, name: str = "image") -> None:
@@ -155,3 +162,36 @@ def test_without_tensorflow_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UsageError, match="reading it needs TensorFlow, Keras and tf2onnx") as caught:
         frontends.load(tmp_path / "net.keras", input_shapes={})
     assert "tflite-bridge[tensorflow]" in caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 when it writes .h5
+def test_layers_that_keras_has_numbered_keep_their_numbers(tmp_path: Path) -> None:
+    net = keras.Sequential(
+        [keras.Input((4,)), *(layers.Dense(4, activation="relu", name=name) for name in ("dense", "dense_1", "dense_2"))], name="model"
+    )
+    net.save(tmp_path / "net.h5")
+    proto = frontends.load(tmp_path / "net.h5", input_shapes={}).proto
+    names = [node.name for node in proto.graph.node]
+    assert len(set(names)) == len(names)
+    matrices = {node.name.split("/")[1]: node for node in proto.graph.node if "MatMul" in node.op_type or node.op_type == "Gemm"}
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    for layer in net.layers:
+        np.testing.assert_array_equal(values[matrices[layer.name].input[1]], layer.kernel.numpy())
+
+
+def test_text_inputs_are_refused() -> None:
+    function = tf.function(tf.strings.length, input_signature=[tf.TensorSpec((4,), tf.string, name="words")])
+    with pytest.raises(UnsupportedModelError, match="input 'words' is text"):
+        frontends.load(function, input_shapes={})
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 when it writes .h5
+def test_a_file_of_keras_2_that_keras_3_cannot_read_names_the_way(tmp_path: Path) -> None:
+    net = keras.Sequential([keras.Input((4,)), OwnLayer(name="own")])
+    net.save(tmp_path / "net.h5")
+    for version, hint in (("2.15.0", "tf_keras.models.load_model"), ("3.0.0", "register them with keras.saving")):
+        with h5py.File(tmp_path / "net.h5", "a") as file:
+            file.attrs["keras_version"] = version
+        with pytest.raises(InputError, match="Unknown layer: 'OwnLayer'") as caught:
+            frontends.load(tmp_path / "net.h5", input_shapes={})
+        assert hint in caught.value.hint
