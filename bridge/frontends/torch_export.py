@@ -38,7 +38,7 @@ def from_object(source: Any, options: SourceOptions) -> SourceModel:
     _refuse_llvm_clash()
     if isinstance(source, torch.export.ExportedProgram):
         return _from_program(source, where="the exported program", outputs=None)
-    module = _unwrapped(source)
+    module = unwrapped(source)
     where = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         return _from_script(module, options, where=where, digest=None)
@@ -154,11 +154,13 @@ def _source_model(
     found = digest or hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
     names = [value.name for value in proto.graph.output]
     message = f"{where}: what torch's exporter wrote computes something else than the module"
-    confirm = None if feeds is None or outputs is None else confirmation(message, names, feeds, outputs)
+    rounds = any(node.op_type == "QuantizeLinear" for node in proto.graph.node)
+    confirm = None if feeds is None or outputs is None else confirmation(message, names, feeds, outputs, rounds=rounds)
     return SourceModel(proto=proto, digest=found, path=path, framework=FRAMEWORK, confirm=confirm)
 
 
-def _unwrapped(module: Any) -> Any:
+def unwrapped(module: Any) -> Any:
+    """The module inside of what torch.compile and the data-parallel wrappers make of it."""
     for name in WRAPPERS:
         if type(module).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel") and hasattr(module, name):
             module = getattr(module, name)

@@ -25,7 +25,7 @@ from bridge.graph.quantization_parameters import (
     signed,
     stored_as,
 )
-from bridge.graph.source_nodes import list_nodes, name_nodes
+from bridge.graph.source_nodes import list_nodes, module_classes, name_nodes
 from bridge.graph.values import new_constant
 from bridge.types import Diagnostic, Graph, QuantizedSource, SourceNode, StoredAs
 
@@ -35,6 +35,7 @@ CLIPS = frozenset({"Clip", "Max", "Min"})
 # What has the values of its input: as integer as that.
 MOVING = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 POSITIVE = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
+KEPT_FLOAT = "bridge.qat.torch_kept_float.KeptFloat"  # the class of a torch module: what is in it is float whatever is around it
 SUMS = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"})  # of positive values positive
 
 
@@ -143,9 +144,17 @@ class _Reader:
         stored = stored_as(node)
         if array is None or stored is None:
             return
+        self._put_constant(node, array, stored)
+
+    def _put_constant(self, node: ir.Node, array: np.ndarray, stored: StoredAs) -> None:
+        """The real values in place of what a node writes, and of every Transpose of that: a Linear over tokens turns its weight."""
         value = new_constant(self.graph, f"{node.outputs[0].name}_real", real(array, stored))
         self.weights[value] = signed(stored)
+        turns = [use.node for use in node.outputs[0].uses() if is_operator(use.node, "Transpose")]
         self._replace(node, value)
+        for turn in turns:
+            order = turn.attributes.get_ints("perm", list(range(array.ndim))[::-1])
+            self._put_constant(turn, array.transpose(order), replace(stored, axis=list(order).index(stored.axis % array.ndim)))
 
     def _replace(self, node: ir.Node, value: ir.Value) -> None:
         """`value` for the output of a DequantizeLinear; a model output keeps its name."""
@@ -230,7 +239,7 @@ def _integer_nodes(graph: ir.Graph, activations: dict[ir.Value, StoredAs]) -> It
     found: set[ir.Value] = set(activations)
     for node in graph:
         inputs = [value for value in node.inputs if value is not None and constant(value) is None]
-        if not inputs or not all(value in found for value in inputs):
+        if not inputs or not all(value in found for value in inputs) or module_classes(node)[-1:] == (KEPT_FLOAT,):
             continue
         if node.op_type in MOVING or all(_stays_integer(value, activations) for value in node.outputs):
             found.update(node.outputs)

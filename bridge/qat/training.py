@@ -43,9 +43,15 @@ def prepare(
     return _backend(model).prepare(model, example_inputs, rules=rules, scheme=Scheme(per_channel, weight_bits, symmetric, ranges))
 
 
-def freeze(model: Any) -> None:
-    """Keeps the ranges of activations as they are from now on."""
-    _backend(model).freeze(model)
+def freeze(model: Any, *, ranges: bool = True, batch_norm: bool = True) -> None:
+    """Keeps what training has found, while the weights are trained on.
+
+    Args:
+        model: what `prepare` made; changed in place, and its checkpoints hold it.
+        ranges: whether the ranges or step sizes stay as they are now.
+        batch_norm: whether the statistics of every BatchNorm do; it normalises by them then instead of by the batch.
+    """
+    _backend(model).freeze(model, ranges=ranges, batch_norm=batch_norm)
 
 
 def convert(model: Any, example_inputs: Any = None, **options: Any) -> ConversionResult:
