@@ -185,7 +185,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     doubts, verdict = baseline_findings(report, baseline), judge(report, gates, baseline)
     lowest = next((output for output in result_rows if output.name == report.summary.worst_output), None)
     said = {
-        "headline": headline(lowest, figures, verdict.gates, deployable=report.summary.deployable),
+        "headline": headline(lowest, report.task_metrics, figures, verdict.gates, deployable=report.summary.deployable),
         "next_step": next_step(lowest, worst),
         "warnings": report.summary.warnings + len(doubts),
     }

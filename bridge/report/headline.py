@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bridge.report import wording
 from bridge.report.ranking import GOOD_DB
-from bridge.report.schema import Cost, Gate, Output, WorstLayer
+from bridge.report.schema import Cost, Gate, Output, TaskMetric, WorstLayer
 
 # First row whose bound holds names the worst output. int8 rounding of a good model leaves about 25 to 40 dB.
 JUDGEMENTS = (
@@ -17,16 +17,17 @@ JUDGEMENTS = (
 NOT_COMPARED = "Not compared with the float model"
 
 
-def headline(output: Output | None, cost: Cost, gates: Sequence[Gate], *, deployable: bool) -> str:
+def headline(output: Output | None, metrics: Sequence[TaskMetric], cost: Cost, gates: Sequence[Gate], *, deployable: bool) -> str:
     """The sentence.
 
     Args:
         output: the worst one, None when nothing was compared.
+        metrics: of the task; the first stands in the sentence.
         cost: figures of both files.
         gates: with their results.
         deployable: false when the ranges come from random data.
     """
-    figures = [text for text in (_error(output), _accuracy(output), _size(cost), _speed(cost)) if text]
+    figures = [text for text in (_error(output), _task(metrics) or _accuracy(output), _size(cost), _speed(cost)) if text]
     start = _judgement(output, gates)
     sentence = f"{start}: {', '.join(figures)}." if figures else f"{start}."
     return sentence if deployable else f"Not for deployment, since the ranges come from random data. {sentence}"
@@ -39,8 +40,9 @@ def next_step(output: Output | None, worst: Sequence[WorstLayer]) -> str:
     lowest = worst[0].own_sqnr_db
     if lowest >= GOOD_DB:
         return (
-            f"No layer loses much by itself (the worst keeps {wording.decibel(lowest)}): the loss adds up along the depth. 16-bit activations "
-            f"(static_wi8_ai16), int8 weights alone (weight_only_wi8_afp32) or quantization-aware training help more than a rule for one layer."
+            f"No layer loses much by itself (the worst keeps {wording.decibel(lowest)}): the loss adds up along the depth. int8 weights with "
+            f"float activations (weight_only_wi8_afp32), 16-bit activations (static_wi8_ai16) or quantization-aware training help more than a rule "
+            f"for one layer; look at their cost."
         )
     return f"Start with {worst[0].node!r}, which loses most by itself ({wording.decibel(lowest)})."
 
@@ -63,6 +65,12 @@ def _judgement(output: Output | None, gates: Sequence[Gate]) -> str:
 
 def _error(output: Output | None) -> str:
     return f"{wording.decibel(output.sqnr_db)} at the worst output" if output is not None and output.sqnr_db is not None else ""
+
+
+def _task(metrics: Sequence[TaskMetric]) -> str:
+    for name, before, after, _ in wording.metric_rows(metrics[:1]):
+        return f"{wording.visible(name, 60)} {after} (float {before})"
+    return ""
 
 
 def _accuracy(output: Output | None) -> str:

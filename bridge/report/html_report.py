@@ -103,6 +103,7 @@ FILTERS: dict[str, Any] = {
     "size": wording.size,
     "milliseconds": wording.milliseconds,
     "duration": wording.duration,
+    "samples": wording.worst_samples,
     "base_name": wording.base_name,
     "times": wording.times,
     "shape": wording.shape,

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from bridge.report.compression import Compression
-from bridge.report.schema import Cost, Gate, GatePart, TaskMetric
+from bridge.report.schema import Cost, Gate, GatePart, SampleError, TaskMetric
 
 NOTHING = "-"
+MAX_SAMPLE = 40  # of the name of a sample
 MAX_NAME = 160  # characters of a name that a format shows
 SHORT_MS = 0.1  # below, microseconds say more
 UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -73,6 +74,11 @@ def milliseconds(value: float | None) -> str:
 def duration(ms: float | None) -> str:
     """`1.40 ms`, and `7 µs` for what would be next to nothing in ms."""
     return f"{ms * 1000:.0f} µs" if ms is not None and ms < SHORT_MS else milliseconds(ms)
+
+
+def worst_samples(samples: Iterable[SampleError]) -> str:
+    """`7 (12.1 dB), cat.png (14.0 dB)`."""
+    return ", ".join(f"{visible(sample.sample, MAX_SAMPLE)} ({decibel(sample.sqnr_db)})" for sample in samples)
 
 
 def base_name(path: str) -> str:

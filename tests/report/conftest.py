@@ -27,6 +27,7 @@ from bridge.types import (
     QuantizedModel,
     Ranges,
     RuleOutcome,
+    SampleError,
     SourceNode,
     TensorMap,
     TensorPair,
@@ -124,6 +125,7 @@ def _layer(pair: TensorPair) -> LayerResult:
         cosine=0.999,
         max_abs=0.25,
         reason=why,
+        worst_samples=(SampleError("cat.png", 12.25), SampleError("sample 7", 14.0)),
         metrics=(("saturation_share", 0.001),),
     )
 
@@ -285,7 +287,10 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
             "graph": replace(graph, source_nodes=source, nodes=facts),
             "decisions": decisions,
             "converted": replace(converted, tensor_map=replace(converted.tensor_map, owners=owners, pairs=pairs)),
-            "layers": tuple(replace(layer, node=name, reason=name) if layer.node == "fc" else layer for layer in stages["layers"]),
+            "layers": tuple(
+                replace(layer, node=name, reason=name, worst_samples=(SampleError(name, 1.0),)) if layer.node == "fc" else layer
+                for layer in stages["layers"]
+            ),
             "outcomes": (replace(stages["outcomes"][0], matched=(name,), id=name, reason=name),),
             "diagnostics": (Diagnostic("hostile", "warning", name, name, name),),
             "divergence": stages["divergence"].model_copy(update={"node": name}),

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bridge.report.headline import headline, next_step
-from bridge.report.schema import Cost, Gate, Output, WorstLayer
+from bridge.report.schema import Cost, Gate, Output, TaskMetric, WorstLayer
 
 COST = Cost(float_ms=4.2, quantized_ms=1.4, float_bytes=1000, quantized_bytes=270)
 
@@ -21,13 +21,25 @@ COST = Cost(float_ms=4.2, quantized_ms=1.4, float_bytes=1000, quantized_bytes=27
     ],
 )
 def test_without_gates_the_worst_output_is_judged(sqnr_db: float, start: str) -> None:
-    assert headline(Output(name="y", sqnr_db=sqnr_db), Cost(), (), deployable=True).startswith(start)
+    assert headline(Output(name="y", sqnr_db=sqnr_db), (), Cost(), (), deployable=True).startswith(start)
 
 
 def test_the_sentence_holds_what_was_lost_and_what_was_gained() -> None:
     output = Output(name="y", sqnr_db=31.25, top1_agreement=0.99, top1_float=0.931, top1_quantized=0.926)
-    assert headline(output, COST, (), deployable=True) == (
+    assert headline(output, (), COST, (), deployable=True) == (
         "Close to the float model: 31.2 dB at the worst output, top-1 accuracy 92.6 % (float 93.1 %), 27 % of the bytes, 3.00x as fast on this machine."
+    )
+
+
+def test_a_task_metric_takes_the_place_of_the_accuracy() -> None:
+    metrics = [
+        TaskMetric(name="mean_iou", value=0.61, float_value=0.63, drop=0.02),
+        TaskMetric(name="psnr", value=30, float_value=31, drop=1, unit="dB"),
+    ]
+    output = Output(name="y", sqnr_db=31.0, top1_agreement=0.99)
+    assert (
+        headline(output, metrics, Cost(), (), deployable=True)
+        == "Close to the float model: 31.0 dB at the worst output, mean_iou 0.6100 (float 0.6300)."
     )
 
 
@@ -38,17 +50,17 @@ def test_gates_decide_whatever_the_error_is() -> None:
         Gate(expression="a", passed=True),
     )
     output = Output(name="y", sqnr_db=40.0)
-    assert headline(output, Cost(), (met, failed, missing), deployable=True) == (
+    assert headline(output, (), Cost(), (met, failed, missing), deployable=True) == (
         "Not accepted, gate sqnr>=25 fails (measured 12.3) and 1 more: 40.0 dB at the worst output."
     )
-    assert headline(output, Cost(), (missing,), deployable=True).startswith(
+    assert headline(output, (), Cost(), (missing,), deployable=True).startswith(
         "Not accepted, gate cosine>=1 fails (cosine was not measured in this run):"
     )
-    assert headline(output, Cost(), (met,), deployable=True).startswith("Accepted, the gate holds:")
+    assert headline(output, (), Cost(), (met,), deployable=True).startswith("Accepted, the gate holds:")
 
 
 def test_a_slower_file_and_random_ranges_are_said() -> None:
-    slower = headline(None, Cost(float_ms=1.0, quantized_ms=2.0), (), deployable=False)
+    slower = headline(None, (), Cost(float_ms=1.0, quantized_ms=2.0), (), deployable=False)
     assert slower == (
         "Not for deployment, since the ranges come from random data. Not compared with the float model: 0.50x as fast on this machine, so not faster."
     )

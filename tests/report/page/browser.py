@@ -1,10 +1,15 @@
-"""Headless Chromium through chromedriver, by the WebDriver protocol (https://www.w3.org/TR/webdriver2/): real clicks and keys, without a library."""
+"""Headless Chromium through chromedriver, by the WebDriver protocol (https://www.w3.org/TR/webdriver2/): real clicks and keys, without a library.
+
+`python tests/report/page/browser.py REPORT.html PICTURE.png WIDTH HEIGHT` takes a picture of the top of a page.
+"""
 
 import base64
 import json
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -153,3 +160,17 @@ def _wait_for(address: str) -> None:
             if time.monotonic() > end:
                 raise
         time.sleep(0.05)
+
+
+def main(report: Path, picture: Path, width: int, height: int) -> None:
+    """Takes a picture of the top of a page, in few colours."""
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as browser:
+        browser.resize(width, height)
+        browser.open(report.resolve())
+        browser.wait("return document.readyState === 'complete'")
+        browser.picture(picture)
+    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

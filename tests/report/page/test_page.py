@@ -61,7 +61,7 @@ def test_a_node_is_found_by_name_and_its_details_appear(window: Browser, show: C
     assert window.text("#graph-found") == "1 of 1"
     details = window.text("#graph-details")
     assert details.startswith("gelu")
-    for part in ("Gelu", "float32", "21.0 dB", "117.9 dB", "no int8 kernel for GELU", "fc", "softmax"):
+    for part in ("Gelu", "float32", "21.0 dB", "117.9 dB", "no int8 kernel for GELU", "fc", "softmax", "cat.png (12.2 dB), sample 7 (14.0 dB)"):
         assert part in details
     window.keys(*"x")
     assert window.text("#graph-found") == "no such node"
