@@ -95,3 +95,12 @@ def test_only_the_pages_own_script_may_run(report: Report) -> None:
 )  # fmt: skip
 def test_a_number_sorts_and_is_tinted_by_its_value(value: float | None, key: str, tint: str) -> None:
     assert (html_report.sort_key(value), html_report.tint(value)) == (key, tint)
+
+
+def test_every_part_that_the_page_about_it_names_is_there(report: Report) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "html-report.md").read_text(encoding="utf-8")
+    named = re.findall(r"\*\*([^*]+)\*\*", page)
+    headings = re.findall(r"<h2>(.*?)</h2>", html_report.render(report))
+    assert len(named) >= 9
+    assert [name for name in named if not any(name in heading for heading in headings)] == []
+    assert (Path(__file__).parents[2] / "docs" / "report.png").stat().st_size < 300_000

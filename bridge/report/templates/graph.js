@@ -260,7 +260,7 @@
       const text = cell(key).textContent.trim();
       add(label, text === "-" ? "not measured" : text + unit);
     }
-    if (node.element.dataset.samples) add("Worst samples", node.element.dataset.samples);
+    if (node.element.dataset.samples) add("Worst samples end to end", node.element.dataset.samples);
     if (cell("rule").textContent.trim()) add("Rule", cell("rule").textContent.trim());
     if (cell("why").textContent.trim()) add("Reason", ...[...cell("why").children].map((part) => make("div", part.textContent)));
     for (const [label, others] of [["Reads from", node.before], ["Read by", node.after]]) if (others.length) add(label, ...others.slice(0, 8).map(step), ...(others.length > 8 ? [`and ${others.length - 8} more`] : []));

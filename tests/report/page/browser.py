@@ -169,7 +169,7 @@ def main(report: Path, picture: Path, width: int, height: int) -> None:
         browser.open(report.resolve())
         browser.wait("return document.readyState === 'complete'")
         browser.picture(picture)
-    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+    Image.open(picture).convert("RGB").quantize(255).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
