@@ -1,25 +1,18 @@
-"""TensorFlow's FakeQuant operators that tf2onnx leaves as they are: narrow ranges, and fewer than 8 bits.
+"""TensorFlow's FakeQuant operators as ONNX: QuantizeLinear and DequantizeLinear with the scale that TensorFlow computes, and Clip where they store less.
 
-Source: tensorflow/core/kernels/fake_quant_ops_functor.h, `Nudge`; tf2onnx 1.17 writes the wide 8-bit ones as QuantizeLinear and DequantizeLinear itself.
+tf2onnx itself knows those of 8 bits without a narrow range only, and its scale may be off by one unit in the last place.
+
+Source: tensorflow/core/kernels/fake_quant_ops_functor.h, `Nudge`.
 """
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 OPERATORS = frozenset({"FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars"})
 BITS = 8  # the largest type of QuantizeLinear before opset 21
-
-
-def spell_fake_quant(model: onnx.ModelProto) -> None:
-    """Writes each such operator with a constant range as Clip, QuantizeLinear and DequantizeLinear; changes `model` in place."""
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    for node in nodes:
-        model.graph.node.extend(_spelled(model.graph, node, constants))
+STORED = (0, 255)  # by uint8
 
 
 def nudged(low: float, high: float, least: int, most: int) -> tuple[np.float32, int]:
@@ -29,25 +22,34 @@ def nudged(low: float, high: float, least: int, most: int) -> tuple[np.float32, 
     return scale, int(np.clip(np.floor(exact + np.float32(0.5)), least, most))
 
 
-def _spelled(graph: onnx.GraphProto, node: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> list[onnx.NodeProto]:
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    bits = attributes.get("num_bits", BITS)
-    if node.op_type not in OPERATORS or bits > BITS or not all(name in constants for name in node.input[1:]):
-        return [node]
-    low, high = (constants[name] for name in node.input[1:]) if len(node.input) > 1 else (attributes["min"], attributes["max"])
-    least, most = int(bool(attributes.get("narrow_range", 0))), 2**bits - 1
-    scale, zero = nudged(float(low), float(high), least, most)
-    name = node.name
-    values = {
-        "low": np.float32(least - zero) * scale,
-        "high": np.float32(most - zero) * scale,
-        "scale": scale,
-        "zero_point": np.uint8(zero),
-    }
-    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), f"{name}/{key}") for key, value in values.items())
-    scaled = [f"{name}/scale", f"{name}/zero_point"]
-    return [
-        helper.make_node("Clip", [node.input[0], f"{name}/low", f"{name}/high"], [f"{name}/clipped"], f"{name}/Clip"),
-        helper.make_node("QuantizeLinear", [f"{name}/clipped", *scaled], [f"{name}/stored"], f"{name}/QuantizeLinear"),
-        helper.make_node("DequantizeLinear", [f"{name}/stored", *scaled], [node.output[0]], f"{name}/DequantizeLinear"),
-    ]
+def write_fake_quant(graph: Any, node: Any, name: str, _: Any) -> Any:
+    """A handler of tf2onnx: replaces a FakeQuant operator; leaves one whose range is not constant, which has no ONNX.
+
+    Args:
+        graph: tf2onnx's, changed in place.
+        node: the operator.
+        name: of the operator.
+    """
+    bits = node.get_attr_value("num_bits", BITS)
+    ends = node.inputs[1:]
+    if bits > BITS or not all(one.is_const() for one in ends):
+        return node
+    low, high = (float(one.get_tensor_value()) for one in ends) if ends else (node.get_attr_value("min"), node.get_attr_value("max"))
+    least, most = int(bool(node.get_attr_value("narrow_range", 0))), 2**bits - 1
+    scale, zero = nudged(low, high, least, most)
+    kind, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+
+    def constant(key: str, value: Any) -> str:
+        return str(graph.make_const(f"{name}/{key}", np.asarray(value)).output[0])
+
+    given = node.input[0]
+    scaled = [constant("scale", scale), constant("zero_point", np.uint8(zero))]
+    result = node.output[0]
+    graph.remove_node(node.name)
+    if (least, most) != STORED:
+        bounds = [constant("low", np.float32(least - zero) * scale), constant("high", np.float32(most - zero) * scale)]
+        given = graph.make_node("Clip", [given, *bounds], name=f"{name}/Clip", shapes=[shape], dtypes=[kind]).output[0]
+    integers = graph.make_node(
+        "QuantizeLinear", [given, *scaled], name=f"{name}/QuantizeLinear", shapes=[shape], dtypes=[onnx.TensorProto.UINT8]
+    ).output[0]
+    return graph.make_node("DequantizeLinear", [integers, *scaled], name=f"{name}/DequantizeLinear", outputs=[result], shapes=[shape], dtypes=[kind])

@@ -22,9 +22,12 @@ import tf2onnx
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
 from bridge.frontends.confirmation import confirmation
-from bridge.frontends.fake_quant import spell_fake_quant
+from bridge.frontends.fake_quant import OPERATORS as FAKE_QUANT
+from bridge.frontends.fake_quant import write_fake_quant
 from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.frontends.known_weights import KnownWeight, store_known_weights
 from bridge.frontends.source_options import SourceOptions
+from bridge.frontends.token_products import move_reshapes_behind_rounding
 from bridge.types import Confirmation, SourceModel
 
 OPSET = 18  # the highest of tf2onnx 1.17
@@ -47,7 +50,8 @@ def from_keras(model: Any, options: SourceOptions) -> SourceModel:
     def call(*values: Any) -> Any:
         return model(nest(values), training=False)
 
-    return _from_call(call, specs, where=model.name, framework="keras", layers=_layer_names(model))
+    known: Sequence[KnownWeight] = getattr(model, "known_weights", tuple)()
+    return _from_call(call, specs, where=model.name, framework="keras", layers=layer_names(model), known=known)
 
 
 def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
@@ -125,16 +129,20 @@ def from_function(function: Any, options: SourceOptions) -> SourceModel:
     return _from_call(function, _fixed(specs, options, where=where), where=where, framework="tensorflow")
 
 
-def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, framework: str, layers: Collection[str] = ()) -> SourceModel:
+def _from_call(
+    call: Callable[..., Any], specs: Sequence[Any], *, where: str, framework: str, layers: Collection[str] = (), known: Sequence[KnownWeight] = ()
+) -> SourceModel:
     text = [spec.name for spec in specs if spec.dtype == tf.string]
     if text:
         raise UnsupportedModelError(
             f"{where}: input {text[0]!r} is text, which TFLite cannot compute on.", hint="Export the part behind it.", causes=["string"]
         )
     function = tf.function(call, input_signature=specs)
+    tf2onnx.utils.INTERNAL_NAME = 1  # it numbers nodes through all models of a process: the same model would give other files
     try:
         with _quiet():
-            proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
+            kept: dict[str, Any] = dict.fromkeys(FAKE_QUANT, (write_fake_quant, []))
+            proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET, custom_op_handlers=kept)
     except Exception as error:  # tracing runs the user's own code
         raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_cause(error)}") from error
     foreign = [value.name for value in proto.graph.input if value.name not in {spec.name for spec in specs}]
@@ -144,11 +152,13 @@ def _from_call(call: Callable[..., Any], specs: Sequence[Any], *, where: str, fr
             hint="Compute them inside of the function, or make them tf.Variables.",
         )
     _name_by_layers(proto, layers)
-    spell_fake_quant(proto)
+    move_reshapes_behind_rounding(proto)
+    store_known_weights(proto, known)
     diagnostics = replace_illegal_ops(proto)
     digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
     names = [value.name for value in proto.graph.output]
-    confirm = _confirmation(where, [str(spec.name) for spec in specs], names, function, specs)
+    rounds = any(node.op_type == "QuantizeLinear" for node in proto.graph.node)
+    confirm = _confirmation(where, [str(spec.name) for spec in specs], names, function, specs, rounds=rounds)
     return SourceModel(proto=proto, digest=digest, framework=framework, diagnostics=diagnostics, confirm=confirm)
 
 
@@ -205,31 +215,47 @@ def _fixed(specs: Sequence[Any], options: SourceOptions, *, where: str) -> list[
     return found
 
 
-def _layer_names(model: Any) -> frozenset[str]:
+def layer_names(model: Any) -> frozenset[str]:
+    """Names of a Keras model and of all layers inside."""
     return frozenset({model.name} | {layer.name for layer in model._flatten_layers()})
 
 
 def _name_by_layers(proto: onnx.ModelProto, layers: Collection[str]) -> None:
+    """Plain names for nodes and the tensors inside, so that a model gives the same file however often it was traced before; names that would meet stay."""
+    ends = {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    inside = {name for node in proto.graph.node for name in (*node.input, *node.output)} - ends
+    tensors = _renamed(inside, layers, taken=ends)
+    names = [plain_name(node.name, layers) for node in proto.graph.node]
+    count = Counter([*names, *(node.name for node, name in zip(proto.graph.node, names, strict=True) if node.name != name)])
+    for node, name in zip(proto.graph.node, names, strict=True):
+        node.name = name if count[name] == 1 else node.name
+        node.input[:] = [tensors.get(one, one) for one in node.input]
+        node.output[:] = [tensors.get(one, one) for one in node.output]
+    for value in (*proto.graph.initializer, *proto.graph.value_info):
+        value.name = tensors.get(value.name, value.name)
+
+
+def _renamed(names: Collection[str], layers: Collection[str], *, taken: Collection[str]) -> dict[str, str]:
+    plain = {name: plain_name(name, layers) for name in names}
+    count = Counter([*plain.values(), *(name for name, new in plain.items() if name != new), *taken])
+    return {name: new for name, new in plain.items() if count[new] == 1}
+
+
+def plain_name(name: str, layers: Collection[str]) -> str:
     """`small_1/stem_1/convolution` as `small/stem/convolution`: TensorFlow counts every name up when a model is traced again.
 
-    Where the model's own name was, `conv2d_1` is the layer `conv2d`, and the layer `conv2d_1` is `conv2d_1_1`. Names that would meet stay as they are.
+    Where the model's own name was, `conv2d_1` is the layer `conv2d`, and the layer `conv2d_1` is `conv2d_1_1`.
     """
 
     def base(part: str) -> str:
         return re.sub(r"_\d+$", "", part)
 
-    def plain(name: str) -> str:
-        parts = name.split("/")
-        counted = parts[0] not in layers and base(parts[0]) in layers
-        return "/".join(base(part) if base(part) in layers and (counted or part not in layers) else part for part in parts)
-
-    names = [plain(node.name) for node in proto.graph.node]
-    count = Counter([*names, *(node.name for node, name in zip(proto.graph.node, names, strict=True) if node.name != name)])
-    for node, name in zip(proto.graph.node, names, strict=True):
-        node.name = name if count[name] == 1 else node.name
+    parts = name.split("/")
+    counted = parts[0] not in layers and base(parts[0]) in layers
+    return "/".join(base(part) if base(part) in layers and (counted or part not in layers) else part for part in parts)
 
 
-def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], function: Any, specs: Sequence[Any]) -> Confirmation:
+def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], function: Any, specs: Sequence[Any], *, rounds: bool) -> Confirmation:
     """Holds the exported model to what TensorFlow computes for random inputs."""
     rng = np.random.default_rng(0)
     feeds = {
@@ -240,7 +266,7 @@ def _confirmation(where: str, inputs: Sequence[str], outputs: Sequence[str], fun
     }
     flat = tf.nest.flatten(function(*map(tf.constant, feeds.values())))
     message = f"{where}: what tf2onnx wrote computes something else than the model"
-    return confirmation(message, outputs, feeds, [value.numpy() for value in flat])
+    return confirmation(message, outputs, feeds, [value.numpy() for value in flat], rounds=rounds)
 
 
 def _cause(error: BaseException) -> str:

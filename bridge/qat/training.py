@@ -12,7 +12,7 @@ from bridge.errors import UsageError
 from bridge.qat.scheme import RangeKind, Scheme
 
 # Framework -> the class of its models, in the module that whoever has a model has loaded, and where its training lives.
-BACKENDS = MappingProxyType({"torch": ("nn.Module", "bridge.qat.torch_prepare")})
+BACKENDS = MappingProxyType({"torch": ("nn.Module", "bridge.qat.torch_prepare"), "keras": ("Model", "bridge.qat.keras_prepare")})
 
 
 def prepare(
@@ -28,13 +28,15 @@ def prepare(
     """A copy of the model to fine-tune: operators that the rules leave integer round their activations and weights.
 
     Args:
-        model: a trained float model: a PyTorch module.
-        example_inputs: positional inputs, as a tuple; the first ranges are theirs. PyTorch needs them.
+        model: a trained float model: a PyTorch module, or a Keras 3 model on TensorFlow.
+        example_inputs: positional inputs, as a tuple; the first ranges are theirs. PyTorch needs them, and subclassed Keras models; without them the first
+            training batch sets the ranges.
         rules: names of packs and paths of rule files.
         per_channel: whether weights have a scale per output channel.
         weight_bits: of weights, 2 to 8; they are stored as int8.
         symmetric: whether activations have zero point 0.
-        ranges: `moving_average`, of what passes in training; or `learned`, step sizes that are trained (LSQ, Esser et al. 2020).
+        ranges: `moving_average`, of what passes in training; or `learned`, step sizes that are trained (LSQ, Esser et al. 2020); in Keras the ends of the
+            ranges, by the gradient of TensorFlow's FakeQuant.
 
     Raises:
         UsageError: the model is of no framework that is known here, no operator of it becomes an integer one, or an argument is none of those above.
@@ -73,4 +75,6 @@ def _backend(model: Any) -> Any:
             found = getattr(found, part, None)
         if found is not None and isinstance(model, found):
             return importlib.import_module(home)
-    raise UsageError(f"Quantization-aware training knows no model of this kind. Received: {type(model).__name__}.", hint="Give a torch.nn.Module.")
+    raise UsageError(
+        f"Quantization-aware training knows no model of this kind. Received: {type(model).__name__}.", hint="Give a torch.nn.Module or a Keras model."
+    )
