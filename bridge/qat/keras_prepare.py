@@ -47,9 +47,10 @@ def prepare(model: Any, example_inputs: Any = None, *, rules: Sequence[str | Pat
     return prepared
 
 
-def freeze(model: QuantizedModel) -> None:
+def freeze(model: QuantizedModel, *, ranges: bool, batch_norm: bool) -> None:  # folded statistics never move here
     """Keeps the ranges of activations as they are."""
-    model.freeze()
+    if ranges:
+        model.freeze()
 
 
 def convert(model: QuantizedModel, example_inputs: Any = None, **options: Any) -> ConversionResult:

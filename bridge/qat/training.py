@@ -51,7 +51,8 @@ def freeze(model: Any, *, ranges: bool = True, batch_norm: bool = True) -> None:
     Args:
         model: what `prepare` made; changed in place, and its checkpoints hold it.
         ranges: whether the ranges or step sizes stay as they are now.
-        batch_norm: whether the statistics of every BatchNorm do; it normalises by them then instead of by the batch.
+        batch_norm: whether the statistics of every BatchNorm do; it normalises by them then instead of by the batch. In Keras
+            those that are folded never move, and others are left alone.
     """
     _backend(model).freeze(model, ranges=ranges, batch_norm=batch_norm)
 
