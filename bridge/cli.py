@@ -13,6 +13,7 @@ from bridge.cli_options import (
     CustomOps,
     End,
     Gates,
+    Github,
     Inputs,
     Json,
     LayerSamples,
@@ -133,6 +134,7 @@ def convert(
     timeout: Annotated[float, typer.Option(help="Seconds that onnx2tf may take.")] = 600.0,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
     json: Json = False,
+    github: Github = False,
 ) -> None:
     """Convert a model to int8 TFLite, compare every layer, write the report."""
     from bridge import pipeline
@@ -175,8 +177,12 @@ def convert(
         )
     if json:
         _print(result.report.to_json())
-    else:
+    elif not github:
         _show_report(result.report, result.output_dir)
+    if github:
+        from bridge.report import github_report, terminal
+
+        github_report.write(result.report, "" if json else f"{terminal.render(result.report)}report  {result.output_dir / 'report.html'}")
     if not result.report.verdict.passed:
         raise typer.Exit(5)
 

@@ -79,6 +79,12 @@ Tolerance = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="How much worse than the baseline, as sqnr=1 (dB); inf asks nothing. Repeat for more."),
 ]
+Github = Annotated[
+    bool,
+    typer.Option(
+        "--github", help="Also write GitHub annotations (with --json to stderr), and keep GitHub from reading commands in the names of nodes."
+    ),
+]
 Start = Annotated[
     list[str] | None, typer.Option("--from", metavar="TENSOR", help="Take only the part of the model behind this tensor; repeat for more.")
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.report import BINARY, RENDERERS
 from bridge.report.baseline import TOLERANCES
 from bridge.report.gate_measures import LAYERS, MODELS, OUTPUTS
 from bridge.report.gates import parse
@@ -46,3 +47,11 @@ def test_the_metrics_on_the_page_are_all_there_are_and_its_functions_work() -> N
             outputs = {"mask": np.full(3, 0.5 * label), "scores": np.array([[1.0, 0.0]])}
             score.add({"mask": np.full(3, 0.25 + 0.5 * label) - 0.25 + 0.5, "scores": outputs["scores"]}, outputs, np.asarray(label))
         assert score.result() == expected
+
+
+def test_every_format_is_on_the_page() -> None:
+    table = PAGE[PAGE.index("## Formats") : PAGE.index("### What stays")]
+    assert set(re.findall(r"`([a-z-]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))) == {
+        *RENDERERS,
+        *BINARY,
+    }

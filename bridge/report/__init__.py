@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from bridge.errors import UsageError
 from bridge.files import write_bytes
-from bridge.report import html_report, junit_report, markdown_report, terminal
+from bridge.report import github_report, html_report, junit_report, layer_table, markdown_report, model_explorer, terminal
 from bridge.report.baseline import judge, read_baseline, read_report
 from bridge.report.build import build
 from bridge.report.diff import diff
@@ -18,8 +18,10 @@ from bridge.report.schema import Report
 from bridge.report.terminal import show
 
 __all__ = [
+    "BINARY",
     "FORMATS",
     "RENDERERS",
+    "BinaryRenderer",
     "Renderer",
     "Report",
     "build",
@@ -39,10 +41,22 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """A format: the name of its file and what makes its text."""
+    """A format of text: the name of its file and what makes it."""
 
     file: str
     render: Callable[[Report], str]
+
+    def content(self, report: Report) -> bytes:
+        """What the file holds, in UTF-8."""
+        return self.render(report).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRenderer:
+    """A format that no terminal shows."""
+
+    file: str
+    content: Callable[[Report], bytes]
 
 
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
@@ -52,20 +66,26 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "markdown": Renderer("report.md", markdown_report.render),
         "junit": Renderer("junit.xml", junit_report.render),
         "terminal": Renderer("report.txt", terminal.render),
+        "github": Renderer("annotations.txt", github_report.render),
+        "csv": Renderer("layers.csv", layer_table.render_csv),
+        "model-explorer": Renderer("inherited_sqnr.node_data.json", model_explorer.inherited),
+        "model-explorer-own": Renderer("own_sqnr.node_data.json", model_explorer.own),
     }
 )
+BINARY: Mapping[str, BinaryRenderer] = MappingProxyType({"parquet": BinaryRenderer("layers.parquet", layer_table.parquet)})
 FORMATS = ("json", "html", "markdown", "junit")  # what a conversion writes
 
 
-def renderer(name: str) -> Renderer:
+def renderer(name: str) -> Renderer | BinaryRenderer:
     """The format of a name.
 
     Raises:
         UsageError: nobody knows it.
     """
-    if name not in RENDERERS:
-        raise UsageError(f"Unknown report format. Received: {name!r}.", hint=f"Known formats: {', '.join(RENDERERS)}.")
-    return RENDERERS[name]
+    known: Mapping[str, Renderer | BinaryRenderer] = {**RENDERERS, **BINARY}
+    if name not in known:
+        raise UsageError(f"Unknown report format. Received: {name!r}.", hint=f"Known formats: {', '.join(known)}.")
+    return known[name]
 
 
 def write(report: Report, folder: Path, formats: Iterable[str] = FORMATS) -> Mapping[str, Path]:
@@ -76,8 +96,8 @@ def write(report: Report, folder: Path, formats: Iterable[str] = FORMATS) -> Map
         OSError: the folder is not writable.
     """
     chosen = {name: renderer(name) for name in formats}
-    texts = {name: one.render(report) for name, one in chosen.items()}
+    contents = {name: one.content(report) for name, one in chosen.items()}
     files = {name: folder / one.file for name, one in chosen.items()}
-    for name, text in texts.items():
-        write_bytes(files[name], text.encode())
+    for name, content in contents.items():
+        write_bytes(files[name], content)
     return MappingProxyType(files)

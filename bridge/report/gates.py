@@ -14,11 +14,12 @@ from bridge.errors import GateError, UsageError
 from bridge.report import gate_measures, gate_syntax
 from bridge.report.gate_measures import Measured
 from bridge.report.gate_syntax import EXAMPLES, And, Comparison, Expression, Not, Or, Sign, comparisons
-from bridge.report.schema import Gate, GatePart, Report, Verdict
+from bridge.report.schema import FailingPlace, Gate, GatePart, Report, Verdict
 from bridge.report.wording import gate_part
 
 type Measure = Callable[[Report, str, str], Iterable[Measured]]  # report, glob, name
 
+MAX_FAILING = 100  # places that a part of a gate lists
 COMPARISONS: Mapping[Sign, Callable[[float, float], bool]] = MappingProxyType(
     {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 )
@@ -135,13 +136,16 @@ def _measure(report: Report, part: Comparison) -> GatePart:
     held = [None if math.isnan(value) else compare(value, part.bound) for _, value in measured]
     pick = max if part.every else min  # what decides: the worst, or where any suffices, the best
     where, value = pick(measured, key=lambda item: _badness(part.sign, item[1]))
+    missed = [item for item, one in zip(measured, held, strict=True) if one is not True]
+    worst_first = sorted(missed, key=lambda item: _badness(part.sign, item[1]), reverse=True)[:MAX_FAILING]
     return GatePart(
         comparison=part.text,
         holds=_all(held) if part.every else _any(held),
         measured=value,
         worst=where,
-        missed=sum(one is not True for one in held),
+        missed=len(missed),
         asked=len(held),
+        failing=tuple(FailingPlace(name=name, value=one) for name, one in worst_first) if _subject(part) in ("output", "layer") else (),
     )
 
 

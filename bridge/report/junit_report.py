@@ -1,6 +1,6 @@
-"""JUnit XML: one case for the conversion and per gate; per error and per tensor that could not be checked. It fails where the run fails.
+"""JUnit XML: one case for the conversion and per gate, per place that fails a gate, per error, per tensor that could not be checked. It fails where the run fails.
 
-Source: https://github.com/testmoapp/junitxml (the dialect that CI systems read; there is no official schema).
+Source: https://github.com/testmoapp/junitxml, and junit-10.xsd of Jenkins' xunit plugin, which is the strictest (there is no official schema).
 """
 
 from collections.abc import Iterator
@@ -32,12 +32,22 @@ def _cases(report: Report) -> Iterator[ET.Element]:
     yield _case("conversion", report.precision)
     for gate in report.verdict.gates:
         yield _case("gate", gate.expression, failure=None if gate.passed else _gate_failure(gate))
+        yield from (() if gate.passed else _places(gate))
     for finding in report.diagnostics:
         if finding.severity == "error":
             yield _case("diagnostic", f"{finding.code} {finding.node or ''}".rstrip(), failure=f"{finding.message} {finding.hint}".rstrip())
     for layer in report.layers:
         if layer.status not in EXPLAINED:
             yield _case("layer", f"{layer.node} {layer.tensor}", skipped=layer.reason)
+
+
+def _places(gate: Gate) -> Iterator[ET.Element]:
+    """The outputs and layers that make a gate fail; its own case names the worst."""
+    for part in gate.parts:
+        for place in part.failing:
+            yield _case("place", f"{place.name}: {part.comparison}", failure=f"measured {number(place.value, 4)}")
+        if part.failing and part.missed > len(part.failing):
+            yield _case("place", f"{part.missed - len(part.failing)} more: {part.comparison}", failure="see report.html")
 
 
 def _gate_failure(gate: Gate) -> str:
@@ -48,5 +58,5 @@ def _case(kind: str, name: str, *, failure: str | None = None, skipped: str | No
     case = ET.Element("testcase", classname=f"bridge.{kind}", name=visible(name))
     for tag, message in (("failure", failure), ("skipped", skipped)):
         if message is not None:
-            ET.SubElement(case, tag, message=visible(message, 500))
+            ET.SubElement(case, tag, message=visible(message, 500), type=kind)
     return case

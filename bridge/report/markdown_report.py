@@ -20,7 +20,8 @@ from bridge.report.wording import (
     visible,
 )
 
-MAX_WARNINGS, MAX_LONE, MAX_CHANGES = 8, 3, 5
+MAX_WARNINGS, MAX_LONE, MAX_CHANGES, MAX_OUTPUTS, MAX_GATES = 8, 3, 5, 50, 200
+MAX_RULE_LINES = 30  # a job summary takes 1 MiB
 MAX_LINE = 2000  # characters of a line of a rule; a rule that is cut cannot be used
 MARKUP = re.compile(r"[\\`*_\[\]<>#~&$@]|:(?=//)")  # also what would mention somebody or make a link
 
@@ -75,8 +76,10 @@ def _figures(report: Report) -> Iterator[str]:
 
 def _gates(gates: Sequence[Gate]) -> Iterator[str]:
     if gates:
-        rows = ((code(gate.expression), "met" if gate.passed else "**not met**", number(gate.measured, 4), _place(gate)) for gate in gates)
+        shown = sorted(gates, key=lambda gate: gate.passed)[:MAX_GATES] if len(gates) > MAX_GATES else gates
+        rows = ((code(gate.expression), "met" if gate.passed else "**not met**", number(gate.measured, 4), _place(gate)) for gate in shown)
         yield from table(("gate", "", "measured", "worst"), rows)
+        yield from _more(len(gates) - len(shown))
 
 
 def _place(gate: Gate) -> str:
@@ -97,9 +100,10 @@ def _outputs(report: Report) -> Iterator[str]:
             percent(output.top1_agreement),
             f"{percent(output.top1_float)} → {percent(output.top1_quantized)}" if output.top1_float is not None else "",
         )
-        for output in report.outputs
+        for output in report.outputs[:MAX_OUTPUTS]
     )
     yield from table(("output", "SQNR", "max abs", "top-1 agreement", "top-1"), rows)
+    yield from _more(len(report.outputs) - MAX_OUTPUTS)
 
 
 def _task_metrics(report: Report) -> Iterator[str]:
@@ -153,6 +157,12 @@ def _finding(finding: Diagnostic) -> str:
     return f"- **{finding.severity}** {code(finding.code)}{where}: {prose(finding.message)} {prose(finding.hint)}".rstrip()
 
 
+def _more(count: int) -> Iterator[str]:
+    if count > 0:
+        yield f"and {count} more in report.html"
+        yield ""
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """A table and the empty line behind it; cells are Markdown except for `|`."""
     yield f"| {' | '.join(head)} |"
@@ -171,8 +181,10 @@ def code(name: str) -> str:
 
 
 def block(text: str) -> Iterator[str]:
-    """Lines as they are, under an entry of a list; nothing for an empty text."""
-    if text:
+    """Lines as they are, under an entry of a list; nothing for an empty text, and a note for one that is too long."""
+    if (lines := len(text.splitlines())) > MAX_RULE_LINES:
+        yield f"  A rule of {lines} lines for it is in report.html."
+    elif text:
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
         yield f"  {fence}toml"
         yield from (f"  {visible(line, MAX_LINE)}" for line in text.splitlines())

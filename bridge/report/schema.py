@@ -333,6 +333,13 @@ class Evaluation(Part):
     labels: bool = False
 
 
+class FailingPlace(Part):
+    """An output or a layer for which a comparison does not hold, and the value there."""
+
+    name: str
+    value: Real
+
+
 class GatePart(Part):
     """One comparison of a gate.
 
@@ -341,6 +348,7 @@ class GatePart(Part):
         holds: None where nothing, or NaN, was measured: then neither it nor its opposite is met.
         measured: the value that decides, the worst one (with `any` the best), and `worst` where it stands.
         missed: for how many of the `asked` places the comparison does not hold.
+        failing: those of the `missed` places that are worst, at most 100, worst first; of outputs and layers.
         reason: why nothing was measured.
     """
 
@@ -350,6 +358,7 @@ class GatePart(Part):
     worst: str | None = None
     missed: int = 0
     asked: int = 0
+    failing: tuple[FailingPlace, ...] = ()
     reason: str = ""
 
 
