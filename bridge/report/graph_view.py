@@ -1,7 +1,7 @@
 """What the page's script needs to draw the graph: numbers only, so that no name can be anything else there; names stand in the layer table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.report.graph_layout import layout
@@ -17,13 +17,20 @@ class GraphView:
     Attributes:
         nodes: how many are drawn.
         islands: how many groups in another precision.
+        rows: name of a drawn node -> its row of the layer table.
         data: JSON: `steps`; `nodes` as [row of the layer table, column, rank, island or -1]; `edges` as [writer, reader, column at each rank between],
             writers and readers as positions in `nodes`; columns in steps.
     """
 
     nodes: int
     islands: int
+    rows: Mapping[str, int]
     data: str
+
+    def target(self, row: int, node: Node) -> int | None:
+        """The row of the node that is drawn for the one in a row; None where that is the row itself, or nothing is drawn."""
+        found = self.rows.get(node.into or node.name)
+        return None if found == row else found
 
 
 def graph_view(report: Report) -> GraphView | None:
@@ -45,7 +52,7 @@ def graph_view(report: Report) -> GraphView | None:
         ],
         "edges": [[*edge, *map(_step, route)] for edge, route in placed.routes.items()],
     }
-    return GraphView(len(drawn), len(report.islands), json.dumps(data, separators=(",", ":")))
+    return GraphView(len(drawn), len(report.islands), {name: rows[name] for name in names}, json.dumps(data, separators=(",", ":")))
 
 
 def _rows(layers: Sequence[Layer]) -> dict[str, int]:

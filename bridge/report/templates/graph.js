@@ -7,6 +7,7 @@
   const BOX = { width: 166, height: 42 };
   const SCALE = { least: 0.004, most: 2.5, readable: 0.9, text: 0.42 };
   const LINKED = 3; // ranks between two nodes up to which the shade of their island joins them
+  const MANY = 8; // names that are listed of a node's neighbours
   const PAD = 11; // of an island around its nodes
   const overview = document.getElementById("graph-map");
   const details = document.getElementById("graph-details");
@@ -32,7 +33,7 @@
       kind: element.dataset.kind,
       precision: element.dataset.precision,
       values: { own: value("own"), inherited: value("inherited"), conversion: value("conversion") },
-      before: [], after: [],
+      before: [], after: [], parts: [],
     };
   });
   const edges = data.edges.map(([writer, reader, ...bends]) => {
@@ -49,6 +50,12 @@
   for (const node of nodes) byRank.set(node.rank, [...(byRank.get(node.rank) || []), node]);
   for (const layer of byRank.values()) layer.sort((a, b) => a.x - b.x);
   const byRow = new Map(nodes.map((node) => [node.row, node]));
+  // Nodes of the user's file that others stand for: they are found by their own names too.
+  for (const element of document.querySelectorAll("#layer-table tr[data-into]")) {
+    const node = byRow.get(Number(element.dataset.into));
+    byRow.set(Number(element.id.slice("row-".length)), node);
+    if (element.dataset.name !== node.name) node.parts.push(element.dataset.name);
+  }
 
   // A node's SQNR falls into one of these classes; the last is for what was not measured.
   const CLASSES = [[10, "bad"], [20, "poor"], [30, "fair"], [Infinity, "fine"]];
@@ -65,7 +72,7 @@
   function readPalette(element) {
     const style = getComputedStyle(element);
     palette = Object.fromEntries(
-      ["page", "card", "ink", "soft", "line", "accent", "int", "float", "mixed", "none", "island", "g-bad", "g-poor", "g-fair", "g-fine", "g-unknown", "g-dark"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]),
+      ["page", "card", "ink", "soft", "line", "accent", "int", "float", "mixed", "none", "island", "g-bad", "g-poor", "g-fair", "g-fine", "g-unknown", "on-bad", "on-poor"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]),
     );
   }
 
@@ -83,6 +90,11 @@
 
   const screen = (x, y) => [(x - view.x) * view.scale + size.width / 2, (y - view.y) * view.scale + size.height / 2];
   const fill = (node) => (colouring.value === "precision" ? palette[node.kind] : palette[`g-${classOf(node.values[colouring.value])}`]);
+
+  const inkOn = (node) => {
+    if (colouring.value === "precision") return node.kind === "none" ? palette.ink : palette.card;
+    return palette[`on-${classOf(node.values[colouring.value])}`] || palette.ink;
+  };
 
   function shortened(context, text, width) {
     if (context.measureText(text).width <= width) return text;
@@ -166,9 +178,8 @@
 
   function label(context, node, left, top, width) {
     const mode = colouring.value;
-    const strong = mode !== "precision" && ["bad", "poor"].includes(classOf(node.values[mode])) ? palette["g-dark"] : mode === "precision" ? palette.card : palette.ink;
     const inner = width - 18 * view.scale;
-    context.fillStyle = strong;
+    context.fillStyle = inkOn(node);
     context.textBaseline = "middle";
     context.font = `600 ${12.5 * view.scale}px system-ui, sans-serif`;
     const figure = mode === "precision" ? "" : number(node.values[mode]);
@@ -263,7 +274,8 @@
     if (node.element.dataset.samples) add("Worst samples end to end", node.element.dataset.samples);
     if (cell("rule").textContent.trim()) add("Rule", cell("rule").textContent.trim());
     if (cell("why").textContent.trim()) add("Reason", ...[...cell("why").children].map((part) => make("div", part.textContent)));
-    for (const [label, others] of [["Reads from", node.before], ["Read by", node.after]]) if (others.length) add(label, ...others.slice(0, 8).map(step), ...(others.length > 8 ? [`and ${others.length - 8} more`] : []));
+    if (node.parts.length) add("Stands for", ...node.parts.slice(0, MANY).map((part) => make("div", part)), ...(node.parts.length > MANY ? [`and ${node.parts.length - MANY} more`] : []));
+    for (const [label, others] of [["Reads from", node.before], ["Read by", node.after]]) if (others.length) add(label, ...others.slice(0, MANY).map(step), ...(others.length > MANY ? [`and ${others.length - MANY} more`] : []));
     const link = make("a", "in the table");
     link.href = `#row-${node.row}`;
     const title = make("h3", node.name);
@@ -287,7 +299,7 @@
 
   function search(forward = false) {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = words.length ? nodes.filter((node) => words.every((word) => `${node.name} ${node.op} ${node.precision}`.toLowerCase().includes(word))) : [];
+    const matches = words.length ? nodes.filter((node) => words.every((word) => `${node.name} ${node.op} ${node.precision} ${node.parts.join(" ")}`.toLowerCase().includes(word))) : [];
     hits = matches;
     const at = matches.indexOf(chosen);
     if (matches.length) choose(matches[forward ? (at + 1) % matches.length : Math.max(0, at)]);

@@ -81,6 +81,15 @@ class Browser:
                 raise TimeoutError(script)
             time.sleep(0.02)
 
+    @contextmanager
+    def inside(self, selector: str) -> Iterator[None]:
+        """Everything is asked of a frame of the page."""
+        self._post("frame", id=self._post("element", using="css selector", value=selector))
+        try:
+            yield
+        finally:
+            self._post("frame", id=None)
+
     def complaints(self) -> list[str]:
         """Warnings and errors on the console."""
         return [entry["message"] for entry in self._post("se/log", type="browser") if entry["level"] in ("WARNING", "SEVERE")]

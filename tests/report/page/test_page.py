@@ -68,6 +68,40 @@ def test_a_node_is_found_by_name_and_its_details_appear(window: Browser, show: C
     assert window.complaints() == []
 
 
+def test_a_node_that_another_stands_for_is_found_there(window: Browser, show: Callable[..., None], report: Report) -> None:
+    show(report)
+    window.click("#graph-find")
+    window.keys(*"ln/sub")
+    assert window.text("#graph-title") == "ln/div"
+    assert "Stands for\nln/mean\nln/sub" in window.text("#graph-details")
+    window.run("document.getElementById('row-4').focus()")  # ln/mean in the table
+    window.keys("Enter")
+    assert window.text("#graph-title") == "ln/div"
+
+
+def test_a_report_without_edges_has_no_graph_and_works(window: Browser, show: Callable[..., None], report: Report) -> None:
+    show(report.model_copy(update={"edges": ()}))
+    assert window.run("return document.getElementById('graph-canvas')") is None
+    window.click("th[data-key=own] button")
+    assert window.run(ROWS)[0][0] == 7
+    window.click("#layer-table tbody tr")
+    window.keys("Enter")
+    assert window.complaints() == []
+
+
+def test_it_works_in_the_frame_of_a_notebook(window: Browser, show: Callable[..., None], report: Report, tmp_path: Path) -> None:
+    file = tmp_path / "notebook.html"
+    file.write_text(f"<!doctype html><meta charset='utf-8'>{report._repr_html_()}", encoding="utf-8")
+    window.open(file)
+    with window.inside("iframe"):
+        window.click("th[data-key=own] button")
+        assert window.run(ROWS)[0][0] == 7
+        window.click("#graph-find")
+        window.keys(*"gelu")
+        assert window.text("#graph-title") == "gelu"
+    assert window.complaints() == []
+
+
 def test_a_click_on_a_drawn_node_chooses_it(window: Browser, show: Callable[..., None], report: Report) -> None:
     show(report)
     window.click("#graph-canvas", right=-300)  # beside the nodes: only gives the focus
