@@ -15,7 +15,7 @@ from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import Files
 from bridge.compare.outputs import Candidate, OutputPair, Watch, candidate, compare_outputs
 from bridge.compare.parameters import check_parameters
-from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, measure_layers
+from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, first_kernel_difference, measure_layers
 from bridge.compare.reference import Reference
 from bridge.compare.samples import NamedSamples, spread
 from bridge.errors import InputError
@@ -122,8 +122,11 @@ def compare_files(
     checks = check_kernels(
         path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads
     )
+    if tensor_map is not None and any(check.code == "kernels-disagree" and check.severity == "warning" for check in checks):
+        place = first_kernel_difference(files, first, memory_mb=memory_mb)
+        checks += () if place is None else (place,)
     if measured.shown_outputs:
-        checks += check_shown(path, feeds, measured.shown_outputs, threads=threads)
+        checks += check_shown(path, feeds, measured.shown_outputs, keep=measured.passes == 1, threads=threads)
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))

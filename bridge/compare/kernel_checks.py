@@ -49,24 +49,28 @@ def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, outputs_sqnr_d
     )
 
 
-def check_shown(path: Path, feeds: Mapping[str, np.ndarray], shown: Sequence[np.ndarray], *, threads: int) -> tuple[Diagnostic, ...]:
-    """Compares the outputs of the file as it is with those it has when its tensors are shown, as for the errors of layers.
+def check_shown(
+    path: Path, feeds: Mapping[str, np.ndarray], shown: Sequence[np.ndarray], *, keep: bool = True, threads: int
+) -> tuple[Diagnostic, ...]:
+    """Compares the outputs of the file as it is with those it has when its tensors are shown, as for the errors of layers, and when LiteRT keeps them.
 
     Args:
         path: the file.
         feeds: its inputs.
         shown: its outputs with the same inputs and all tensors shown.
+        keep: whether there is memory for all its tensors at once.
         threads: of the run.
     """
-    plain = Interpreter(path, threads=threads).run(feeds)
-    return _disagreements(
-        tflite.read(path),
-        plain,
-        shown,
-        code="shown-tensors-change-outputs",
-        outputs_sqnr_db={},
-        what="the file as it is and with its tensors shown",
-        hint="The errors of layers may be others than in the file as it is; those of the outputs are measured on that.",
+    model, plain = tflite.read(path), Interpreter(path, threads=threads).run(feeds)
+    kept = Interpreter(path, threads=threads, preserve_all_tensors=True).run(feeds) if keep else plain
+    ways = {
+        "shown-tensors-change-outputs": (shown, "with its tensors shown", "The errors of layers may be others than in the file as it is."),
+        "kept-tensors-change-outputs": (kept, "with preserve_all_tensors", "Tools that read tensors that way see others than those of the file."),
+    }
+    return tuple(
+        finding
+        for code, (outputs, what, hint) in ways.items()
+        for finding in _disagreements(model, plain, outputs, outputs_sqnr_db={}, code=code, what=f"the file as it is and {what}", hint=hint)
     )
 
 

@@ -1,22 +1,26 @@
 """Errors of layers within a memory budget: the rows are measured in as many passes over the samples as their values need."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
 
+from bridge.compare.attribution import Cut
+from bridge.compare.forms import feeder
+from bridge.compare.kernel_checks import STEPS
 from bridge.compare.layers import Files, LayerPass, open_pass
 from bridge.compare.reference import Reference
 from bridge.compare.rows import Row, plan_rows, plan_single_rows, results
 from bridge.compare.samples import NamedSamples
 from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
 from bridge.types import Diagnostic, LayerResult
 
 DEFAULT_MEMORY_MB = 4096
 SMALLEST_CHUNK = 64 << 20  # bytes of shown values below which further passes save nothing beside the models themselves
 COPIES = 2  # of each file: its bytes, and the interpreter's
-OVERHEAD = 2  # beside a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
+OVERHEAD = 3  # times a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
 
 
 @dataclass(slots=True)
@@ -93,8 +97,38 @@ def measure_layers(
     return found
 
 
-def _outputs(opened: LayerPass, files: Files, sample: "dict[str, np.ndarray] | object") -> list[np.ndarray]:
-    values = opened.quantized.values(sample)  # type: ignore[arg-type]  # a sample
+def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, memory_mb: int) -> Diagnostic | None:
+    """The first node whose operators, alone on reference inputs, give another result on the reference kernels than on the optimised ones.
+
+    Args:
+        files: both files; without the float file there is nothing to cut at.
+        sample: what they run on.
+        memory_mb: as for `measure_layers`.
+
+    Raises:
+        ToolError: the file does not run on one of them.
+    """
+    if files.float is None or files.pairs is None:
+        return None
+    float_model, quantized_model = tflite.read(files.float), tflite.read(files.quantized)
+    rows = [row for row in plan_rows(float_model, quantized_model, files.tensor_map, files.pairs) if row.own]
+    sizes = [row.shown_bytes(float_model, quantized_model) for row in rows]
+    for chunk in _chunks(rows, sizes, _room(files, memory_mb)[0]):
+        own = [row.quantized_tensor for row in chunk if row.quantized_tensor is not None]
+        cut = Cut(tflite.read(files.float), tflite.read(files.quantized), files.pairs, files.tensor_map.owners)
+        content, feeds = cut.join([], own), feeder(float_model, files.tensor_map.inputs)(sample)
+        values = [Interpreter(content, kernels=kernels).run(feeds) for kernels in ("optimized", "reference")]
+        for row, optimized, reference in zip(chunk, *values, strict=True):
+            if row.form is not None and row.owner not in cut.uncut:
+                steps = float(np.abs(optimized.astype(np.int32) - reference.astype(np.int32)).max(initial=0))
+                if steps > STEPS:
+                    message = f"Node {row.owner!r} ({row.pair.tensor!r}) is the first whose reference kernel gives another result: by up to {steps:.0f} steps."
+                    return Diagnostic("kernel-differs", "warning", message, "`bridge ops` shows what is known of the kernels.", row.owner)
+    return None
+
+
+def _outputs(opened: LayerPass, files: Files, sample: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    values = opened.quantized.values(sample)
     return [values[int(index)].copy() for index in tflite.main_graph(tflite.read(files.quantized)).outputs]
 
 

@@ -1,5 +1,6 @@
 """Runs TFLite files; the only importer of the LiteRT interpreter."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -39,12 +40,14 @@ class Interpreter:
         where = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self._name = "the model" if isinstance(model, bytes) else str(model)
         try:
-            self._interpreter = litert.Interpreter(
-                **where,
-                num_threads=threads,
-                experimental_op_resolver_type=RESOLVERS[kernels],
-                experimental_preserve_all_tensors=preserve_all_tensors,
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")  # whoever asks for it knows
+                self._interpreter = litert.Interpreter(
+                    **where,
+                    num_threads=threads,
+                    experimental_op_resolver_type=RESOLVERS[kernels],
+                    experimental_preserve_all_tensors=preserve_all_tensors,
+                )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error

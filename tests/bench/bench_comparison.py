@@ -9,16 +9,19 @@ resident memory and `models_mb` what it takes with the three models open.
 """
 
 import argparse
+import functools
 import json
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bridge.compare import Compared, compare_files
-from bridge.compare.forms import feeder
+from bridge.compare.forms import Feeder, feeder
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.samples import find_sources, open_samples
 from bridge.sources import open_model, open_reference
@@ -42,14 +45,12 @@ def measure(model: Path, folder: Path, data: Path, *, samples: int, memory_mb: i
 
     everything = [chosen[position] for position in range(len(chosen))]
 
-    def reference_s() -> float:
-        return _cpu_s(lambda: [fast.run(sample, fast.outputs) and None for sample in everything])
-
-    def file_s(index: int) -> float:
-        fed = [feeders[index](sample) for sample in everything]
-        return _cpu_s(lambda: [interpreters[index].run(values) and None for values in fed])
-
-    onnx_s, float_s, int8_s = (min(measured() for _ in range(3)) for measured in (reference_s, lambda: file_s(0), lambda: file_s(1)))
+    runs: list[Callable[[dict[str, np.ndarray]], object]] = [
+        functools.partial(fast.run, tensors=fast.outputs),
+        *(functools.partial(_fed, interpreter, feed) for interpreter, feed in zip(interpreters, feeders, strict=True)),
+    ]
+    onnx_s, float_s, int8_s = (min(_cpu_s(functools.partial(_each, run, everything)) for _ in range(3)) for run in runs)
+    del runs, fast, interpreters
     subject = Compared(files[1], files[0], tensor_map)
     compared_s = _cpu_s(
         lambda: compare_files(reference, subject, chosen, layer_samples=samples, memory_mb=memory_mb, threads=2, progress=lambda _: None)
@@ -68,6 +69,15 @@ def measure(model: Path, folder: Path, data: Path, *, samples: int, memory_mb: i
         "peak_mb": round(_peak_mb()),
         "memory_mb": memory_mb,
     }
+
+
+def _fed(interpreter: Interpreter, feed: Feeder, sample: dict[str, np.ndarray]) -> object:
+    return interpreter.run(feed(sample))
+
+
+def _each(run: Callable[[dict[str, np.ndarray]], object], samples: Sequence[dict[str, np.ndarray]]) -> None:
+    for sample in samples:
+        run(sample)
 
 
 def _cpu_s(work: Callable[[], object]) -> float:

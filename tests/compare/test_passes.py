@@ -2,15 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_kernel_checks import sum_of_pixels
 from test_outputs import Data
-from two_layers import B1, SAMPLES, W1, H, X, converted, float_file, int8_file, layer_in_int8, onnx_model, stored
+from two_layers import B1, SAMPLES, W1, Builder, H, X, converted, float_file, int8_file, layer_in_int8, onnx_model, stored
 
 from bridge.compare import OnnxRunner, passes
 from bridge.compare.alignment import aligned
 from bridge.compare.layers import Files
-from bridge.compare.passes import Measured, measure_layers
+from bridge.compare.passes import Measured, first_kernel_difference, measure_layers
 from bridge.compare.rows import SATURATION, WORST_SAMPLES
 from bridge.tflite import model as tflite
+from bridge.types import InputBinding, TensorMap, TensorPair
 
 
 def measured(folder: Path, samples: np.ndarray = SAMPLES, *, memory_mb: int = 4096) -> Measured:
@@ -56,3 +58,20 @@ def test_values_at_the_end_of_the_type_are_counted(tmp_path: Path) -> None:
     share = dict(measured(tmp_path, samples).layers[0].metrics)[SATURATION]
     assert share == pytest.approx(np.isin(layer_in_int8(stored(samples, X), W1, B1, X, H), (-128, 127)).mean())
     assert share > 0.1
+
+
+def test_the_first_node_whose_kernels_disagree_is_named(tmp_path: Path) -> None:
+    build, axes = Builder(), np.array([1, 2], np.int32)
+    image, total = build.tensor("image", (2, 6, 6, 5)), build.tensor("total", (2, 5))
+    build.op("SUM", [image, build.constant("axes", axes)], [total])
+    tflite.set_options(build.graph.operators[-1], "ReducerOptions")
+    float_path, quantized = build.save(tmp_path / "float.tflite", [image], [total]), sum_of_pixels(tmp_path / "int8.tflite")
+    pairs = (TensorPair(node="sum", tensor="total", status="mapped", tflite_tensor="total", onnx_shape=(2, 5), permutation=(0, 1), evidence="name"),)
+    inputs = (InputBinding("image", "image", (2, 6, 6, 5), (0, 1, 2, 3), "float32"),)
+    tensor_map = TensorMap(pairs=pairs, inputs=inputs, outputs=pairs, owners=("sum",), absorbed={})
+    files = Files(quantized, tensor_map, float_path, aligned(tflite.read(float_path), tflite.read(quantized)))
+    sample = {"image": np.random.default_rng(0).uniform(-2, 2, (2, 6, 6, 5)).astype(np.float32)}
+    found = first_kernel_difference(files, sample, memory_mb=4096)
+    assert found is not None
+    assert (found.code, found.node) == ("kernel-differs", "sum")
+    assert first_kernel_difference(Files(quantized, tensor_map), sample, memory_mb=4096) is None
