@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+from collections.abc import Iterable
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
 from bridge.report.ranking import GOOD
-from bridge.report.schema import Report
+from bridge.report.schema import Diagnostic, Report
 from bridge.report.value_plots import growth_plot, histogram_plot, weight_plot
 
 SCRIPTS = ("graph.js", "report.js")  # in the order they run
@@ -78,6 +79,14 @@ def sort_key(value: float | None) -> str:
     return str(value).replace("inf", "Infinity") if not math.isnan(value) else "NaN"
 
 
+def one_per_code(findings: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:
+    """The first finding of each code and how many more there are of it."""
+    groups: dict[str, list[Diagnostic]] = {}
+    for finding in findings:
+        groups.setdefault(finding.code, []).append(finding)
+    return [(group[0], len(group) - 1) for group in groups.values()]
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -111,5 +120,6 @@ FILTERS: dict[str, Any] = {
     "kind": kind,
     "tint": tint,
     "suspicion": suspicion,
+    "one_per_code": one_per_code,
     "sort_key": sort_key,
 }

@@ -48,7 +48,24 @@ def worst_layers(layers: Sequence[Layer], nodes: Mapping[str, Node], edges: Sequ
     before: dict[str, list[Node]] = defaultdict(list)
     for writer, reader in edges:
         before[rows[reader].name].append(rows[writer])
-    return tuple(_worst(own, layer, nodes[layer.node], before[nodes[layer.node].into or layer.node], samples) for own, layer in lowest_own(layers))
+    return tuple(
+        _worst(own, layer, nodes[layer.node], _integers(nodes[layer.node].into or layer.node, before), samples) for own, layer in lowest_own(layers)
+    )
+
+
+def _integers(name: str, before: Mapping[str, Sequence[Node]]) -> list[str]:
+    """The nearest nodes before one that compute on integers, seen through float ones."""
+    seen, waiting, found = {name}, [name], list[str]()
+    for reader in waiting:  # grows while it is read
+        for node in before.get(reader, ()):
+            if node.name in seen:
+                continue
+            seen.add(node.name)
+            if node.precision in FLOATS or node.precision is None:
+                waiting.append(node.name)
+            else:
+                found.append(node.name)
+    return found
 
 
 def lowest_own[Row: Measured](layers: Iterable[Row]) -> list[tuple[float, Row]]:
@@ -68,9 +85,9 @@ def _badness(sqnr_db: float) -> float:
     return -math.inf if math.isnan(sqnr_db) else sqnr_db
 
 
-def _worst(own_sqnr_db: float, layer: Layer, node: Node, before: Sequence[Node], samples: int) -> WorstLayer:
+def _worst(own_sqnr_db: float, layer: Layer, node: Node, integers: Sequence[str], samples: int) -> WorstLayer:
     is_float = node.precision in FLOATS
-    asked = [one.name for one in before if one.precision not in FLOATS and one.precision is not None] if is_float else [node.into or node.name]
+    asked = integers if is_float else [node.into or node.name]
     return WorstLayer(
         node=layer.node,
         tensor=layer.tensor,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.report import html_report
-from bridge.report.schema import Report
+from bridge.report.schema import Diagnostic, Report
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "report.html.txt"  # the words of the page, without its markup
 
@@ -104,3 +104,11 @@ def test_every_part_that_the_page_about_it_names_is_there(report: Report) -> Non
     assert len(named) >= 9
     assert [name for name in named if not any(name in heading for heading in headings)] == []
     assert (Path(__file__).parents[2] / "docs" / "report.png").stat().st_size < 300_000
+
+
+def test_warnings_of_one_kind_are_told_once_with_their_number() -> None:
+    findings = [
+        Diagnostic(code=code, severity=severity, message=f"{code} {i}")
+        for i, (code, severity) in enumerate((("a", "warning"), ("a", "warning"), ("b", "error")))
+    ]
+    assert [(finding.message, more) for finding, more in html_report.one_per_code(findings)] == [("b 2", 0), ("a 0", 1)]

@@ -43,6 +43,9 @@ def test_a_float_layer_is_cured_by_a_rule_for_what_it_reads() -> None:
     assert "sigmoid 26.1 dB" in sigmoid.rule
     assert conv.node == "conv"
     assert 'glob = "conv"' in conv.rule
+    fused = {"conv": rows[0], "bias": Node(name="bias", op_type="Add", precision="float32"), "sigmoid": rows[1]}
+    (behind_another,) = worst_layers(layers[1:], fused, ((0, 1), (1, 2)), 16)
+    assert 'glob = "conv"' in behind_another.rule
     (alone,) = worst_layers(layers[1:], nodes, (), 16)
     assert alone.rule == ""
     assert "writes for its integer readers" in alone.hint

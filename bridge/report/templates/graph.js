@@ -271,7 +271,7 @@
       const text = cell(key).textContent.trim();
       add(label, text === "-" ? "not measured" : text + unit);
     }
-    if (node.element.dataset.samples) add("Worst samples end to end", node.element.dataset.samples);
+    if (node.element.dataset.samples) add("Worst samples", node.element.dataset.samples);
     if (cell("rule").textContent.trim()) add("Rule", cell("rule").textContent.trim());
     if (cell("why").textContent.trim()) add("Reason", ...[...cell("why").children].map((part) => make("div", part.textContent)));
     if (node.parts.length) add("Stands for", ...node.parts.slice(0, MANY).map((part) => make("div", part)), ...(node.parts.length > MANY ? [`and ${node.parts.length - MANY} more`] : []));
