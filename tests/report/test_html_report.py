@@ -11,6 +11,7 @@ import pytest
 
 from bridge.report import html_report
 from bridge.report.schema import Diagnostic, Report
+from bridge.types import Severity
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "report.html.txt"  # the words of the page, without its markup
 
@@ -107,8 +108,13 @@ def test_every_part_that_the_page_about_it_names_is_there(report: Report) -> Non
 
 
 def test_warnings_of_one_kind_are_told_once_with_their_number() -> None:
-    findings = [
-        Diagnostic(code=code, severity=severity, message=f"{code} {i}")
-        for i, (code, severity) in enumerate((("a", "warning"), ("a", "warning"), ("b", "error")))
-    ]
-    assert [(finding.message, more) for finding, more in html_report.one_per_code(findings)] == [("b 2", 0), ("a 0", 1)]
+    findings = [Diagnostic(code=code, severity="warning", message=f"{code} {i}") for i, code in enumerate(("a", "b", "a"))]
+    assert [(finding.message, more) for finding, more in html_report.one_per_code(findings)] == [("a 0", 1), ("b 1", 0)]
+
+
+def test_errors_stand_before_the_worst_layers_and_warnings_behind(report: Report) -> None:
+    kinds: tuple[Severity, ...] = ("warning", "error", "info")
+    findings = tuple(Diagnostic(code=kind, severity=kind, message=kind) for kind in kinds)
+    page = html_report.render(report.model_copy(update={"diagnostics": findings}))
+    places = [page.index(f'<section id="{part}"') for part in ("errors", "worst", "warnings", "depth-section", "findings")]
+    assert places == sorted(places)
