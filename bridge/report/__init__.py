@@ -8,13 +8,14 @@ from types import MappingProxyType
 from bridge.errors import UsageError
 from bridge.files import write_bytes
 from bridge.report import github_report, html_report, junit_report, layer_table, markdown_report, model_explorer, terminal
-from bridge.report.baseline import judge, read_baseline, read_report
+from bridge.report.baseline import judge, read_baseline
 from bridge.report.build import build
 from bridge.report.diff import diff
 from bridge.report.gates import evaluate, metrics_of
 from bridge.report.gates import parse as parse_gate
 from bridge.report.ranking import lowest_own
 from bridge.report.schema import Report
+from bridge.report.stored import read_report
 from bridge.report.terminal import show
 
 __all__ = [

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bridge.errors import InputError, UsageError
+from bridge.errors import UsageError
 from bridge.report.diff import Difference, ReportDiff, diff, notes
 from bridge.report.gates import evaluate
 from bridge.report.schema import Diagnostic, Gate, GatePart, Report, Verdict
+from bridge.report.stored import read_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,6 @@ class Baseline:
     report: Report
     path: str
     tolerances: Mapping[str, float]
-
-
-def read_report(path: Path | str) -> Report:
-    """A stored report.json.
-
-    Raises:
-        InputError: there is no such file, or it is no report.
-    """
-    try:
-        return Report.from_json(Path(path).read_bytes(), where=str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Give a report.json as `bridge convert` writes it.") from error
 
 
 def read_baseline(baseline: Path | str | Report | None, tolerances: Mapping[str, float]) -> Baseline | None:

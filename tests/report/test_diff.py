@@ -22,6 +22,7 @@ def worse(report: Report) -> Report:
     nodes = (*report.nodes[:-1], report.nodes[-1].model_copy(update={"name": "right"}))
     nodes = tuple(one.model_copy(update={"precision": "float32", "rule": "mine"}) if one.name == "fc" else one for one in nodes)
     layers = tuple(one.model_copy(update={"own_sqnr_db": 12.25}) if one.tensor == "fc_out" else one for one in report.layers)
+    layers = tuple(one.model_copy(update={"node": "right"}) if one.node == "left" else one for one in layers)
     return report.model_copy(
         update={
             "nodes": nodes,
