@@ -14,8 +14,8 @@ from bridge.tflite.interpreter import Interpreter
 from bridge.types import ConvertedModel, LayerResult, QuantizedModel
 
 BINS = 64
-SAMPLES = 16
-KEPT_ELEMENTS = 1 << 22  # of all the tensors over all samples: 16 MB of each side; fewer samples where that is not enough
+SAMPLES = 8
+KEPT_ELEMENTS = 1 << 21  # of all the tensors over all samples: 8 MB of each side; fewer samples where that is not enough
 CHANNELS = 128  # widths that are listed of one weight
 
 

@@ -5,7 +5,7 @@
   if (!canvas) return;
   const PITCH = { x: 190, y: 66 };
   const BOX = { width: 166, height: 42 };
-  const SCALE = { least: 0.004, most: 2.5, readable: 0.9, text: 0.42 };
+  const SCALE = { least: 0.002, most: 2.5, readable: 0.9, text: 0.42 };
   const LINKED = 3; // ranks between two nodes up to which the shade of their island joins them
   const MANY = 8; // names that are listed of a node's neighbours
   const PAD = 11; // of an island around its nodes
@@ -386,7 +386,11 @@
     event.preventDefault();
     search(true);
   });
-  colouring.addEventListener("input", redraw);
+  colouring.addEventListener("input", () => {
+    document.getElementById("graph-errors").hidden = colouring.value === "precision";
+    document.getElementById("graph-precisions").hidden = colouring.value !== "precision";
+    redraw();
+  });
   document.getElementById("graph-in").addEventListener("click", () => zoom(1.4));
   document.getElementById("graph-out").addEventListener("click", () => zoom(1 / 1.4));
   document.getElementById("graph-fit").addEventListener("click", fit);

@@ -134,6 +134,16 @@ def test_the_keyboard_follows_the_edges_and_zooms(window: Browser, show: Callabl
     assert window.complaints() == []
 
 
+def test_the_legend_goes_with_the_colours(window: Browser, show: Callable[..., None], report: Report) -> None:
+    show(report)
+    shown = "return ['graph-errors', 'graph-precisions'].filter((id) => document.getElementById(id).offsetHeight > 0)"
+    assert window.run(shown) == ["graph-errors"]
+    window.run("document.getElementById('graph-colour').focus()")
+    window.keys("End")
+    assert window.run("return document.getElementById('graph-colour').value") == "precision"
+    assert window.run(shown) == ["graph-precisions"]
+
+
 def test_a_click_on_a_heading_sorts_and_another_turns_it_round(window: Browser, show: Callable[..., None], report: Report) -> None:
     layers = (*report.layers[:-1], report.layers[-1].model_copy(update={"own_sqnr_db": math.nan}))
     show(report.model_copy(update={"layers": layers}))
