@@ -131,6 +131,9 @@ def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, c
     assert missed == ["sqnr>=200", "baseline: SQNR lost by an output <= 2 dB"]
     assert "baseline-differs" in {finding["code"] for finding in report["diagnostics"]}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+    made = tmp_path / "out" / "model.static_wi8_ai8.tflite"
+    assert run("compare", MODEL / "model.onnx", made, "--data", MODEL / "evaluation.npz", "--metric", "top1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["task_metrics"] == report["task_metrics"][:1]
 
 
 def _assert_top1_is_that_of_both_runtimes(report: dict[str, Any], path: Path) -> None:

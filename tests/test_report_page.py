@@ -1,11 +1,14 @@
 """What the page about the report says is there."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from bridge.cli import main
 from bridge.report import BINARY, RENDERERS
 from bridge.report.baseline import TOLERANCES
 from bridge.report.gate_measures import LAYERS, MODELS, OUTPUTS
@@ -55,3 +58,14 @@ def test_every_format_is_on_the_page() -> None:
         *RENDERERS,
         *BINARY,
     }
+
+
+def test_every_command_and_option_on_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [shlex.split(line)[1:] for line in PAGE.splitlines() if line.startswith("bridge ")]
+    assert len(commands) >= 9
+    for words in commands:
+        name = words[:2] if words[0] == "report" else words[:1]
+        with pytest.raises(SystemExit):
+            main([*name, "--help"])
+        helped = capsys.readouterr().out
+        assert all(word in helped for word in words if word.startswith("--"))

@@ -151,7 +151,7 @@ def _cost(before: Report, after: Report) -> Iterator[Difference]:
     share, now = old.float_mac_share, new.float_mac_share
     grown = now - share if share is not None and now is not None else None
     yield Difference(kind="float_macs", where="the file", measure="share of float MACs", before=share, after=now, loss=grown)
-    yield Difference(kind="latency", where="the file", measure="ms", before=old.quantized_ms, after=new.quantized_ms)
+    yield Difference(kind="latency", where="the file", measure="latency, ms", before=old.quantized_ms, after=new.quantized_ms)
 
 
 def _precisions(old: Mapping[str, Node], new: Mapping[str, Node]) -> Iterator[PrecisionChange]:

@@ -100,7 +100,7 @@ def _judge(report: Report, text: str, expression: Expression) -> Gate:
     if isinstance(expression, Comparison):
         (only,) = parts.values()
         return Gate(expression=text, passed=passed, measured=only.measured, worst=only.worst, reason=only.reason, parts=(only,))
-    said = ", ".join(f"{part.comparison}: {part.reason or gate_part(part)}" for part in parts.values())
+    said = "; ".join(f"{part.comparison}: {part.reason or gate_part(part)}" for part in parts.values())
     return Gate(expression=text, passed=passed, reason=said, parts=tuple(parts.values()))
 
 

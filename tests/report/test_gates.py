@@ -132,7 +132,7 @@ def test_and_or_not_any_and_globs(report: Report, gate: str, passed: bool) -> No
 
 def test_a_failing_gate_of_several_parts_says_what_each_found(report: Report) -> None:
     judged = _judge(report, "sqnr>=30 and layer[head]:own_sqnr>=29")
-    assert judged.reason == "sqnr>=30: 24.6 at scores, layer[head]:own_sqnr>=29: 19.5 at fc_out, 2 of 2 miss it"
+    assert judged.reason == "sqnr>=30: 24.6 at scores; layer[head]:own_sqnr>=29: 19.5 at fc_out, 2 of 2 miss it"
     assert [(part.measured, part.worst, part.holds) for part in judged.parts] == [(24.6, "scores", False), (19.5, "fc_out", False)]
 
 
