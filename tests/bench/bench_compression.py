@@ -1,16 +1,16 @@
 """Sparse and clustered versions of a small CNN as int8 files: zeros and distinct values counted in the files, accuracy, size after gzip.
 
-    uv run python tests/bench/bench_compression.py MODEL.onnx DATA_FOLDER WORK_FOLDER [--steps 40] [--rules PACK] > compression.md
+    uv run python tests/bench/bench_compression.py MODEL.onnx DATA_FOLDER WORK_FOLDER [--steps 600] [--rules PACK] [--only VERSION] > compression.md
 
-DATA_FOLDER holds calibration.npz and evaluation.npz with labels. The weights are pruned and clustered in the ONNX file; `tuned` versions are then
-trained in torch to give the float model's scores on the calibration samples, flipped and shifted: no labels are used. MODEL is a chain of the
-operators in `FUNCTIONS`.
+DATA_FOLDER holds calibration.npz and evaluation.npz with labels. The weights are pruned and clustered in the ONNX file; `tuned` versions are trained in
+torch to give the float model's scores on the calibration samples, flipped and shifted, while they are pruned step by step: no labels are used. Those
+`with int8 rounding` are trained on for half as many steps with `bridge.qat`. MODEL is a chain of the operators in `FUNCTIONS`.
 """
 
 import argparse
 import gzip
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,10 +22,12 @@ from onnx import numpy_helper
 from torch.nn import functional
 
 import bridge
-from bridge.compress import Kept, cluster, prune
+from bridge import qat
+from bridge.compress import Kept, cluster, keep, prune
 from bridge.tflite import model as tflite
 
 BATCH = 50
+STAGES = 10  # of pruning, over the first half of the steps
 RATE = 0.02  # of the spread of each parameter: with one step for all, a first layer that reads 0 .. 255 is lost in ten steps
 
 
@@ -85,14 +87,23 @@ def changed_pictures(pictures: Any, generator: Any) -> Any:
     return batch.roll((down, right), (1, 2))
 
 
-def tune(net: Net, teacher: Net, pictures: Any, kept: Kept, steps: int) -> None:
-    """Trains the net to give the teacher's scores, with zeros and clusters kept."""
+def tune(net: Any, teacher: Net, pictures: Any, shrink: Callable[[Any, float], Kept], steps: int, rate: float = RATE) -> None:
+    """Trains the net to give the teacher's scores; zeros and clusters come in over the first half and are kept.
+
+    Args:
+        net: what `shrink` changes, or what `qat.prepare` made of it.
+        teacher: the net as it was.
+        pictures: [N, height, width, channels].
+        shrink: the net and a share of the way, 0 .. 1 -> what is to be kept.
+        steps: of the optimizer.
+        rate: of learning, in spreads of each parameter.
+    """
     generator = torch.Generator().manual_seed(0)
-    groups = [{"params": [one], "lr": RATE * float(one.detach().std())} for one in net.parameters()]
+    groups = [{"params": [one], "lr": rate * float(one.detach().std())} for one in net.parameters() if one.requires_grad and one.numel() > 1]
     optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    optimizer.register_step_post_hook(kept.project)
-    for _ in range(steps):
+    kept = shrink(net, 1 / STAGES)
+    for step in range(steps):
         batch = changed_pictures(pictures, generator)
         with torch.no_grad():
             wanted = teacher(batch)
@@ -100,6 +111,10 @@ def tune(net: Net, teacher: Net, pictures: Any, kept: Kept, steps: int) -> None:
         functional.mse_loss(net(batch), wanted).backward()
         optimizer.step()
         schedule.step()
+        kept.project()
+        stage, left = divmod(2 * STAGES * (step + 1), steps)
+        if left < 2 * STAGES and 1 < stage <= STAGES:
+            kept = shrink(net, stage / STAGES)
 
 
 def counted(path: Path) -> tuple[float, int]:
@@ -128,6 +143,11 @@ def row(name: str, path: Path, options: argparse.Namespace, *, shared: bool = Tr
     else:
         with patch("bridge.quantize.constants.common_scale", return_value=None):
             result = bridge.convert(path, output_dir=folder, **arguments)
+    return cells(name, result)
+
+
+def cells(name: str, result: bridge.ConversionResult) -> str:
+    """A line of the table."""
     file = result.artifacts["static_wi8_ai8"]
     output, block = result.report.outputs[0], result.report.compression
     zeros, distinct = counted(file)
@@ -135,7 +155,7 @@ def row(name: str, path: Path, options: argparse.Namespace, *, shared: bool = Tr
     assert block.float_gzip_bytes is not None
     assert output.top1_float is not None
     assert output.top1_quantized is not None
-    cells = (
+    columns = (
         name,
         f"{100 * output.top1_float:.1f}",
         f"{100 * output.top1_quantized:.1f}",
@@ -144,7 +164,7 @@ def row(name: str, path: Path, options: argparse.Namespace, *, shared: bool = Tr
         f"{block.float_gzip_bytes / 1e3:.1f}",
         f"{size / 1e3:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(columns)} |"
 
 
 def add(line: str) -> None:
@@ -160,7 +180,18 @@ VERSIONS: Mapping[str, tuple[float, int]] = {
     "16 clusters": (0, 16),
     "8 clusters": (0, 8),
     "50 % zeros, 16 clusters": (0.5, 16),
+    "80 % zeros, 16 clusters": (0.8, 16),
 }
+
+
+def shrinking(sparsity: float, clusters: int) -> Callable[[Any, float], Kept]:
+    """Prunes a share of what is wanted, and clusters at the end."""
+
+    def shrink(net: Any, share: float) -> Kept:
+        kept = prune(net, sparsity * (1 - (1 - share) ** 3)) if sparsity else keep(net)
+        return cluster(net, clusters) if clusters and share == 1 else kept
+
+    return shrink
 
 
 def main() -> None:
@@ -168,29 +199,52 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("model", "data", "work"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--rules", action="append", default=[])
+    parser.add_argument("--only", action="append", choices=VERSIONS, help="versions; all without it")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
     source = onnx.load(options.model)
     teacher = Net(source)
     pictures = torch.from_numpy(next(iter(np.load(options.data / "calibration.npz").values())))
     add("| version | float top-1 % | int8 top-1 % | zeros in int8 % | distinct int8 values | float gzip kB | int8 gzip kB |")
     add("|---" * 7 + "|")
-    add(row("as published", options.model, options))
-    for name, (sparsity, clusters) in VERSIONS.items():
-        for tuned in (False, True):
-            net = Net(source)
-            kept = prune(net, sparsity) if sparsity else cluster(net, clusters)
-            if clusters and sparsity:
-                kept = cluster(net, clusters)
-            if tuned:
-                tune(net, teacher, pictures, kept, options.steps)
-            path = net.save(source, options.work / f"{round(100 * sparsity)}-{clusters}-{'tuned' if tuned else 'plain'}.onnx")
-            add(row(f"{name}, {'tuned' if tuned else 'not tuned'}", path, options))
-            if clusters and tuned:
-                add(row(f"{name}, tuned, scales per channel", path, options, shared=False))
+    if not options.only:
+        add(row("as published", options.model, options))
+    for name in options.only or VERSIONS:
+        for line in rows_of(name, source, teacher, pictures, options):
+            add(line)
+
+
+def rows_of(name: str, source: onnx.ModelProto, teacher: Net, pictures: Any, options: argparse.Namespace) -> Iterator[str]:
+    """Not tuned, tuned, tuned with the rounding of int8."""
+    sparsity, clusters = VERSIONS[name]
+    stem, shrink = f"{round(100 * sparsity)}-{clusters}", shrinking(sparsity, clusters)
+    net = Net(source)
+    shrink(net, 1.0)
+    yield row(f"{name}, not tuned", net.save(source, options.work / f"{stem}-plain.onnx"), options)
+    torch.manual_seed(0)
+    net = Net(source)
+    tune(net, teacher, pictures, shrink, options.steps)
+    path = net.save(source, options.work / f"{stem}-tuned.onnx")
+    yield row(f"{name}, tuned", path, options)
+    if clusters:
+        yield row(f"{name}, tuned, scales per channel", path, options, shared=False)
+    prepared = qat.prepare(net, (pictures[:1],), rules=("default", *options.rules), per_channel=not clusters)
+    tune(prepared, teacher, pictures, lambda module, _: keep(module), options.steps // 2, RATE / 8)
+    yield qat_row(f"{name}, tuned with int8 rounding", prepared, pictures, options, stem)
+
+
+def qat_row(name: str, prepared: Any, pictures: Any, options: argparse.Namespace, stem: str) -> str:
+    """A line for a net that was trained with its rounding."""
+    qat.freeze(prepared)
+    with np.load(options.data / "evaluation.npz") as arrays:
+        labels = arrays["labels"]
+        (images,) = (value for key, value in arrays.items() if key != "labels")
+    data = options.work / "evaluation.npz"
+    np.savez(data, data=images, labels=labels)
+    result = qat.convert(prepared.eval(), (pictures[:1],), evaluation=data, output_dir=options.work / f"{stem}-qat", force=True, threads=1)
+    return cells(name, result)
 
 
 if __name__ == "__main__":
