@@ -61,10 +61,11 @@ def test_equal_operators_are_measured_once_and_none_after_the_budget(tmp_path: P
 
     def fake(content: bytes) -> float:
         measured.append(content)
-        return 2.0
+        return 2.0 if len(measured) == 1 else 5.0
 
     monkeypatch.setattr(module, "_alone_ms", fake)
-    assert {(row.op, row.count) for row in op_costs(model, {}).operators} == {("FULLY_CONNECTED", 4), ("QUANTIZE", 2), ("DEQUANTIZE", 2)}
+    found = {(row.op, row.count, row.alone_ms) for row in op_costs(model, {}).operators}
+    assert found == {("FULLY_CONNECTED", 4, 12.0), ("QUANTIZE", 2, 6.0), ("DEQUANTIZE", 2, 6.0)}
     assert len(measured) == 1 + 4  # the call alone, then two layers and two conversions
     monkeypatch.setattr(module, "BUDGET_S", -1.0)
     assert {row.alone_ms for row in op_costs(model, {}).operators} == {None}
