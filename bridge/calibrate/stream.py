@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from bridge.calibrate.array_files import StoredArray
-from bridge.calibrate.dataset import LABELS, Dataset, fits, from_stored, has_batch_of_one
+from bridge.calibrate.dataset import LABELS, TRUTH, Dataset, fits, from_stored, has_batch_of_one
 from bridge.errors import InputError
 from bridge.types import TensorSpec
 
@@ -54,6 +54,11 @@ def from_stream(elements: Iterable[object], inputs: Sequence[TensorSpec], *, whe
                 from_stored(_stored(batches), inputs, where=at, limit=None)
             count = len(batches[inputs[0].name])
             taken = count if left is None else min(count, left)
+            if isinstance(element, Mapping) and TRUTH in element and TRUTH not in batches:
+                one_sample = batches[inputs[0].name].ndim > arrays[inputs[0].name].ndim
+                batches[TRUTH] = _truth(element[TRUTH], count, f"{at}: {TRUTH!r}", one_sample=one_sample)
+            if position and (TRUTH in batches) != (TRUTH in spool.files):
+                raise InputError(f"{at}: {TRUTH!r} is in some elements and not in others.", hint="Give it with every element, or with none.")
             spool.write({name: batch[:taken] for name, batch in batches.items()}, at)
             found = _classes(classes, count)
             labels += [found[:taken]] if found is not None else []
@@ -137,6 +142,15 @@ def _batch(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
         return array
     if fits(array.shape, one):
         return array[None]
+    return array
+
+
+def _truth(value: object, count: int, at: str, *, one_sample: bool) -> np.ndarray:
+    """What is right for each sample of an element, [samples, ...]."""
+    array = as_array(value, at)
+    array = array[None] if one_sample else array
+    if not array.ndim or len(array) != count:
+        raise InputError(f"{at}: there are {count} samples in the element. Received: {list(array.shape)}.")
     return array
 
 

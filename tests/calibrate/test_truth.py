@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.calibrate.dataset import from_arrays, load, split
+from bridge.calibrate.stream import from_stream
 from bridge.errors import InputError
 from bridge.types import TensorSpec
 
@@ -44,3 +45,25 @@ def test_an_input_of_that_name_is_an_input() -> None:
 def test_a_truth_that_does_not_fit_is_refused(truth: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_arrays({"x": X, "truth": truth}, INPUTS)
+
+
+@pytest.mark.parametrize("size", [None, 1, 3])
+def test_elements_of_a_stream_may_bring_their_truth(size: int | None) -> None:
+    parts = [(X[i], MASKS[i]) for i in range(4)] if size is None else [(X[i : i + size], MASKS[i : i + size]) for i in range(0, 4, size)]
+    samples = from_stream([{"x": x, "truth": mask} for x, mask in parts], INPUTS, where="stream")
+    assert [np.asarray(samples.truth_of(position)).tolist() for position in range(4)] == MASKS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ([{"x": X, "truth": MASKS}, {"x": X}], r"element 1: 'truth' is in some elements and not in others"),
+        ([{"x": X}, {"x": X, "truth": MASKS}], r"element 1: 'truth' is in some elements and not in others"),
+        ([{"x": X, "truth": MASKS[:2]}], r"element 0: 'truth': there are 4 samples in the element\. Received: \[2, 2, 3\]"),
+        ([{"x": X, "truth": 3}], r"there are 4 samples in the element\. Received: \[\]"),
+        ([{"x": X, "truth": "a"}], "no array of numbers"),
+    ],
+)
+def test_a_truth_that_does_not_fit_its_element_is_refused(elements: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_stream(elements, INPUTS, where="stream")
