@@ -19,8 +19,14 @@ class TopK:
         self._hits = self._count = 0
 
     def add(self, reference: Outputs, candidate: Outputs, truth: np.ndarray | None) -> None:
-        """One sample: scores in any shape, one per class."""
-        scores, label = candidate[self._output].reshape(-1), _label(truth)
+        """One sample: scores [C], with further axes of size 1."""
+        output, label = candidate[self._output], _label(truth)
+        scores = output.reshape(-1)
+        if scores.size not in output.shape:
+            raise InputError(
+                f"top{self._k}: the output {self._output!r} is one score per class. Received: {list(output.shape)}.",
+                hint="Name another: top1@OUTPUT.",
+            )
         if not 0 <= label < scores.size:
             raise InputError(f"top{self._k}: the truth is class {label}, the output {self._output!r} has {scores.size} scores.")
         better = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])

@@ -48,11 +48,18 @@ class MeanIou:
         if scores.size == math.prod(shape):
             found = scores.reshape(shape).astype(np.int64)
             return found, max(int(found.max(initial=0)) + 1, true_classes)
-        for axis in range(scores.ndim):
-            rest = tuple(size for place, size in enumerate(scores.shape) if place != axis and (place or size > 1 or scores.ndim == 3))
-            if rest == shape:
-                return scores.argmax(axis).reshape(shape), scores.shape[axis]
+        fitting = [axis for axis in range(scores.ndim) if _rest(scores.shape, axis) == shape]
+        if len(fitting) == 1:
+            return scores.argmax(fitting[0]).reshape(shape), scores.shape[fitting[0]]
+        if fitting:
+            raise InputError(f"mean_iou: output {self._output!r} {list(scores.shape)}: axes {fitting} may all be that of the classes.")
         raise InputError(f"mean_iou: output {self._output!r} {list(scores.shape)} has no score per class for a truth of {list(shape)}.")
+
+
+def _rest(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The shape without an axis, and without a batch axis of 1."""
+    rest = shape[:axis] + shape[axis + 1 :]
+    return rest[1:] if len(shape) == 4 and axis and shape[0] == 1 else rest
 
 
 def _grown(confusion: np.ndarray, classes: int) -> np.ndarray:

@@ -118,6 +118,8 @@ def test_spearman_is_that_of_scipy_over_pairs() -> None:
         ("top1", [1.0, 2.0], 2, r"the truth is class 2, the output 'y' has 2 scores"),
         ("top1", [1.0, 2.0], [0, 1], r"one class index here\. Received: int64 \[2\]"),
         ("top1", [1.0, 2.0], 0.5, r"one class index here\. Received: float64 \[\]"),
+        ("top1", np.zeros((1, 7, 4)), 2, r"the output 'y' is one score per class\. Received: \[1, 7, 4\]"),
+        ("mean_iou", np.zeros((1, 4, 4, 4)), np.zeros((4, 4)), r"axes \[1, 2, 3\] may all be that of the classes"),
         ("auc", [1.0, 2.0, 3.0], 1, r"Received: 3 scores, truth 1"),
         ("auc", [1.0], 2, r"Received: 1 scores, truth 2"),
         ("mean_iou", np.zeros((2, 5, 5)), np.zeros((4, 4)), r"output 'y' \[2, 5, 5\] has no score per class for a truth of \[4, 4\]"),
