@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.clustering import MIN_VALUES
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, QuantizedModel
 
-MIN_VALUES = 64  # a smaller constant has few distinct values whatever was done to it
 LARGEST_FILE = 1 << 26  # gzip takes about 3 s for these 64 MiB
 LEVEL = 6  # of the gzip command
 

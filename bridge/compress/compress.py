@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.clustering import is_repeated
 from bridge.compress.kmeans import centroids, nearest
 from bridge.compress.weights import Weight, weights
 from bridge.errors import UsageError
-
-REPEATS = 4  # a clustered weight holds each value so often, in the mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +93,7 @@ def keep(model: object, *, zeros: bool = True, clusters: bool = True, skip: Iter
         skip: shell patterns of names to leave alone.
 
     Raises:
-        UsageError: another kind of model, or no weights.
+        UsageError: another kind of model, no weights, or a mask of torch's that is not removed.
     """
     return Kept(tuple(_pattern(one, zeros=zeros, clusters=clusters) for one in weights(model, skip)))
 
@@ -103,5 +102,5 @@ def _pattern(weight: Weight, *, zeros: bool, clusters: bool) -> _Pattern:
     value = weight.read()
     dead = value == 0
     distinct, indices = np.unique(value, return_inverse=True)
-    repeated = (len(distinct) - dead.any()) * REPEATS <= np.count_nonzero(value)
+    repeated = is_repeated(len(distinct) - int(dead.any()), int(np.count_nonzero(value)))
     return _Pattern(weight, dead & zeros, indices.reshape(-1) if clusters and repeated else None)

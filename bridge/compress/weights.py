@@ -7,9 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from bridge.clustering import MIN_VALUES
 from bridge.errors import UsageError
-
-MIN_VALUES = 64  # below it a table of clusters is larger than what it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,9 @@ class TorchModule(Protocol):
 
     def named_parameters(self) -> Iterator[tuple[str, Any]]:
         """Names and parameters."""
+
+    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+        """Names and buffers."""
 
 
 @runtime_checkable
@@ -46,9 +48,10 @@ def weights(model: object, skip: Iterable[str]) -> list[Weight]:
         skip: shell patterns of the names to leave out, `head.*`.
 
     Raises:
-        UsageError: it is neither, or nothing is left.
+        UsageError: it is neither, nothing is left, or torch's pruning is still active.
     """
     if isinstance(model, TorchModule):
+        _refuse_masks(model)
         all_of_them = [_of_torch(name, parameter) for name, parameter in model.named_parameters()]
     elif isinstance(model, KerasModel):
         all_of_them = [_of_keras(variable) for variable in model.trainable_variables]
@@ -63,6 +66,15 @@ def weights(model: object, skip: Iterable[str]) -> list[Weight]:
             hint="Build the model before (call it once), and look at the patterns.",
         )
     return found
+
+
+def _refuse_masks(model: TorchModule) -> None:
+    """`torch.nn.utils.prune` keeps `weight_orig`, which has no zeros, and `weight_mask` until `remove` is called."""
+    masks = {name for name, _ in model.named_buffers() if name.endswith("_mask")}
+    for name, _ in model.named_parameters():
+        plain = name.removesuffix("_orig")
+        if plain != name and f"{plain}_mask" in masks:
+            raise UsageError(f"{plain}: torch.nn.utils.prune holds its zeros in a mask.", hint="Call torch.nn.utils.prune.remove first.")
 
 
 def _is_large(value: np.ndarray) -> bool:

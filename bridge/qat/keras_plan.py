@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from bridge.qat.handlers import places
 from bridge.qat.keras_operators import FUSED, FUSING, PRODUCTS, KerasOperator, is_normalization, known
 from bridge.qat.keras_sites import Site, origin
 from bridge.qat.scheme import PRECISION, Scheme
+from bridge.quantize.clusters import is_clustered
 from bridge.quantize.op_table import OPS, Scales
 
 INPUT, OUTPUT = "input", "output"
@@ -127,12 +130,12 @@ class _Planner:
         last = site
         if row.weight:
             mine.reads = self.forms.get(id(origin(site.inputs[0])))
-            mine.weights[row.weight] = list(row.channels) if self.plan.scheme.per_channel else []
             normalization = self._only_reader(site)
             if normalization is not None and is_normalization(normalization.operation) and self._is_whole(normalization):
                 mine.normalization = normalization.key
                 self.plan.sites[normalization.key] = SitePlan(folded=True)
                 last = normalization
+            mine.weights[row.weight] = self._channels(site, row.weight, row.channels, folded=last is not site)
         if row.tflite in FUSING and self._is_fused(last):
             self.forms[id(last.outputs[0])] = FUSED_VALUE
             return
@@ -150,10 +153,16 @@ class _Planner:
         if said is None or PRECISION not in {self.precisions.get(name) for name in site.operators}:
             return
         mine = self.plan.sites[site.key] = SitePlan()
-        per_channel = self.plan.scheme.per_channel
-        mine.weights = {name: [axis] if per_channel and axis is not None else [] for name, axis in said.weights.items()}
+        mine.weights = {name: self._channels(site, name, () if axis is None else (axis,)) for name, axis in said.weights.items()}
         if said.inputs:
             mine.inputs = [self._input(site, place) for place in range(len(site.inputs))]
+
+    def _channels(self, site: Site, weight: str, channels: Sequence[int], *, folded: bool = False) -> list[int]:
+        """Axes with scales of their own; none where the weight is clustered, unless BatchNormalization makes other values of it in each channel."""
+        scheme = self.plan.scheme
+        if not scheme.per_channel or (not folded and is_clustered(np.asarray(getattr(site.operation, weight)), scheme.most)):
+            return []
+        return list(channels)
 
     def _leave(self, site: Site) -> None:
         """Such a layer: what it gives, unless the last operator inside rounds it."""

@@ -16,7 +16,7 @@ class Scheme:
     """What all quantizers of one model have in common.
 
     Attributes:
-        per_channel: whether weights have a scale per output channel.
+        per_channel: whether weights have a scale per output channel; clustered ones have one.
         weight_bits: of weights, 2 to 8; they are stored as int8.
         symmetric: whether activations have zero point 0.
         ranges: `moving_average`, of what passes in training; or `learned`, step sizes that are parameters (LSQ).

@@ -15,6 +15,7 @@ from bridge.qat.torch_decisions import Decisions
 from bridge.qat.torch_kept_float import KeptFloat
 from bridge.qat.torch_operators import ACTIVATIONS, MOVING, TAKING_IN, Operator, operator_name, operator_of
 from bridge.qat.torch_quantizers import ActivationQuantizer, LearnedActivationQuantizer, LearnedWeightQuantizer, WeightQuantizer
+from bridge.quantize.clusters import is_clustered
 from bridge.quantize.op_table import OPS, Kernel
 
 
@@ -179,11 +180,12 @@ class Placement:
         return kind(fixed=fixed, symmetric=symmetric or self.scheme.symmetric)
 
     def _weight_quantizer(self, weight: Any, axis: int | None) -> Any:
-        parameter = weight.args[0] if weight.target is scaled else weight
-        shape = operator_shape(self.module, parameter)
+        folded = weight.target is scaled  # BatchNorm makes other values of a cluster in each channel, which scales per channel undo
+        value = _parameter(self.module, weight.args[0] if folded else weight)
         kind = LearnedWeightQuantizer if self.scheme.ranges == "learned" else WeightQuantizer
-        axis = axis if self.scheme.per_channel else None
-        return kind(most=self.scheme.most, axis=axis, channels=1 if axis is None else shape[axis])
+        if not self.scheme.per_channel or (not folded and is_clustered(value.detach().float().cpu().numpy(), self.scheme.most)):
+            axis = None
+        return kind(most=self.scheme.most, axis=axis, channels=1 if axis is None else value.shape[axis])
 
     def _round(self, value: Any, users: Sequence[Any], quantizer: Any, *, name: str = "") -> None:
         target = f"qat.quantizers.{name or value.name}"
@@ -203,12 +205,12 @@ def source(value: Any) -> Any:
     return value
 
 
-def operator_shape(module: Any, node: Any) -> tuple[int, ...]:
-    """Of a parameter or buffer that a node reads."""
+def _parameter(module: Any, node: Any) -> Any:
+    """The parameter or buffer that a node reads."""
     found = module
     for part in str(node.target).split("."):
         found = getattr(found, part)
-    return tuple(found.shape)
+    return found
 
 
 def _kernel(node: Any) -> Kernel:

@@ -32,7 +32,7 @@ def prepare(
         example_inputs: positional inputs, as a tuple; the first ranges are theirs. PyTorch needs them, and subclassed Keras models; without them the first
             training batch sets the ranges.
         rules: names of packs and paths of rule files.
-        per_channel: whether weights have a scale per output channel.
+        per_channel: whether weights have a scale per output channel; clustered weights have one all the same, unless BatchNorm is folded into them.
         weight_bits: of weights, 2 to 8; they are stored as int8.
         symmetric: whether activations have zero point 0.
         ranges: `moving_average`, of what passes in training; or `learned`, step sizes that are trained (LSQ, Esser et al. 2020); in Keras the ends of the

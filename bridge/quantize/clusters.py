@@ -6,28 +6,25 @@ ResNet-8. A scale that all channels share keeps them together, and is chosen so 
 
 import numpy as np
 
+from bridge.clustering import is_repeated
 from bridge.quantize.forms import LIMITS
 
-REPEATS = 4  # a clustered tensor holds each value so often, in the mean
 GLANCE = 4096  # values that show that most tensors are not clustered, without sorting all of them
 
 
-def clusters(weight: np.ndarray, type_name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Distinct values other than zero and how often each is there; None unless they repeat and the type has at least as many steps.
-
-    Zeros are left out: a pruned tensor is not clustered because most of it is one value.
-    """
-    most = LIMITS[type_name][1] * 2
+def clusters(weight: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Distinct values other than zero and how often each is there; None unless they repeat and there are at least as many integers up to `largest`."""
+    most = largest * 2
     glance = weight.reshape(-1)[:GLANCE]
     if len(np.unique(glance[glance != 0])) > most:
         return None
     values, counts = np.unique(weight[weight != 0], return_counts=True)
-    return (values, counts) if 0 < len(values) <= most and len(values) * REPEATS <= counts.sum() else None
+    return (values, counts) if len(values) <= most and is_repeated(len(values), int(counts.sum())) else None
 
 
-def is_clustered(weight: np.ndarray, type_name: str = "INT8") -> bool:
-    """Whether the quantizer keeps the values of the weight few."""
-    return clusters(weight, type_name) is not None
+def is_clustered(weight: np.ndarray, largest: int = LIMITS["INT8"][1]) -> bool:
+    """Whether all channels of the weight get one scale, so that its values stay few; `largest` is the largest integer."""
+    return clusters(weight, largest) is not None
 
 
 def common_scale(weight: np.ndarray, type_name: str) -> float | None:
@@ -35,11 +32,11 @@ def common_scale(weight: np.ndarray, type_name: str) -> float | None:
 
     The largest value stays in range: it is given each integer of the upper half in turn.
     """
-    found = clusters(weight, type_name)
+    highest = LIMITS[type_name][1]
+    found = clusters(weight, highest)
     if found is None:
         return None
     values, counts = found[0].astype(np.float64), found[1]
-    highest = LIMITS[type_name][1]
     scales = np.abs(values).max() / np.arange(highest, highest // 2, -1)
     errors = [(counts * np.square(values - np.rint(values / scale) * scale)).sum() for scale in scales]
     return float(scales[int(np.argmin(errors))])

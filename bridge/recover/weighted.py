@@ -7,6 +7,7 @@ import numpy as np
 
 from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import FloatGraph, Op
+from bridge.quantize.forms import LIMITS
 from bridge.quantize.op_table import OPS, OpRow, Role
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS
 from bridge.tflite import model as tflite
@@ -52,7 +53,9 @@ class Weighted:
 def freely_weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weighted]:
     """Those of `weighted_ops` whose weights may be rounded one by one: clusters of equal weights have to stay equal."""
     return [
-        one for one in weighted_ops(graph, outcomes) if not is_clustered(graph.value(one.op.inputs[one.weight_at]), PRECISIONS[one.precision].weight)
+        one
+        for one in weighted_ops(graph, outcomes)
+        if not is_clustered(graph.value(one.op.inputs[one.weight_at]), LIMITS[PRECISIONS[one.precision].weight][1])
     ]
 
 

@@ -116,6 +116,16 @@ def test_zeros_that_torch_made_are_kept() -> None:
     assert not np.array_equal(before, after)
 
 
+def test_a_mask_that_torch_still_holds_is_refused() -> None:
+    net = torch_net()
+    from torch.nn.utils import prune as torch_prune
+
+    torch_prune.l1_unstructured(net[0], "weight", amount=0.6)
+    with pytest.raises(UsageError, match=r"^0\.weight: torch\.nn\.utils\.prune holds its zeros in a mask") as caught:
+        keep(net)
+    assert "prune.remove" in caught.value.hint
+
+
 def test_a_skipped_layer_and_vectors_are_left_alone() -> None:
     net = torch_net()
     before = torch_values(net)

@@ -38,7 +38,7 @@ def test_zeros_of_a_pruned_tensor_do_not_make_it_clustered() -> None:
 
 @pytest.mark.parametrize(("values", "clustered"), [(14, True), (15, False)])
 def test_a_type_with_fewer_steps_than_the_tensor_has_values_has_none_to_keep(values: int, clustered: bool) -> None:
-    assert is_clustered(np.repeat(np.arange(1, values + 1, dtype=np.float32), 8), "INT4") is clustered
+    assert is_clustered(np.repeat(np.arange(1, values + 1, dtype=np.float32), 8), 7) is clustered
 
 
 def test_one_value_far_behind_the_first_ones_counts() -> None:

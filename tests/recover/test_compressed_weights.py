@@ -11,6 +11,8 @@ from bridge.compare import measure_compression
 from bridge.recover import recover
 from bridge.recover.adaround import rounded_rows
 from bridge.recover.equalization import equalized
+from bridge.recover.recovery import METHODS
+from bridge.recover.trials import State, Trials
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, QuantizedModel, TensorMap
 
@@ -34,8 +36,14 @@ def clustered(*shape: int) -> np.ndarray:
     return nearest
 
 
+def both(*shape: int) -> np.ndarray:
+    weight = clustered(*shape)
+    weight[np.abs(weight) < 0.2] = 0
+    return weight
+
+
 def net(folder: Path, weights: str) -> Path:
-    make = {"pruned": pruned, "clustered": clustered}[weights]
+    make = {"pruned": pruned, "clustered": clustered, "both": both}[weights]
     layers = Layers(1, 6, 6, 4).conv("a", make(6, 3, 3, 4), RNG.standard_normal(6), activation=RELU)
     layers = layers.depthwise("b", make(1, 3, 3, 6), np.zeros(6), activation=RELU)
     return layers.dense("c", make(3, 216), np.zeros(3)).save(folder / "net.tflite")
@@ -75,6 +83,24 @@ def test_equal_weights_stay_equal(tmp_path: Path, methods: list[str], precision:
     for name, value in floats.items():
         for one in np.unique(value):
             assert len(np.unique(integers[name][value == one])) == 1
+
+
+@pytest.mark.parametrize("precision", [INT8, INT4])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.run is not None])
+def test_each_method_keeps_both_whether_it_helps_or_not(tmp_path: Path, method: str, precision: str) -> None:
+    path = net(tmp_path, "both")
+    task = job(path, VALUES, precision=precision)
+    known = min_max(path, VALUES) if precision == INT8 else None
+    run = METHODS[method].run
+    assert run is not None
+    state = run(Trials(task, tmp_path), State(known))
+    made = quantize.quantize(
+        path, tmp_path / "q.tflite", ranges=state.ranges, op_precisions=task.op_precisions, precision=precision, corrections=state.corrections
+    )
+    floats, integers = stored(path), stored(made.path)
+    for name, value in floats.items():
+        assert not integers[name][value == 0].any()
+        assert len(np.unique(integers[name])) <= len(np.unique(value))
 
 
 def test_a_bias_that_needs_a_larger_scale_gives_it_to_all_channels(tmp_path: Path) -> None:
