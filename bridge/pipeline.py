@@ -14,8 +14,8 @@ from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
 from bridge.changes import ChangedModel, change_model, unclipped
 from bridge.compare import (
+    CLIPPED,
     DEFAULT_MEMORY_MB,
-    SATURATION,
     Compared,
     Comparison,
     Reference,
@@ -289,7 +289,7 @@ def convert(
                     "seed": seed,
                     "threads": threads,
                 },
-                metrics=(Metric(name=SATURATION, better="lower"),),
+                metrics=(Metric(name=CLIPPED, better="lower"),),
                 task_metrics=scored.results(),
                 mismatches=mismatches,
                 changes=changed.changes,

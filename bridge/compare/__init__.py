@@ -9,7 +9,7 @@ from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.passes import DEFAULT_MEMORY_MB
 from bridge.compare.reference import Reference, evaluator_instead
-from bridge.compare.rows import SATURATION
+from bridge.compare.rows import CLIPPED
 from bridge.compare.runners import OnnxRunner
 from bridge.compare.runs import ModelRun, Run, compare_runs
 from bridge.compare.tflite_reference import TFLiteRunner
@@ -17,9 +17,9 @@ from bridge.compare.traces import TFLiteRun, Trace, record
 from bridge.compare.value_ranges import Values, look_at_values
 
 __all__ = [
+    "CLIPPED",
     "DEFAULT_MEMORY_MB",
     "METRICS",
-    "SATURATION",
     "Compared",
     "Comparison",
     "Compression",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import psutil
 
+from bridge.compare import metrics
 from bridge.compare.attribution import Cut
 from bridge.compare.forms import feeder
 from bridge.compare.kernel_checks import STEPS
@@ -19,6 +20,7 @@ from bridge.types import Diagnostic, LayerResult
 
 DEFAULT_MEMORY_MB = 4096
 SMALLEST_CHUNK = 64 << 20  # bytes of shown values below which further passes save nothing beside the models themselves
+CLIPPED_WIDTHS, CLIPPED_RMSE = 0.5, 3.0  # rounding leaves 0.29 steps; an observer that cuts off outliers to lose less stays below 3
 COPIES = 2  # of each file: its bytes, and the interpreter's
 OVERHEAD = 3  # times a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
 
@@ -93,8 +95,23 @@ def measure_layers(
         notes += [note for note in opened.diagnostics if note not in notes]
         opened.measure(((samples.name_of(position), samples[position]) for position in positions), tell)
         del shown, opened  # before the next ones take their memory
-    found.layers, found.diagnostics = results(rows, files.tensor_map), tuple(notes)
+    clipped = _first_clipped(rows)
+    found.layers, found.diagnostics = results(rows, files.tensor_map), (*notes, *(() if clipped is None else (clipped,)))
     return found
+
+
+def _first_clipped(rows: Sequence[Row]) -> Diagnostic | None:
+    """The first tensor whose range cuts off so much of its values that this, not rounding, makes its error."""
+    for row in rows:
+        if row.form is not None and row.beyond > CLIPPED_WIDTHS:
+            rmse = metrics.rmse(row.own_sums) / row.form.scale
+            if rmse > CLIPPED_RMSE:
+                message = (
+                    f"The range of node {row.pair.node!r} ({row.pair.tensor!r}) is too small: values reach {row.beyond:.1f} times its width beyond it, "
+                    f"and the error is {rmse:.1f} steps."
+                )
+                return Diagnostic("clipped-range", "warning", message, "Calibrate on samples like these, or set the range by a rule.", row.pair.node)
+    return None
 
 
 def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, memory_mb: int) -> Diagnostic | None:

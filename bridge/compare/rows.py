@@ -21,7 +21,7 @@ NO_FLOAT_FILE = "compared without the float file, so only the error end to end i
 SUBGRAPHS = "a file with control flow is not taken apart, so there is no own error"
 
 NO_TENSOR = -1
-SATURATION = "saturation_share"  # of the stored values that are the least or the greatest of their type
+CLIPPED = "clipped_share"  # of the float values that lie beyond the range of the integers
 WORST_SAMPLES = 3  # kept for each tensor
 
 type Values = Mapping[int, np.ndarray]  # by tensor index of a file
@@ -39,6 +39,8 @@ class Row:
         form: of the quantized tensor.
         own: whether the own error is measured here.
         reason: why something is not measured.
+        beyond: how far float values reach beyond what the integers can hold, in widths of that range.
+        clipped: how many of them do.
     """
 
     pair: TensorPair
@@ -52,7 +54,8 @@ class Row:
     inherited_sums: ErrorSums = field(default_factory=ErrorSums)
     own_sums: ErrorSums = field(default_factory=ErrorSums)
     worst: list[tuple[float, str]] = field(default_factory=list)
-    saturated: int = 0
+    beyond: float = 0.0
+    clipped: int = 0
 
     def add(self, name: str, reference: np.ndarray, real: Values, stored: Values, alone: Values) -> None:
         """Takes in one sample: its name, the ONNX value, and the values of the float file, of the quantized file end to end, and of its nodes alone."""
@@ -69,11 +72,20 @@ class Row:
             sums.add(aligned, other, self.form)
             self.inherited_sums.merge(sums)
             self._rank(name, metrics.sqnr_db(sums))
-            if self.form is not None:
-                limits = np.iinfo(other.dtype)
-                self.saturated += int(np.count_nonzero(other == limits.min) + np.count_nonzero(other == limits.max))
         if value is not None and self.own:
             self.own_sums.add(value, alone[tensor], self.form, noise_only=True)
+            if self.form is not None and value.size:
+                self._clip(value, alone[tensor].dtype)
+
+    def _clip(self, value: np.ndarray, dtype: np.dtype[np.generic]) -> None:
+        """Counts what the integers cannot hold; most values are inside, so their extremes are looked at first."""
+        assert self.form is not None
+        limits, lowest, highest = np.iinfo(dtype.name), float(value.min()), float(value.max())
+        low, high = ((limit - self.form.zero_point) * self.form.scale for limit in (limits.min, limits.max))
+        margin = self.form.scale / 2  # rounds to the last integer
+        if lowest < low - margin or highest > high + margin:
+            self.clipped += int(np.count_nonzero(value < low - margin) + np.count_nonzero(value > high + margin))
+            self.beyond = max(self.beyond, (highest - high) / (high - low), (low - lowest) / (high - low))
 
     def _rank(self, name: str, sqnr_db: float) -> None:
         """Keeps the samples with the largest error end to end."""
@@ -98,7 +110,7 @@ class Row:
             rmse_over_scale=metrics.rmse(self.own_sums) / self.form.scale if self.own and self.form is not None else None,
             cosine=metrics.cosine(self.inherited_sums) if there else None,
             max_abs=metrics.max_abs(self.inherited_sums) if there else None,
-            metrics=((SATURATION, self.saturated / max(1, self.inherited_sums.count)),) if there and self.form is not None else (),
+            metrics=((CLIPPED, self.clipped / max(1, self.own_sums.count)),) if self.own and self.form is not None else (),
             worst_samples=tuple(SampleError(name, -negative) for negative, name in sorted(self.worst, reverse=True)),
         )
 

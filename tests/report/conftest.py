@@ -126,7 +126,7 @@ def _layer(pair: TensorPair) -> LayerResult:
         max_abs=0.25,
         reason=why,
         worst_samples=(SampleError("cat.png", 12.25), SampleError("sample 7", 14.0)),
-        metrics=(("saturation_share", 0.001),),
+        metrics=(("clipped_share", 0.001),),
     )
 
 
@@ -242,7 +242,7 @@ def stages() -> dict[str, Any]:
             ),
         ),
         "weights": (WeightChannels(node="fc", op="FULLY_CONNECTED", channels=3, widths=(0.8, 0.4, 0.2)),),
-        "metrics": (Metric(name="saturation_share", better="lower"),),
+        "metrics": (Metric(name="clipped_share", better="lower"),),
         "task_metrics": (
             TaskResult("top5", 0.98, 0.99, "higher", "", "scores", 16),
             TaskResult("edge_error", 1.5, 1.25, "lower", "px", "", 16),

@@ -132,7 +132,7 @@ def test_csv_has_a_row_per_layer_with_exact_numbers(report: Report) -> None:
     rows = list(csv.DictReader(io.StringIO(RENDERERS["csv"].render(report))))
     assert [row["tensor"] for row in rows] == [layer.tensor for layer in report.layers]
     (fc,) = (row for row in rows if row["node"] == "fc")
-    assert (fc["op_type"], fc["precision"], fc["scope"], fc["own_sqnr_db"], fc["saturation_share"]) == (
+    assert (fc["op_type"], fc["precision"], fc["scope"], fc["own_sqnr_db"], fc["clipped_share"]) == (
         "Gemm",
         "static_wi8_ai8",
         "head",
