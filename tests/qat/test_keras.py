@@ -127,6 +127,14 @@ def trained(model: Any, x: np.ndarray, **options: Any) -> Any:
     return prepared
 
 
+@pytest.fixture(scope="module")
+def plain_cnn() -> tuple[Any, np.ndarray, Any]:
+    """A float model, what it gave before it was prepared, and the trained copy; tests may train the copy further."""
+    x, model = normal(64, 8, 8, 3), cnn()
+    before = np.asarray(model(x))
+    return model, before, trained(model, x, rules=("all-int8",))
+
+
 def converted(prepared: Any, folder: Path) -> Path:
     result = qat.convert(prepared, output_dir=folder, threads=1, compare=False)
     return Path(result.artifacts["static_wi8_ai8"])
@@ -227,19 +235,16 @@ def test_rules_by_layer_name_leave_it_float(tmp_path: Path) -> None:
     assert [tflite.dtype(graph.tensors[op.outputs[0]]).name for op in kernels] == ["float32"]
 
 
-def test_weights_bring_the_ranges_along(tmp_path: Path) -> None:
-    x = normal(64, 8, 8, 3)
-    prepared = trained(cnn(), x, rules=("all-int8",))
+def test_weights_bring_the_ranges_along(plain_cnn: tuple[Any, np.ndarray, Any], tmp_path: Path) -> None:
+    x, prepared = normal(64, 8, 8, 3), plain_cnn[2]
     prepared.save_weights(tmp_path / "trained.weights.h5")
     again = qat.prepare(cnn(), (0.1 * x,), rules=("all-int8",))
     again.load_weights(tmp_path / "trained.weights.h5")
     np.testing.assert_array_equal(np.asarray(again(x)), np.asarray(prepared(x)))
 
 
-def test_frozen_ranges_stay_and_the_users_model_is_left_alone() -> None:
-    x, model = normal(64, 8, 8, 3), cnn()
-    before = np.asarray(model(x))
-    prepared = trained(model, x, rules=("all-int8",))
+def test_frozen_ranges_stay_and_the_users_model_is_left_alone(plain_cnn: tuple[Any, np.ndarray, Any]) -> None:
+    x, (model, before, prepared) = normal(64, 8, 8, 3), plain_cnn
     ranges = [float(one.maximum) for one in prepared.quantizers]
     prepared.fit(5 * x, np.arange(64) % 5, verbose=0)
     assert [float(one.maximum) for one in prepared.quantizers] == ranges
