@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--per-channel", action="store_true")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     results = [measure(seed, options) for seed in range(options.seeds)]
     shown = {"weight_bits": options.bits, "per_channel": options.per_channel, "epochs": options.epochs, "nets": results}
