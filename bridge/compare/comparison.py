@@ -95,7 +95,8 @@ def compare_files(
     if len(samples) == 0:
         raise InputError("There are no samples to compare on.", hint="Give --evaluation or --data.")
     path, float_path, tensor_map = compared.path, compared.float_path, compared.tensor_map
-    model, first = tflite.read(path), samples[0]
+    tflite.read_once.cache_clear()  # a comparison before may have ended in an error, on files of the same names
+    model, first = tflite.read_once(path), samples[0]
     check(model, where=str(path))
     bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(first, model, where=str(path))
     measured, done = Measured(), 0
@@ -104,7 +105,7 @@ def compare_files(
         chosen = spread(len(samples), max(1, layer_samples))
         measured, done = measure_layers(reference, files, samples, chosen, memory_mb=memory_mb, threads=threads, progress=progress), len(chosen)
         if files.float is not None and files.pairs is not None and compared.ops is None:
-            notes += check_parameters(tflite.read(files.float), model, files.pairs, tensor_map.owners)
+            notes += check_parameters(tflite.read_once(files.float), model, files.pairs, tensor_map.owners)
         measured.diagnostics, float_path = (*notes, *measured.diagnostics), files.float
 
     def tell(steps: int) -> None:
@@ -127,6 +128,7 @@ def compare_files(
         checks += () if place is None else (place,)
     if measured.shown_outputs:
         checks += check_shown(path, feeds, measured.shown_outputs, keep=measured.passes == 1, threads=threads)
+    tflite.read_once.cache_clear()
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))
@@ -137,7 +139,7 @@ def node_of(compared: Compared, position: int) -> str | None:
     """The user's node of an operator of the file; None where the float file or its map is not known."""
     if compared.float_path is None or compared.tensor_map is None:
         return None
-    pairs = aligned(tflite.read(compared.float_path), tflite.read(compared.path))
+    pairs = aligned(tflite.read_once(compared.float_path), tflite.read_once(compared.path))
     index = None if pairs is None else pairs.ops.get(position)
     return None if index is None else compared.tensor_map.owners[index]
 
@@ -145,14 +147,14 @@ def node_of(compared: Compared, position: int) -> str | None:
 def _files(path: Path, float_path: Path | None, tensor_map: TensorMap, ops: Sequence[OpOutcome] | None) -> tuple[Files, tuple[Diagnostic, ...]]:
     if float_path is None:
         return Files(path, tensor_map), ()
-    float_model, quantized_model = tflite.read(float_path), tflite.read(path)
+    float_model, quantized_model = tflite.read_once(float_path), tflite.read_once(path)
     pairs = aligned(float_model, quantized_model) if ops is None else counterparts(float_model, quantized_model, ops)
     return (Files(path, tensor_map), (NOT_ALIGNED,)) if pairs is None else (Files(path, tensor_map, float_path, pairs), ())
 
 
 def _output_pairs(reference: Reference, opened: Candidate, tensor_map: TensorMap | None, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
     """Where the user's outputs are among those of a file: as the map says, else by their names and values."""
-    model = tflite.read(opened.path)
+    model = tflite.read_once(opened.path)
     names = [tflite.text(tflite.main_graph(model).tensors[index].name) for index in tflite.main_graph(model).outputs]
     known = {pair.tflite_tensor: pair for pair in tensor_map.outputs} if tensor_map is not None else {}
     if tensor_map is not None and len(known) == len(names) and all(name in known for name in names):

@@ -32,7 +32,7 @@ def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, outputs_sqnr_d
     Raises:
         ToolError: the optimised kernels cannot run it.
     """
-    model = tflite.read(path)
+    model = tflite.read_once(path)
     optimized = Interpreter(path, threads=threads).run(feeds)
     try:
         reference = Interpreter(path, kernels="reference").run(feeds)
@@ -61,7 +61,7 @@ def check_shown(
         keep: whether there is memory for all its tensors at once.
         threads: of the run.
     """
-    model, plain = tflite.read(path), Interpreter(path, threads=threads).run(feeds)
+    model, plain = tflite.read_once(path), Interpreter(path, threads=threads).run(feeds)
     kept = Interpreter(path, threads=threads, preserve_all_tensors=True).run(feeds) if keep else plain
     ways = {
         "shown-tensors-change-outputs": (shown, "with its tensors shown", "The errors of layers may be others than in the file as it is."),

@@ -116,11 +116,11 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
         ToolError: a file does not run.
     """
     threads = max(1, threads)
-    quantized_model = tflite.read(files.quantized)
+    quantized_model = tflite.read_once(files.quantized)
     quantized, notes = _show_quantized(quantized_model, rows, feeder(quantized_model, files.tensor_map.inputs), first, threads=threads)
     if files.float is None or files.pairs is None:
         return LayerPass(reference, rows, quantized, None, 0, notes, threads)
-    float_model = tflite.read(files.float)
+    float_model = tflite.read(files.float)  # the cut makes another file of it
     feed_float = feeder(float_model, files.tensor_map.inputs)
     fed, computed = _fed_and_computed(float_model, [row.float_tensor for row in rows])
     shift = len(tflite.main_graph(float_model).tensors)

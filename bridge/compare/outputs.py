@@ -56,7 +56,7 @@ class Candidate:
 
 def candidate(path: Path, bindings: Sequence[InputBinding]) -> Candidate:
     """Reads what is needed to run a file on the user's samples."""
-    model = tflite.read(path)
+    model = tflite.read_once(path)
     main = tflite.main_graph(model)
     return Candidate(path, feeder(model, bindings), tuple(form_of(main.tensors[index]) for index in main.outputs))
 

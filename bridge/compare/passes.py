@@ -66,8 +66,8 @@ def measure_layers(
     Raises:
         ToolError: a model does not run.
     """
-    quantized_model = tflite.read(files.quantized)
-    float_model = tflite.read(files.float) if files.float is not None else None
+    quantized_model = tflite.read_once(files.quantized)
+    float_model = tflite.read_once(files.float) if files.float is not None else None
     if float_model is not None and files.pairs is not None:
         rows = plan_rows(float_model, quantized_model, files.tensor_map, files.pairs)
     else:
@@ -127,12 +127,12 @@ def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, m
     """
     if files.float is None or files.pairs is None:
         return None
-    float_model, quantized_model = tflite.read(files.float), tflite.read(files.quantized)
+    float_model, quantized_model = tflite.read_once(files.float), tflite.read_once(files.quantized)
     rows = [row for row in plan_rows(float_model, quantized_model, files.tensor_map, files.pairs) if row.own]
     sizes = [row.shown_bytes(float_model, quantized_model) for row in rows]
     for chunk in _chunks(rows, sizes, _room(files, memory_mb)[0]):
         own = [row.quantized_tensor for row in chunk if row.quantized_tensor is not None]
-        cut = Cut(tflite.read(files.float), tflite.read(files.quantized), files.pairs, files.tensor_map.owners)
+        cut = Cut(tflite.read(files.float), tflite.read_once(files.quantized), files.pairs, files.tensor_map.owners)
         content, feeds = cut.join([], own), feeder(float_model, files.tensor_map.inputs)(sample)
         values = [Interpreter(content, kernels=kernels).run(feeds) for kernels in ("optimized", "reference")]
         for row, optimized, reference in zip(chunk, *values, strict=True):
@@ -146,7 +146,7 @@ def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, m
 
 def _outputs(opened: LayerPass, files: Files, sample: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     values = opened.quantized.values(sample)
-    return [values[int(index)].copy() for index in tflite.main_graph(tflite.read(files.quantized)).outputs]
+    return [values[int(index)].copy() for index in tflite.main_graph(tflite.read_once(files.quantized)).outputs]
 
 
 def _room(files: Files, memory_mb: int) -> tuple[int, list[Diagnostic]]:

@@ -3,6 +3,7 @@
 Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (schema version 3).
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +61,12 @@ def read(path: Path) -> ModelT:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the .tflite file.") from error
     return parse(content, where=str(path))
+
+
+@functools.lru_cache(maxsize=2)
+def read_once(path: Path) -> ModelT:
+    """Like `read`, for work that looks at the same two files over and over: nobody changes what it returns, and `read_once.cache_clear()` ends the work."""
+    return read(path)
 
 
 def parse(content: bytes, *, where: str) -> ModelT:
