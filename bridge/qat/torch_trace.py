@@ -1,9 +1,11 @@
 """A module as a graph of torch's operators that can be trained: dropout and BatchNorm alive, attention in its parts."""
 
 import math
+import warnings
 from typing import Any
 
 import torch
+from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from bridge.qat.torch_batch_norm import fold_all
 from bridge.qat.torch_decisions import PART
@@ -13,7 +15,7 @@ ATTENTION = "scaled_dot_product_attention"
 
 
 def trace(module: Any, example_inputs: tuple[Any, ...]) -> Any:
-    """The module's operators; it takes other batch sizes where the module does.
+    """The module's operators; it takes other batch sizes where the module does, and warns where it takes that of the example alone.
 
     Args:
         module: in eval mode, not changed; parameters are shared and keep their names.
@@ -21,6 +23,7 @@ def trace(module: Any, example_inputs: tuple[Any, ...]) -> Any:
     """
     exported = _exported(module, example_inputs)
     traced = torch.fx.GraphModule(exported, exported.graph)
+    _warn_of_fixed_sizes(traced)
     for node in list(traced.graph.nodes):
         name = operator_name(node)
         if node.op == "call_module" and str(node.target).endswith("_guards_fn"):
@@ -44,6 +47,18 @@ def _exported(module: Any, example_inputs: tuple[Any, ...]) -> Any:
         except Exception:  # noqa: BLE001  # whatever the module has against other sizes; its own ones are tried next
             pass
     return torch.export.export(module, example_inputs, strict=False).module()
+
+
+def _warn_of_fixed_sizes(traced: Any) -> None:
+    """The guards that would refuse other sizes are about to go."""
+    entries = [node for node in traced.graph.nodes if node.op == "placeholder" and getattr(node.meta.get("val"), "shape", ())]
+    fixed = [f"{node.name} {list(node.meta['val'].shape)}" for node in entries if is_concrete_int(node.meta["val"].shape[0])]
+    if fixed:
+        warnings.warn(
+            f"The module was traced for the batch size of its example inputs alone: {', '.join(fixed)}. Train it with batches of that size.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _revive_dropout(module: Any, node: Any) -> None:

@@ -14,7 +14,7 @@ from bridge.errors import UsageError  # noqa: E402
 ENOUGH = 0.999  # of the output values
 
 
-@pytest.mark.parametrize("ranges", ["moving_average", "learned"])
+@pytest.mark.parametrize("ranges", ["moving_average", pytest.param("learned", marks=pytest.mark.slow)])
 def test_trained_cnn_equals_its_int8_file_within_one_step(tmp_path: Path, ranges: Any) -> None:
     prepared = trained(Cnn(), rules=("all-int8",), ranges=ranges)
     names = {name for name, _ in prepared.named_parameters()}
@@ -24,7 +24,7 @@ def test_trained_cnn_equals_its_int8_file_within_one_step(tmp_path: Path, ranges
     assert (ops["CONV_2D", "int8"], ops["FULLY_CONNECTED", "int8"], ops["ADD", "int8"], ops["MEAN", "int8"]) == (2, 1, 1, 1)
 
 
-@pytest.mark.parametrize("attention", [Attention, FusedAttention])
+@pytest.mark.parametrize("attention", [Attention, pytest.param(FusedAttention, marks=pytest.mark.slow)])
 def test_trained_transformer_equals_its_int8_file_within_one_step(tmp_path: Path, attention: Any) -> None:
     """Linear over tokens and both products of the attention are integer; LayerNorm, GELU and the sums float by the default rules."""
     share, ops = share_within_one_step(trained(Vit(attention)), tmp_path / "out")
@@ -61,6 +61,19 @@ def test_rule_keeps_a_convolution_with_its_batch_norm_float(tmp_path: Path) -> N
 def test_other_batch_sizes_pass_after_an_example_of_one() -> None:
     prepared = qat.prepare(Vit(), (torch.zeros(1, 3, 16, 16),))
     assert prepared(batch(0, 5)[0]).shape == (5, 10)
+
+
+def test_module_of_one_batch_size_says_so() -> None:
+    class Fixed(nn.Module):  # type: ignore[misc, name-defined]  # torch is loaded by name
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.fc(x.reshape(6, 4))
+
+    with pytest.warns(UserWarning, match=r"batch size of its example inputs alone: x \[6, 2, 2\]"):
+        qat.prepare(Fixed(), (torch.ones(6, 2, 2),))
 
 
 def test_dropout_is_active_in_training_only() -> None:

@@ -81,6 +81,18 @@ class Vit(nn.Module):  # type: ignore[misc]  # torch has no types here
         return self.head(self.norm(self.blocks(x)).mean(1))
 
 
+class Patches(nn.Module):  # type: ignore[misc]  # torch has no types here
+    """A layer over 16 patches of a picture [N, 3, 16, 16] of 16 channels, their mean, 10 classes."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch, self.layer, self.head = nn.Conv2d(3, 16, 4, 4), layer, nn.Linear(16, 10)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.layer(self.patch(x).flatten(2).transpose(1, 2)).mean(1))
+
+
 def batch(seed: int, count: int = 64) -> tuple[Any, Any]:
     """Noisy pictures [N, 3, 16, 16] of 10 patterns, and which."""
     patterns = torch.randn(10, 3, 16, 16, generator=torch.Generator().manual_seed(0))
