@@ -1,6 +1,6 @@
 """A torch CNN that loses points in post-training quantization with few weight bits, and quantization-aware training that brings them back.
 
-    uv run --with scikit-learn python tests/bench/bench_qat.py WORK_FOLDER [--bits 3] [--per-channel] [--epochs 40] > qat_torch.json
+    uv run --with scikit-learn python tests/bench/bench_qat.py WORK_FOLDER [--bits 4] [--per-channel] [--epochs 40] > qat_torch.json
 
 A depthwise CNN with BatchNorm is trained on the digits of `models/`. Both quantized files are made by the same preparation, with the same scales of
 weights and the ranges of the same calibration samples; the one of `post_training` is not trained. Held-out images are used at the end only. All
@@ -51,7 +51,7 @@ def accuracy(path: Path, samples: np.ndarray, labels: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--bits", type=int, default=3)
+    parser.add_argument("--bits", type=int, default=4)
     parser.add_argument("--per-channel", action="store_true")
     parser.add_argument("--float-epochs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40)
