@@ -86,7 +86,8 @@ class LearnedActivationQuantizer(ActivationQuantizer):
         if self.fixed:
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, LOW, HIGH)
         low, high = LOW - self.zero_point, HIGH - self.zero_point
-        return learned_rounding(x, self.scale, low, high, 1 / torch.sqrt(x.numel() * high.clamp(min=1)))
+        step = torch.where(self.observing, self.scale, self.scale.detach())  # a buffer, so that a checkpoint stays frozen
+        return learned_rounding(x, step, low, high, 1 / torch.sqrt(x.numel() * high.clamp(min=1)))
 
     def freeze(self) -> None:
         """Keeps the step from now on."""
@@ -136,6 +137,7 @@ class LearnedWeightQuantizer(WeightQuantizer):
     def __init__(self, *, most: int, axis: int | None, channels: int) -> None:
         super().__init__(most=most, axis=axis, channels=channels)
         self.step = torch.nn.Parameter(torch.ones(channels))
+        self.register_buffer("learning", torch.tensor(True))
 
     def start(self, weight: Any) -> None:
         """The first steps, 2 * mean |w| / sqrt(Qp)."""
@@ -151,10 +153,12 @@ class LearnedWeightQuantizer(WeightQuantizer):
         shape = [1] * weight.dim()
         if self.axis is not None:
             shape[self.axis] = -1
-        return learned_rounding(weight, self.step.reshape(shape), -self.most, self.most, (weight.numel() / self.channels * self.most) ** -0.5)
+        step = torch.where(self.learning, self.step, self.step.detach()).reshape(shape)
+        return learned_rounding(weight, step, -self.most, self.most, (weight.numel() / self.channels * self.most) ** -0.5)
 
     def freeze(self) -> None:
         """Keeps the steps from now on."""
+        self.learning.fill_(False)
         self.step.requires_grad_(False)
 
 

@@ -67,9 +67,9 @@ def of_keras(train: digits.Split) -> Any:
     keras.utils.set_random_seed(0)
     layers = keras.layers
     image = keras.Input((16, 16, 1), name="image")
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 3, strides=2, padding="same", name="stem")(image)))
-    x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same", name="side")(x))]))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(32, 3, strides=2, padding="same", name="deep")(x)))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(16, 3, strides=2, padding="same", name="stem")(image)))
+    x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization(momentum=0.9)(layers.Conv2D(16, 3, padding="same", name="side")(x))]))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(32, 3, strides=2, padding="same", name="deep")(x)))
     net = keras.Model(image, layers.Dense(10, name="head")(layers.GlobalAveragePooling2D()(x)), name="net")
     net.compile(keras.optimizers.Adam(5e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     net.fit(train.images[..., None], train.labels, batch_size=BATCH, epochs=EPOCHS, verbose=0)

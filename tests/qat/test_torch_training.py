@@ -31,6 +31,21 @@ def test_checkpoint_in_a_new_module_gives_the_same_file(tmp_path: Path) -> None:
     assert _bytes(second, tmp_path / "second") == _bytes(first, tmp_path / "first")
 
 
+def test_a_frozen_checkpoint_stays_frozen_where_training_goes_on() -> None:
+    first = _prepared(ranges="learned")
+    qat.freeze(first)
+    second = _prepared(ranges="learned")
+    second.load_state_dict(first.state_dict())
+    steps = {name: value.clone() for name, value in second.state_dict().items() if name.endswith((".step", ".scale"))}
+    weights = {name: value.clone() for name, value in second.state_dict().items() if value.dim() == 4}
+    fit(second, 2)
+    after = second.state_dict()
+    assert steps
+    assert weights
+    assert all(torch.equal(after[name], value) for name, value in steps.items())
+    assert not any(torch.equal(after[name], value) for name, value in weights.items())
+
+
 def test_compiled_module_trains_alike() -> None:
     plain, other = _prepared(), _prepared()
     compiled = torch.compile(other, backend="aot_eager")
