@@ -34,6 +34,7 @@ def render(report: Report) -> str:
                 *_head(report),
                 *_figures(report),
                 *_gates(report.verdict.gates),
+                *_inputs(report),
                 *_outputs(report),
                 *_task_metrics(report),
                 *_worst(report),
@@ -87,6 +88,16 @@ def _place(gate: Gate) -> str:
         return prose(gate.reason)
     missed = [part for part in gate.parts if part.missed and part.asked > 1]
     return code(gate.worst) + "".join(f" ({part.missed} of {part.asked} miss it)" for part in missed)
+
+
+def _inputs(report: Report) -> Iterator[str]:
+    """What the TFLite file is fed."""
+    if report.inputs:
+        rows = (
+            (code(one.name), "x".join(map(str, one.shape)), f"{'x'.join(map(str, one.tflite_shape))} {one.tflite_dtype}", one.layout)
+            for one in report.inputs[:MAX_OUTPUTS]
+        )
+        yield from table(("input", "of the source model", "of the TFLite file", "layout"), rows)
 
 
 def _outputs(report: Report) -> Iterator[str]:
