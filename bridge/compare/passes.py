@@ -11,6 +11,7 @@ from bridge.compare.attribution import Cut
 from bridge.compare.forms import feeder
 from bridge.compare.kernel_checks import STEPS
 from bridge.compare.layers import Files, LayerPass, open_pass
+from bridge.compare.metrics import ErrorSums
 from bridge.compare.reference import Reference
 from bridge.compare.rows import Row, plan_rows, plan_single_rows, results
 from bridge.compare.samples import NamedSamples
@@ -21,6 +22,7 @@ from bridge.types import Diagnostic, LayerResult
 DEFAULT_MEMORY_MB = 4096
 SMALLEST_CHUNK = 64 << 20  # bytes of shown values below which further passes save nothing beside the models themselves
 CLIPPED_WIDTHS, CLIPPED_RMSE = 0.5, 3.0  # rounding leaves 0.29 steps; an observer that cuts off outliers to lose less stays below 3
+KERNELS_DB = 25.0  # two kernels of one node; several operators that each round to another neighbour stay above, a wrong one leaves 14
 COPIES = 2  # of each file: its bytes, and the interpreter's
 OVERHEAD = 3  # times a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
 
@@ -137,9 +139,14 @@ def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, m
         values = [Interpreter(content, kernels=kernels).run(feeds) for kernels in ("optimized", "reference")]
         for row, optimized, reference in zip(chunk, *values, strict=True):
             if row.form is not None and row.owner not in cut.uncut:
-                steps = float(np.abs(optimized.astype(np.int32) - reference.astype(np.int32)).max(initial=0))
-                if steps > STEPS:
-                    message = f"Node {row.owner!r} ({row.pair.tensor!r}) is the first whose reference kernel gives another result: by up to {steps:.0f} steps."
+                sums = ErrorSums()
+                sums.add(row.form.real(reference), optimized, row.form)
+                agreement, steps = metrics.sqnr_db(sums), metrics.max_abs(sums) / row.form.scale
+                if agreement < KERNELS_DB and steps > STEPS:
+                    message = (
+                        f"Node {row.owner!r} ({row.pair.tensor!r}) is the first whose reference kernel gives another result: "
+                        f"by up to {steps:.0f} steps, {agreement:.1f} dB."
+                    )
                     return Diagnostic("kernel-differs", "warning", message, "`bridge ops` shows what is known of the kernels.", row.owner)
     return None
 
