@@ -1,10 +1,11 @@
 """Sparse and clustered versions of a small CNN as int8 files: zeros and distinct values counted in the files, accuracy, size after gzip.
 
-    uv run python tests/bench/bench_compression.py MODEL.onnx DATA_FOLDER WORK_FOLDER [--steps 600] [--rules PACK] [--only VERSION] > compression.md
+    uv run python tests/bench/bench_compression.py MODEL.onnx DATA_FOLDER WORK_FOLDER [--steps 1000] [--rules PACK] [--only VERSION] > compression.md
 
 DATA_FOLDER holds calibration.npz and evaluation.npz with labels. The weights are pruned and clustered in the ONNX file; `tuned` versions are trained in
-torch to give the float model's scores on the calibration samples, flipped and shifted, while they are pruned step by step: no labels are used. Those
-`with int8 rounding` are trained on for half as many steps with `bridge.qat`. MODEL is a chain of the operators in `FUNCTIONS`.
+torch to give what each layer of the float model gives on the calibration samples, flipped and shifted, while they are pruned step by step: no labels are
+used. Those `with int8 rounding` are trained on for a quarter as many steps with `bridge.qat`, towards the scores. MODEL is a graph of the operators in
+`FUNCTIONS`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch.nn import functional
@@ -48,6 +50,8 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
     "Transpose": lambda inputs, options: inputs[0].permute(options["perm"]),
 }
 
+MATCHED = ("Add", "Conv", "Gemm")
+
 
 class Net(torch.nn.Module):  # type: ignore[misc]  # torch is an extra: mypy sees Any
     """The graph of an ONNX file with its float constants as parameters."""
@@ -60,11 +64,15 @@ class Net(torch.nn.Module):  # type: ignore[misc]  # torch is an extra: mypy see
         self.values = torch.nn.ParameterList([torch.nn.Parameter(torch.from_numpy(constants[name].copy())) for name in self.names])
 
     def forward(self, data: Any) -> Any:
+        return self.layers(data)[-1]
+
+    def layers(self, data: Any) -> list[Any]:
+        """What convolutions, sums and the product at the end give, the scores last."""
         known = dict(zip(self.names, self.values, strict=True)) | {self.graph.input[0].name: data}
         for node in self.graph.node:
             options = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
             known[node.output[0]] = FUNCTIONS[node.op_type]([known.get(name) for name in node.input], options)
-        return known[self.graph.output[0].name]
+        return [known[node.output[0]] for node in self.graph.node if node.op_type in MATCHED]
 
     def save(self, model: onnx.ModelProto, path: Path) -> Path:
         """The ONNX file with the parameters as they are now."""
@@ -88,7 +96,7 @@ def changed_pictures(pictures: Any, generator: Any) -> Any:
 
 
 def tune(net: Any, teacher: Net, pictures: Any, shrink: Callable[[Any, float], Kept], steps: int, rate: float = RATE) -> None:
-    """Trains the net to give the teacher's scores; zeros and clusters come in over the first half and are kept.
+    """Trains the net to give what the teacher's layers give, a prepared one its scores; zeros and clusters come in over the first half and are kept.
 
     Args:
         net: what `shrink` changes, or what `qat.prepare` made of it.
@@ -106,9 +114,10 @@ def tune(net: Any, teacher: Net, pictures: Any, shrink: Callable[[Any, float], K
     for step in range(steps):
         batch = changed_pictures(pictures, generator)
         with torch.no_grad():
-            wanted = teacher(batch)
+            wanted = teacher.layers(batch)
+        received = net.layers(batch) if isinstance(net, Net) else [net(batch)]
         optimizer.zero_grad()
-        functional.mse_loss(net(batch), wanted).backward()
+        sum(functional.mse_loss(one, aim) / aim.var() for one, aim in zip(received, wanted[-len(received) :], strict=True)).backward()
         optimizer.step()
         schedule.step()
         kept.project()
@@ -167,6 +176,14 @@ def cells(name: str, result: bridge.ConversionResult) -> str:
     return f"| {' | '.join(columns)} |"
 
 
+def check(net: Net, path: Path, pictures: Any) -> None:
+    """Fails unless the net is the file."""
+    session = onnxruntime.InferenceSession(path)
+    wanted = np.concatenate([session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in pictures.numpy()])
+    with torch.no_grad():
+        np.testing.assert_allclose(net(pictures).softmax(-1).numpy(), wanted, rtol=0, atol=1e-4)
+
+
 def add(line: str) -> None:
     """One line of the table, as soon as it is known: the whole takes minutes."""
     sys.stdout.write(line + "\n")
@@ -199,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("model", "data", "work"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rules", action="append", default=[])
     parser.add_argument("--only", action="append", choices=VERSIONS, help="versions; all without it")
     options = parser.parse_args()
@@ -207,6 +224,7 @@ def main() -> None:
     source = onnx.load(options.model)
     teacher = Net(source)
     pictures = torch.from_numpy(next(iter(np.load(options.data / "calibration.npz").values())))
+    check(teacher, options.model, pictures)
     add("| version | float top-1 % | int8 top-1 % | zeros in int8 % | distinct int8 values | float gzip kB | int8 gzip kB |")
     add("|---" * 7 + "|")
     if not options.only:
@@ -230,8 +248,8 @@ def rows_of(name: str, source: onnx.ModelProto, teacher: Net, pictures: Any, opt
     yield row(f"{name}, tuned", path, options)
     if clusters:
         yield row(f"{name}, tuned, scales per channel", path, options, shared=False)
-    prepared = qat.prepare(net, (pictures[:1],), rules=("default", *options.rules), per_channel=not clusters)
-    tune(prepared, teacher, pictures, lambda module, _: keep(module), options.steps // 2, RATE / 8)
+    prepared = qat.prepare(net, (pictures[:1],), rules=("default", *options.rules))
+    tune(prepared, teacher, pictures, lambda module, _: keep(module), options.steps // 4, RATE / 8)
     yield qat_row(f"{name}, tuned with int8 rounding", prepared, pictures, options, stem)
 
 
