@@ -95,7 +95,6 @@ def compare_files(
     if len(samples) == 0:
         raise InputError("There are no samples to compare on.", hint="Give --evaluation or --data.")
     path, float_path, tensor_map = compared.path, compared.float_path, compared.tensor_map
-    tflite.read_once.cache_clear()  # a comparison before may have ended in an error, on files of the same names
     model, first = tflite.read_once(path), samples[0]
     check(model, where=str(path))
     bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(first, model, where=str(path))
@@ -128,7 +127,7 @@ def compare_files(
         checks += () if place is None else (place,)
     if measured.shown_outputs:
         checks += check_shown(path, feeds, measured.shown_outputs, keep=measured.passes == 1, threads=threads)
-    tflite.read_once.cache_clear()
+    tflite.forget_files()
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))

@@ -63,10 +63,29 @@ def read(path: Path) -> ModelT:
     return parse(content, where=str(path))
 
 
-@functools.lru_cache(maxsize=2)
 def read_once(path: Path) -> ModelT:
-    """Like `read`, for work that looks at the same two files over and over: nobody changes what it returns, and `read_once.cache_clear()` ends the work."""
+    """Like `read`, for work that looks at the same two files over and over: nobody changes what it returns, and `forget_files` ends the work.
+
+    Raises:
+        InputError: the file is missing, or is no TFLite flatbuffer.
+    """
+    try:
+        now = path.stat()
+    except OSError:
+        return read(path)  # which says what is wrong
+    return _read_version(path, now.st_ino, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_version(path: Path, *version: int) -> ModelT:
+    """The file as it is in one version: a path may be written again."""
+    del version
     return read(path)
+
+
+def forget_files() -> None:
+    """Gives back the memory of `read_once`."""
+    _read_version.cache_clear()
 
 
 def parse(content: bytes, *, where: str) -> ModelT:
