@@ -9,11 +9,10 @@ from bridge.compare import metrics
 from bridge.compare.comparison import Comparison
 from bridge.compare.metrics import ErrorSums
 from bridge.compare.reference import Reference
+from bridge.compare.rows import WORST_SAMPLES
 from bridge.compare.samples import NamedSamples
 from bridge.errors import InputError
 from bridge.types import LayerResult, OutputResult, SampleError
-
-WORST_SAMPLES = 3
 
 
 class Run(Protocol):
