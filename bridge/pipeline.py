@@ -12,7 +12,7 @@ from bridge import frontends, kept_quantization, quantize, report
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, Dataset
-from bridge.changes import ChangedModel, change_model, unclipped
+from bridge.changes import ChangedModel, unclipped
 from bridge.compare import (
     CLIPPED,
     DEFAULT_MEMORY_MB,
@@ -28,25 +28,19 @@ from bridge.compare import (
     slower,
 )
 from bridge.conversion_result import ConversionResult, versions
-from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, check_backend, to_float_tflite
+from bridge.convert import InputLayout, Via, check_backend
 from bridge.convert.tensor_map_file import tensor_map_json
-from bridge.custom_nodes import put_in, user_view, with_custom_rows, with_custom_values, with_reasons
-from bridge.custom_ops import check_decompositions
-from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
+from bridge.custom_nodes import put_in, with_custom_rows
+from bridge.decisions import FLOAT, op_precisions
 from bridge.files import results_folder, write_bytes
 from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
+from bridge.preparing import DEFAULT_PRECISION, SAVED_MODEL, Request, prepare
 from bridge.progress import Progress, Silent, Stages
-from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Metric
-from bridge.samples import choose_evaluation, choose_samples, find_sources, first_sample
-from bridge.sources import open_model, open_reference
 from bridge.task_metrics import AnyMetric, Measurement, check_metrics
-from bridge.types import ChangeEffects, ConvertedModel, Decision, Diagnostic, Graph, MismatchedScales, QuantizedModel, RangeChoice, Ranges
+from bridge.types import ChangeEffects, ConvertedModel, Graph, MismatchedScales, QuantizedModel, Ranges
 
-DEFAULT_PRECISION = "static_wi8_ai8"
-PROBES = 2  # input sets that prove the tensor map
-SAVED_MODEL = "saved_model"
 SHOWN_OUTPUTS = 3  # whose values the report shows
 SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
 
@@ -140,80 +134,46 @@ def convert(
         _checked_options(gates, metrics, observer, recover, via, compare=compare, saved_model=saved_model),
         report.read_baseline(baseline, tolerances),
     )
+    request = Request(
+        source=source,
+        example_inputs=example_inputs,
+        signature=signature,
+        calibration=calibration,
+        evaluation=evaluation,
+        preprocess=preprocess,
+        rules=rules,
+        precision=precision,
+        input_shapes=input_shapes,
+        start=start,
+        end=end,
+        constants=constants,
+        input_layout=input_layout,
+        via=via,
+        saved_model=saved_model,
+        input_dtype=input_dtype,
+        output_dtype=output_dtype,
+        observer=observer,
+        recover=methods,
+        ranges=ranges,
+        metrics=metrics,
+        seed=seed,
+        threads=threads,
+        timeout_s=timeout_s,
+        memory_limit_mb=memory_limit_mb,
+    )
     stem = frontends.stem(source)
-    target, float_name = Path(f"{stem}.bridge" if output_dir is None else output_dir), f"{stem}.{FLOAT}.tflite"
-    sources = find_sources(calibration, evaluation, preprocess=preprocess)
+    target = Path(f"{stem}.bridge" if output_dir is None else output_dir)
     with results_folder(target, force=force) as folder:
-        with stages("normalize"):
-            opened = open_model(
-                source,
-                input_shapes=input_shapes,
-                constants=constants,
-                example_inputs=example_inputs,
-                signature=signature,
-                start=start,
-                end=end,
-                first_sample=first_sample(*sources),
-            )
-            model, normal = opened.model, opened.graph
-            rule_files = rules_stage.load(rules)
-            applied = kept_quantization.decide(
-                rules_stage.apply(rule_files, normal.nodes, default_precision=precision), opened.quantized, normal.nodes
-            )
-            calibrates = opened.quantized is None and needs_ranges(applied.decisions, precision, input_dtype, output_dtype)
-            recovers = opened.quantized is None and calibration is not None and bool(methods) and rounds_weights(applied.decisions, precision)
-            choose = choose_samples if calibrates or recovers else choose_evaluation
-            data = with_custom_values(
-                opened,
-                choose(user_view(opened, input_dtype=input_dtype, output_dtype=output_dtype), *sources, seed=seed, ranges_given=ranges is not None),
-            )
-            scored = Measurement.of(metrics, [spec.name for spec in normal.outputs], data.evaluation)
-            changed = kept_quantization.expected_differences(change_model(model, normal, applied, threads=threads), opened.quantized)
-        with stages("convert"):
-            probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
-            reference, doubts = open_reference(opened.reference, probes, threads=threads)
-            inside = reference if opened.quantized is None else open_reference(model, threads=threads)[0]
-            checked = check_decompositions(model.proto, opened.calls, inside.run, probes)
-            converted = with_reasons(
-                opened,
-                to_float_tflite(
-                    changed.graph,
-                    folder / float_name,
-                    reference=changed.reference(inside),
-                    probes=probes,
-                    input_layout=input_layout,
-                    options=Onnx2tfOptions(target / "onnx2tf.log", via, timeout_s, memory_limit_mb),
-                    saved_model=folder / SAVED_MODEL if saved_model else None,
-                    threads=threads,
-                )
-                if model.float_file is None
-                else adopt(
-                    normal,
-                    model.float_file,
-                    folder / float_name,
-                    reference=reference.run,
-                    probes=probes,
-                    input_layout=input_layout,
-                    via=via,
-                    threads=threads,
-                ),
-            )
-        converted, equalization = _equalized(converted, data.calibration, applied.decisions, methods if recovers else (), precision, stages, threads)
-        choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
-        found, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
-        if calibrates:
-            asked = op_precisions(converted.tensor_map, applied.decisions, precision)
-            found = _ranges(converted, data.calibration, ranges, choices, wide_tensors(converted.path, asked), observer, threads, stages)
-            if rules_stage.waits_for_measurement(rule_files, normal.nodes):
-                with stages("measure for rules"):
-                    found = with_measurements(normal, converted, found, rule_files, data.calibration, precision=precision, threads=threads)
-                    applied = rules_stage.apply(rule_files, measured(normal.nodes, found, converted.tensor_map), default_precision=precision)
+        prepared = prepare(request, folder, target / "onnx2tf.log", stages)
+        opened, applied, data, changed, converted = prepared.opened, prepared.applied, prepared.data, prepared.changed, prepared.converted
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
         with stages("recover"):
             recovered = recover_stage.recover(
-                recover_stage.Job(converted.path, asked, precision, converted.tensor_map.inputs, data.calibration, threads, frozenset(choices)),
-                found,
-                methods if recovers else (),
+                recover_stage.Job(
+                    converted.path, asked, precision, converted.tensor_map.inputs, data.calibration, threads, frozenset(prepared.choices)
+                ),
+                prepared.ranges,
+                methods if prepared.recovers else (),
                 ranges_given=ranges is not None,
             )
         with stages("quantize"):
@@ -221,8 +181,8 @@ def convert(
                 converted.path,
                 folder / f"{stem}.{precision}.tflite",
                 ranges=recovered.ranges,
-                corrections=recovered.corrections.merged(given.weights),
-                given=given.forms,
+                corrections=recovered.corrections.merged(prepared.given.weights),
+                given=prepared.given.forms,
                 op_precisions=asked,
                 precision=precision,
                 input_dtype=input_dtype,
@@ -230,12 +190,12 @@ def convert(
             )
         compared, effects, values = (
             _compared(
-                reference,
+                prepared.reference,
                 changed,
                 converted,
                 quantized,
                 data.evaluation,
-                scored,
+                prepared.scored,
                 layer_samples=layer_samples,
                 memory_mb=memory_mb,
                 threads=threads,
@@ -253,7 +213,7 @@ def convert(
             files = {FLOAT: converted.path, precision: quantized.path} | ({SAVED_MODEL: folder / SAVED_MODEL} if saved_model else {})
             result = report.build(
                 path=frontends.label(source),
-                framework=model.framework,
+                framework=opened.model.framework,
                 graph=changed.graph,
                 decisions=applied.decisions,
                 outcomes=applied.outcomes,
@@ -268,7 +228,7 @@ def convert(
                 evaluation=Evaluation(
                     samples=len(data.evaluation),
                     source=data.evaluation.source,
-                    held_out=calibrates and evaluation is None and calibration is not None,
+                    held_out=prepared.calibrates and evaluation is None and calibration is not None,
                     labels=data.evaluation.labels is not None,
                 )
                 if compare
@@ -290,22 +250,19 @@ def convert(
                     "threads": threads,
                 },
                 metrics=(Metric(name=CLIPPED, better="lower"),),
-                task_metrics=scored.results(),
+                task_metrics=prepared.scored.results(),
                 mismatches=mismatches,
                 changes=changed.changes,
                 effects=effects,
                 diagnostics=(
                     *applied.diagnostics,
-                    *data.diagnostics,
-                    *checked,
-                    *doubts,
+                    *prepared.diagnostics[0],
                     *put,
                     *changed.diagnostics,
                     *unclipped(changed.changes, converted.tensor_map, quantized.ops),
-                    *kept_quantization.findings(opened.quantized, given, quantized),
-                    *equalization,
+                    *kept_quantization.findings(opened.quantized, prepared.given, quantized),
+                    *prepared.diagnostics[1],
                     *recovered.diagnostics,
-                    *without_effect,
                     *compared.diagnostics,
                     *slower(cost),
                 ),
@@ -338,50 +295,6 @@ def _checked_options(
     parse_observer(observer)
     check_backend(via, saved_model=saved_model)
     return check_recovery(recover)
-
-
-def _equalized(
-    converted: ConvertedModel,
-    samples: Dataset,
-    decisions: Mapping[str, Decision],
-    methods: Sequence[str],
-    precision: str,
-    stages: Stages,
-    threads: int,
-) -> tuple[ConvertedModel, tuple[Diagnostic, ...]]:
-    """The float file after equalization, and what there is to say about that."""
-    if recover_stage.EQUALIZATION not in methods:
-        return converted, ()
-    with stages("equalize"):
-        asked = op_precisions(converted.tensor_map, decisions, precision)
-        made, outcome = recover_stage.equalize(converted, samples, op_precisions=asked, precision=precision, threads=threads)
-    return made, (outcome.diagnostic(),)
-
-
-def _ranges(
-    converted: ConvertedModel,
-    samples: Dataset,
-    given: Path | str | None,
-    choices: Mapping[str, RangeChoice],
-    bits: Mapping[str, int],
-    observer: str,
-    threads: int,
-    stages: Stages,
-) -> Ranges:
-    """Those of a file, or calibrated ones."""
-    if given is not None:
-        return calibrate_stage.with_choices(calibrate_stage.read_ranges(Path(given), model_sha256=converted.sha256), converted.path, choices)
-    with stages("calibrate", len(samples)):
-        return calibrate_stage.calibrate(
-            converted.path,
-            samples,
-            converted.tensor_map.inputs,
-            observer=observer,
-            choices=choices,
-            bits=bits,
-            threads=threads,
-            progress=stages.progress.advance,
-        )
 
 
 def _compared(

@@ -17,6 +17,7 @@ LAYERS = (
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},
     {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
     {"conversion_result", "custom_nodes", "kept_quantization"},
+    {"preparing"},
     {"comparing", "pipeline", "rule_checking", "tracing"},
     {"tune", "inspect", "qat", "testing"},
     {"integrations"},
