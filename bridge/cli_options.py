@@ -24,7 +24,7 @@ Inputs = Annotated[
     typer.Option(
         "--input",
         metavar="NAME=1x3x224x224",
-        help="Shape of an input with dynamic dimensions, and of each input of a TorchScript file; repeat for more inputs.",
+        help="Shape of an input with dynamic dimensions, else that of the samples, and of each input of a TorchScript file; repeat for more inputs.",
     ),
 ]
 Rules = Annotated[list[str] | None, typer.Option("--rules", help="Rule file, or the name of a pack; later ones win. Repeat for more.")]

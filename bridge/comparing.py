@@ -25,7 +25,7 @@ from bridge.errors import ToolError, UsageError
 from bridge.progress import Progress, Silent
 from bridge.quantize import broken_constraints
 from bridge.report.file_comparison import FileComparison, build_file_comparison
-from bridge.samples import find_sources, open_samples
+from bridge.samples import find_sources, first_sample, open_samples
 from bridge.sources import open_model, open_reference
 from bridge.task_metrics import AnyMetric, Measurement
 from bridge.tflite import model as tflite
@@ -84,7 +84,15 @@ def compare(
     if _is_trace(reference) and _is_trace(candidate):
         return _compare_traces(Path(str(reference)), Path(candidate), progress)
     (source,) = find_sources(data, preprocess=preprocess)
-    opened = open_model(reference, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
+    opened = open_model(
+        reference,
+        input_shapes=input_shapes,
+        example_inputs=example_inputs,
+        signature=signature,
+        start=start,
+        end=end,
+        first_sample=first_sample(source),
+    )
     normal = opened.graph
     samples = open_samples(source, normal)
     scored = Measurement.of(metrics, [spec.name for spec in normal.outputs], samples)
@@ -93,7 +101,7 @@ def compare(
     runner, doubts = open_reference(opened.reference, first, threads=threads, intermediates=False)
     progress.stage("compare", len(samples))
     if Path(candidate).suffix == ".onnx":
-        other = open_model(Path(candidate), input_shapes=input_shapes)
+        other = open_model(Path(candidate), input_shapes=input_shapes, first_sample=lambda _: samples[0])
         runs = [ModelRun(open_reference(one.reference, first, threads=threads)[0], samples) for one in (opened, other)]
         nodes = {tensor: node.name for node in normal.source_nodes for tensor in node.outputs}
         return _comparison(reference, candidate, len(samples), compare_runs(*runs, nodes=nodes, progress=progress.advance), doubts)

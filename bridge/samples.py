@@ -108,6 +108,6 @@ def first_sample(*sources: Calibration | None) -> Callable[[Sequence[TensorSpec]
 
     def read(inputs: Sequence[TensorSpec]) -> Mapping[str, np.ndarray]:
         source = next((source for source in sources if source is not None), None)
-        return calibrate_stage.synthetic(inputs, seed=0, samples=1)[0] if source is None else source.dataset(tuple(inputs))[0]
+        return calibrate_stage.synthetic(inputs, seed=0, samples=1)[0] if source is None else source.peek(tuple(inputs))[0]
 
     return read

@@ -63,13 +63,13 @@ def open_model(
 
     Args:
         source: what the frontends accept.
-        input_shapes: sizes for inputs whose shape the model leaves open, by input name.
+        input_shapes: sizes for inputs whose shape the model leaves open, by input name; of the others the sizes are those of the sample.
         constants: values of inputs that the model shall not have any more, by name.
         example_inputs: as `frontends.load` takes them.
         signature: likewise.
         start: tensors that become the inputs, to take a part of the model.
         end: tensors that become the outputs.
-        first_sample: a sample of the user's inputs; tells the shapes of what TFLite CUSTOM operators write, and is asked for nothing else.
+        first_sample: a sample of the user's inputs; asked for where the model leaves sizes open, and for the shapes of what TFLite CUSTOM operators write.
 
     Raises:
         InputError: it cannot be read, or the shapes do not fit.
@@ -83,7 +83,7 @@ def open_model(
         loaded = replace(loaded, proto=part_between(loaded.proto, start, end), confirm=None)  # a live model runs as a whole
     calls = custom_calls(loaded.proto)
     inlined = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
-    model = graph.fix_inputs(inlined, constants)
+    model, input_shapes = _sized(graph.fix_inputs(inlined, constants), input_shapes, first_sample)
     ours = [call for call in calls if call.op.tflite_custom]
     if not ours:
         return _without_custom_operators(model, calls, input_shapes)
@@ -93,6 +93,32 @@ def open_model(
     left = {value.name for value in taken_out.model.graph.input}
     normal = graph.normalize(rest, input_shapes={name: shape for name, shape in input_shapes.items() if name in left or name not in _names(inputs)})
     return OpenedModel(rest, _with_custom_nodes(normal, model.proto, taken_out), inputs, calls, taken_out, rest)
+
+
+def _sized(
+    model: SourceModel, input_shapes: Mapping[str, tuple[int, ...]], first_sample: FirstSample
+) -> tuple[SourceModel, Mapping[str, tuple[int, ...]]]:
+    """With the sizes of the sample where neither the model nor the user says any; an open batch alone is left to `normalize`, which makes it 1."""
+    inputs = _inputs(model.proto)
+    if not all(value.type.tensor_type.HasField("shape") for value in inputs):
+        return model, input_shapes
+    specs = [_open_spec(value, input_shapes) for value in inputs]
+    open_specs = [spec for spec in specs if any(isinstance(size, str) for size in spec.shape[1:])]
+    sample = first_sample(specs) if open_specs else {}
+    found = {spec: sample[spec.name].shape for spec in open_specs if spec.name in sample}
+    taken = {
+        spec: shape for spec, shape in found.items() if any(size > 1 and isinstance(own, str) for own, size in zip(spec.shape, shape, strict=False))
+    }
+    notes = tuple(
+        Diagnostic(
+            "size-of-samples",
+            "info",
+            f"Input {spec.name!r} is [{', '.join(map(str, spec.shape))}] in the model; it was fixed to {list(shape)}, the shape of a sample.",
+            "--input NAME=1x3x224x224 chooses other sizes.",
+        )
+        for spec, shape in taken.items()
+    )
+    return replace(model, diagnostics=(*model.diagnostics, *notes)), {spec.name: shape for spec, shape in taken.items()} | dict(input_shapes)
 
 
 def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...], input_shapes: Mapping[str, tuple[int, ...]]) -> OpenedModel:
@@ -174,6 +200,16 @@ def _spec(value: onnx.ValueInfoProto, input_shapes: Mapping[str, tuple[int, ...]
     """With 1 for every size that nobody knows, as `normalize` does it."""
     kind = value.type.tensor_type
     sizes = tuple(dim.dim_value if dim.dim_value > 0 else 1 for dim in kind.shape.dim)
+    return TensorSpec(value.name, input_shapes.get(value.name, sizes), onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+
+def _open_spec(value: onnx.ValueInfoProto, input_shapes: Mapping[str, tuple[int, ...]]) -> TensorSpec:
+    """With a name for every size that is open; some exporters write -1 for one, or 0 for the batch."""
+    kind = value.type.tensor_type
+    sizes = tuple(
+        dim.dim_value if dim.dim_value > 0 or (axis and dim.HasField("dim_value") and dim.dim_value == 0) else dim.dim_param or "?"
+        for axis, dim in enumerate(kind.shape.dim)
+    )
     return TensorSpec(value.name, input_shapes.get(value.name, sizes), onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
 
 

@@ -9,7 +9,7 @@ from bridge.compare import ModelRun, Run, TFLiteRun, bind_inputs, record
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.errors import UsageError
 from bridge.progress import Progress, Silent
-from bridge.samples import find_sources, open_samples
+from bridge.samples import find_sources, first_sample, open_samples
 from bridge.sources import open_model, open_reference
 from bridge.tflite import model as tflite
 from bridge.tflite.validity import check
@@ -55,7 +55,7 @@ def trace(
     if isinstance(model, Path | str) and Path(model).suffix == ".tflite":
         run = _tflite_run(Path(model), source, None if tensor_map is None else read_tensor_map(Path(tensor_map)), samples, threads)
     else:
-        opened = open_model(model, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
+        opened = open_model(model, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, first_sample=first_sample(source))
         chosen = _chosen(open_samples(source, opened.graph), samples)
         run = ModelRun(open_reference(opened.reference, [chosen[0]], threads=threads)[0], chosen)
     progress.stage("trace", len(run))

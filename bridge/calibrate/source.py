@@ -24,6 +24,7 @@ class Calibration:
 
     def __init__(self, open_for: _Open) -> None:
         self._open_for = open_for
+        self._peeked: Dataset | None = None
 
     @classmethod
     def find(cls, source: Path | str, *, preprocess: str | Path | None = None) -> Self:
@@ -113,4 +114,17 @@ class Calibration:
         Raises:
             InputError: they cannot be read, or do not fit the inputs.
         """
-        return self._open_for(inputs)
+        peeked, self._peeked = self._peeked, None
+        return peeked if peeked is not None and peeked.inputs == tuple(inputs) else self._open_for(inputs)
+
+    def peek(self, inputs: tuple[TensorSpec, ...]) -> Dataset:
+        """The same, to look at before it is taken: kept for the next `dataset` of the inputs that it has, since some sources can be read only once.
+
+        Args:
+            inputs: of the model; a symbolic size takes what the samples have.
+
+        Raises:
+            InputError: as `dataset`.
+        """
+        self._peeked = self._open_for(inputs)
+        return self._peeked
