@@ -116,7 +116,7 @@ def compare_files(
 
     plain = reference.outputs_only(threads=1)
     candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
-    pairs = _output_pairs(plain, candidates[0], tensor_map, first)
+    pairs = output_pairs(plain, candidates[0], tensor_map, first)
     outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch)
     feeds = candidates[-1].feeder(first)
     checks = check_kernels(
@@ -151,7 +151,7 @@ def _files(path: Path, float_path: Path | None, tensor_map: TensorMap, ops: Sequ
     return (Files(path, tensor_map), (NOT_ALIGNED,)) if pairs is None else (Files(path, tensor_map, float_path, pairs), ())
 
 
-def _output_pairs(reference: Reference, opened: Candidate, tensor_map: TensorMap | None, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
+def output_pairs(reference: Reference, opened: Candidate, tensor_map: TensorMap | None, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:
     """Where the user's outputs are among those of a file: as the map says, else by their names and values."""
     model = tflite.read_once(opened.path)
     names = [tflite.text(tflite.main_graph(model).tensors[index].name) for index in tflite.main_graph(model).outputs]

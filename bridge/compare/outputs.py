@@ -1,9 +1,10 @@
 """Errors of the model outputs over all samples, from the files as they are, on the kernels that users run."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from bridge.compare import metrics
 from bridge.compare.candidates import in_layout
 from bridge.compare.forms import Feeder, Form, feeder, form_of
 from bridge.compare.metrics import ErrorSums
-from bridge.compare.reference import Reference
 from bridge.compare.samples import Samples
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
@@ -21,6 +21,13 @@ from bridge.types import Diagnostic, InputBinding, OutputResult
 
 type Outputs = Mapping[str, np.ndarray]  # by name, in the shape and layout of the user's model
 type Watch = Callable[[int, Outputs, Outputs], None]  # position of the sample, outputs of the reference, of the last candidate
+
+
+class Expected(Protocol):
+    """Knows what the outputs of the user's model are: the model, or what it gave once."""
+
+    def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Outputs:
+        """The outputs of those names for a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,11 @@ class Candidate:
 
 def candidate(path: Path, bindings: Sequence[InputBinding]) -> Candidate:
     """Reads what is needed to run a file on the user's samples."""
-    model = tflite.read_once(path)
+    return candidate_of(path, tflite.read_once(path), bindings)
+
+
+def candidate_of(path: Path, model: tflite.ModelT, bindings: Sequence[InputBinding]) -> Candidate:
+    """Like `candidate`, of a file that is read already."""
     main = tflite.main_graph(model)
     return Candidate(path, feeder(model, bindings), tuple(form_of(main.tensors[index]) for index in main.outputs))
 
@@ -70,7 +81,7 @@ class Seen:
 
 
 def compare_outputs(
-    reference: Reference,
+    reference: Expected,
     candidates: Sequence[Candidate],
     pairs: Sequence[OutputPair],
     samples: Samples,
@@ -82,7 +93,7 @@ def compare_outputs(
     """Errors of every output of the last candidate; of the first one, if there are two, as conversion error.
 
     Args:
-        reference: the user's model; may be asked from several threads at once.
+        reference: the user's model, or its outputs; may be asked from several threads at once.
         candidates: the float file and the quantized one, or one file alone.
         pairs: the user's outputs in their order.
         samples: at least one.
@@ -109,7 +120,7 @@ def compare_outputs(
 
 
 def _work(
-    reference: Reference,
+    reference: Expected,
     candidates: Sequence[Candidate],
     runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
@@ -123,7 +134,7 @@ def _work(
 
 
 def _compare_one(
-    reference: Reference,
+    reference: Expected,
     candidates: Sequence[Candidate],
     runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
