@@ -12,7 +12,8 @@ from bridge.tflite.compaction import compact
 
 # Operators whose kernels apply `fusedActivationFunction` in every precision (tests/conformance runs them with RELU and RELU6).
 FUSING_OPS = frozenset({"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
-
+# The field also has codes for TANH and SIGN_BIT, which those kernels ignore.
+FUSED_OPS = frozenset({"RELU", "RELU6", "RELU_N1_TO_1"})
 
 # They hand on every element as it is, so an activation behind them may as well stand before them.
 PASSED_OPS = frozenset({"RESHAPE", "TRANSPOSE"})
@@ -29,8 +30,8 @@ def fuse_activations(model: tflite.ModelT) -> bool:
     reads = Counter([int(index) for op in main.operators for index in op.inputs] + [int(index) for index in main.outputs])
     fused = []
     for op in main.operators:
-        code = tflite.ACTIVATION_CODES.get(tflite.op_name(model, op))
-        if code is None:
+        name = tflite.op_name(model, op)
+        if name not in FUSED_OPS:
             continue
         behind, writer = None, writers.get(int(op.inputs[0]))
         tensor = int(op.inputs[0])
@@ -40,7 +41,7 @@ def fuse_activations(model: tflite.ModelT) -> bool:
         if writer is None or reads[tensor] > 1 or tflite.op_name(model, writer) not in FUSING_OPS:
             continue
         if writer.builtinOptions.fusedActivationFunction == tflite.ACTIVATION_CODES["NONE"]:
-            writer.builtinOptions.fusedActivationFunction = code
+            writer.builtinOptions.fusedActivationFunction = tflite.ACTIVATION_CODES[name]
             last = behind or writer
             last.outputs = op.outputs
             writers[int(op.outputs[0])] = last

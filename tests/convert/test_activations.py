@@ -48,6 +48,7 @@ def test_an_activation_becomes_part_of_a_fully_connected(activation: str) -> Non
     ("tail", "outputs"),
     [
         (("ABS",), (-1,)),  # no field for it
+        (("TANH",), (-1,)),  # the field has a code for it that no kernel obeys
         (("ABS", "RELU"), (-1,)),  # the writer has no such field
         (("RELU",), (0, 1)),  # the value before it is a model output
     ],
