@@ -9,12 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from bridge.errors import InputError
+from bridge.tflite.builder import Builder
+from bridge.tflite.unpack import unpack
 
 # The generated schema carries no types; the names say which object is meant.
 type ModelT = Any
@@ -25,7 +26,6 @@ type QuantizationParametersT = Any
 
 FILE_IDENTIFIER = b"TFL3"
 BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
-BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned data
 
 
 def _names(enum: type) -> Mapping[int, str]:
@@ -97,7 +97,7 @@ def parse(content: bytes, *, where: str) -> ModelT:
     if content[4:8] != FILE_IDENTIFIER:
         raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.")
     try:
-        model = schema.ModelT.InitFromPackedBuf(content)
+        model = unpack(content)
         for buffer in model.buffers:
             if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
                 buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -105,36 +105,6 @@ def parse(content: bytes, *, where: str) -> ModelT:
     except Exception as error:  # the generated reader raises whatever a broken offset leads to
         raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.") from error
     return model
-
-
-class _Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carries no types
-    """Aligns constant data for the runtime, and stores equal parameter vectors (zero points, scales, shapes) once.
-
-    A per-channel weight needs 20 bytes of scales and zero points per channel, its bias as many: on a YOLOX-Nano 5 % of the int8 file are
-    zero points that are all 0.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._vectors: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method
-        if x.dtype == np.uint8:
-            self.Prep(BUFFER_ALIGNMENT, x.size)
-            return self._copied(np.ascontiguousarray(x))
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._vectors:
-            self._vectors[key] = int(super().CreateNumpyVector(x))
-        return self._vectors[key]
-
-    def _copied(self, x: np.ndarray) -> int:
-        """The bytes straight into the file: flatbuffers' own way makes two more copies of every weight."""
-        self.StartVector(1, x.size, 1)
-        self.head = self.Head() - x.size
-        with memoryview(self.Bytes) as whole:
-            whole[self.Head() : self.Head() + x.size] = memoryview(x)
-        self.vectorNumElems = x.size
-        return int(self.EndVector())
 
 
 def serialize(model: ModelT) -> bytes:
@@ -146,7 +116,7 @@ def serialized(model: ModelT) -> memoryview:
     """Like `serialize`, without a copy."""
     data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
-    builder = _Builder(data + rest + (1 << 16))
+    builder = Builder(data + rest + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return memoryview(builder.Bytes)[builder.Head() :]
 

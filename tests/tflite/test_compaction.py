@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bridge.tflite import model as tflite
+from bridge.tflite.builder import BUFFER_ALIGNMENT
 from bridge.tflite.compaction import compact
 from bridge.tflite.interpreter import Interpreter
 
@@ -65,7 +66,7 @@ def test_equal_parameter_vectors_are_stored_once_and_data_are_aligned() -> None:
         tflite.set_type(tensor, "INT8", [0.5] * 1000, [0] * 1000)
     assert len(tflite.serialize(model)) - before < 1000 * (4 + 8) + 500
     content = tflite.serialize(model)
-    assert content.find(np.ones(3, np.float32).tobytes()) % tflite.BUFFER_ALIGNMENT == 0
+    assert content.find(np.ones(3, np.float32).tobytes()) % BUFFER_ALIGNMENT == 0
 
 
 def test_options_are_checked_against_the_schema() -> None:

@@ -1,0 +1,178 @@
+"""Writes flatbuffers as the generated schema packs them, byte for byte, in about half the time of flatbuffers' own builder."""
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flatbuffers
+import numpy as np
+
+BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned data
+OFFSET = "I"  # of a field that refers to something written before
+OFFSET_BYTES = 4
+
+
+class _Layout(NamedTuple):
+    """Where the fields of a table stand that begins at a certain alignment.
+
+    Attributes:
+        size: bytes from the begin of the table to its end, what aligns it included.
+        pack_into: writes the offset of the vtable and the fields, the last one first.
+        offsets: position among the fields, the last one first, and bytes from the begin of the table of each that is an offset.
+        vtable: packed.
+        alignment: the largest one.
+    """
+
+    size: int
+    pack_into: Callable[..., None]
+    offsets: tuple[tuple[int, int], ...]
+    vtable: bytes
+    alignment: int
+
+
+class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers carries no types
+    """Aligns constant data for the runtime, and stores equal parameter vectors (zero points, scales, shapes) once.
+
+    A per-channel weight needs 20 bytes of scales and zero points per channel, its bias as many: on a YOLOX-Nano 5 % of the int8 file are
+    zero points that are all 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method, as those below
+        """Writes an array, aligned if it is data of a constant, else once for all that are equal."""
+        if x.dtype == np.uint8:
+            self.Prep(BUFFER_ALIGNMENT, x.size)
+            return self._copied(np.ascontiguousarray(x))
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = int(super().CreateNumpyVector(x))
+        return self._vectors[key]
+
+    def _copied(self, x: np.ndarray) -> int:
+        """The bytes straight into the file: flatbuffers' own way makes two more copies of every weight."""
+        self.StartVector(1, x.size, 1)
+        self.head = self.Head() - x.size
+        with memoryview(self.Bytes) as whole:
+            whole[self.Head() : self.Head() + x.size] = memoryview(x)
+        self.vectorNumElems = x.size
+        return int(self.EndVector())
+
+
+class Builder(VectorBuilder):
+    """Writes a table whole when it ends.
+
+    Tables with the same fields at the same alignment have the same layout, which is computed once; flatbuffers' own way goes through ten calls for each
+    field.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.minalign = 1
+        self._fields: list[tuple[int, str]] = []  # slot and format of each field of the table at work
+        self._values: list[int | float] = []
+        self._layouts: dict[tuple[int, tuple[tuple[int, str], ...]], _Layout] = {}
+        self._tables: dict[bytes, int] = {}  # vtable -> where it is, from the end
+
+    def StartObject(self, numfields: int) -> None:  # noqa: N802
+        """Begins a table."""
+        del numfields
+        self.assertNotNested()
+        self.nested = True
+        self._fields, self._values = [], []
+
+    def EndObject(self) -> int:  # noqa: N802
+        """Writes the table; returns where it is, from the end of the file."""
+        self.assertNested()
+        self.nested = False
+        end: int = len(self.Bytes) - self.head
+        key = (end % BUFFER_ALIGNMENT, tuple(self._fields))
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = _layout(*key)
+        self.minalign = max(self.minalign, layout.alignment)
+        here = end + layout.size
+        values = self._values[::-1]
+        for position, distance in layout.offsets:
+            values[position] = here - distance - int(values[position])
+        table = self._tables.get(layout.vtable)
+        self._room(layout.size + len(layout.vtable))
+        self.head -= layout.size
+        start = self.head
+        if table is None:
+            self.head -= len(layout.vtable)
+            self.Bytes[self.head : start] = layout.vtable
+            table = self._tables[layout.vtable] = here + len(layout.vtable)
+        layout.pack_into(self.Bytes, start, table - here, *values)
+        return here
+
+    def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
+        """Adds an offset to a vector, which has aligned itself."""
+        here = len(self.Bytes) - self.head
+        if not self.nested or here % OFFSET_BYTES:
+            super().PrependUOffsetTRelative(off)
+            return
+        self._room(OFFSET_BYTES)
+        self.head -= OFFSET_BYTES
+        struct.pack_into("<I", self.Bytes, self.head, here + OFFSET_BYTES - off)
+
+    def PrependUOffsetTRelativeSlot(self, o: int, x: int, d: int) -> None:  # noqa: N802
+        """Adds an offset to the table at work."""
+        if x != d:
+            self._fields.append((o, OFFSET))
+            self._values.append(x)
+
+    def PrependStructSlot(self, v: int, x: int, d: int) -> None:  # noqa: N802
+        """Nothing that TFLite's schema needs."""
+        raise NotImplementedError("TFLite's schema has no structs")
+
+    def _room(self, needed: int) -> None:
+        while self.head < needed:
+            before = len(self.Bytes)
+            self.GrowByteBuffer()
+            self.head += len(self.Bytes) - before
+
+
+def _slot(code: str) -> Callable[[Builder, int, int | float, int | float], None]:
+    """Adds a number to the table at work, but for the value that readers take where there is none."""
+
+    def prepend(self: Builder, o: int, x: int | float, d: int | float) -> None:
+        if x != d:
+            self._fields.append((o, code))
+            self._values.append(x)
+
+    return prepend
+
+
+for _name, _code in (
+    ("Bool", "?"), ("Byte", "B"), ("Uint8", "B"), ("Uint16", "H"), ("Uint32", "L"), ("Uint64", "Q"), ("Int8", "b"), ("Int16", "h"),
+    ("Int32", "i"), ("Int64", "q"), ("Float32", "f"), ("Float64", "d"),
+):  # fmt: skip
+    setattr(Builder, f"Prepend{_name}Slot", _slot(_code))
+
+
+def _layout(end: int, fields: tuple[tuple[int, str], ...]) -> _Layout:
+    """The layout of a table whose fields are written in this order, backwards from `end` bytes before the end of the file (modulo the alignment)."""
+    place, alignment, places = end, OFFSET_BYTES, []
+    for _, code in (*fields, (-1, OFFSET)):
+        size = struct.calcsize(f"<{code}")
+        alignment = max(alignment, size)
+        place += -place % size + size
+        places.append(place)
+    size = place - end
+    slots = [0] * (max((slot for slot, _ in fields), default=-1) + 1)
+    template, at = "<i", OFFSET_BYTES
+    for (slot, code), written in zip(reversed(fields), reversed(places[:-1]), strict=True):
+        slots[slot] = place - written
+        template += f"{place - written - at}x{code}"
+        at = place - written + struct.calcsize(f"<{code}")
+    template += f"{size - at}x"
+    vtable = struct.pack(f"<{len(slots) + 2}H", 2 * (len(slots) + 2), size, *slots)
+    offsets = [
+        (position, place - written)
+        for position, ((_, code), written) in enumerate(zip(reversed(fields), reversed(places[:-1]), strict=True))
+        if code == OFFSET
+    ]
+    return _Layout(size, struct.Struct(template).pack_into, tuple(offsets), vtable, alignment)
