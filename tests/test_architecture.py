@@ -30,6 +30,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 GATES: dict[str, str | tuple[str, ...]] = {
     "ai_edge_litert.interpreter": "tflite/interpreter.py",
     "ai_edge_litert.schema_py_generated": ("tflite/model.py", "tflite/unpack.py"),
+    "distributed": "tune/dask_cluster.py",
     "flatbuffers": ("tflite/builder.py", "tflite/model.py"),
     "PIL": "calibrate/images.py",
     "onnxruntime": "compare/runners.py",
@@ -43,6 +44,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
 HEAVY = (
     "PIL",
     "ai_edge_litert",
+    "distributed",
     "jinja2",
     "keras",
     "numpy",

@@ -141,9 +141,8 @@ def _compare_one(
     sample: Sample,
     shown: Callable[[Outputs, Outputs], None] | None,
 ) -> list[Seen]:
-    """A function of its own, so that the views of the interpreters are gone before the next run."""
     expected = reference.run(sample, [pair.name for pair in pairs])
-    received = [runner.run_views(one.feeder(sample)) for one, runner in zip(candidates, runners, strict=True)]
+    received = [runner.run(one.feeder(sample)) for one, runner in zip(candidates, runners, strict=True)]
     if shown is not None:
         last, forms = received[-1], candidates[-1].forms
         shown(expected, {pair.name: _in_users_layout(last[pair.position], forms[pair.position], pair) for pair in pairs})

@@ -4,7 +4,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+RECENT_S = 600.0  # steps of the last so many seconds say how long the rest takes: one step may last a minute
 
 
 class ProgressBars:
@@ -15,8 +17,9 @@ class ProgressBars:
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        left = TimeRemainingColumn(elapsed_when_finished=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=RECENT_S)
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:

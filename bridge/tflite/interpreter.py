@@ -71,10 +71,19 @@ class Interpreter:
         Raises:
             ToolError: a kernel fails.
         """
-        return [view.copy() for view in self.run_views(feeds)]
+        self._invoke(feeds)
+        return [self.value(detail["index"]) for detail in self._outputs]
 
     def run_views(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Like `run` without the copies: LiteRT refuses the next run while a view is still referenced, so drop them first."""
+        """Like `run` without the copies: LiteRT refuses the next run while a view is still referenced, so drop them first.
+
+        A profiler that samples the frames of this thread from another one (Dask has one in each worker) holds their views for a moment longer:
+        what may run under one needs the copies.
+        """
+        self._invoke(feeds)
+        return [view() for view in self._views]
+
+    def _invoke(self, feeds: Mapping[str, np.ndarray]) -> None:
         self._interpreter.reset_all_variables()
         try:
             for detail in self._inputs:
@@ -82,10 +91,9 @@ class Interpreter:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}", causes=["tflite-fails"]) from error
-        return [view() for view in self._views]
 
     def value(self, index: int) -> np.ndarray:
-        """A copy of the tensor at `index` of the main graph after a run with `preserve_all_tensors`."""
+        """A copy of the tensor at `index` of the main graph after a run; of one that is no output only with `preserve_all_tensors`."""
         return np.asarray(self._interpreter.get_tensor(index))
 
 

@@ -1,0 +1,61 @@
+"""A workload of a small net, made without onnx2tf: a float TFLite file that is its own reference."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bridge.calibrate import Calibration
+from bridge.preparing import Prepared, Request, prepare
+from bridge.progress import Silent, Stages
+from bridge.task_metrics import AnyMetric
+from bridge.tflite import model as tflite
+from bridge.tune.settings import Setting
+from bridge.tune.trial import Spec
+from bridge.tune.workload import Workload
+
+INT8, FLOAT = "static_wi8_ai8", "float32"
+LAYERS, SIZE, CLASSES = 5, 16, 10
+SAMPLES = 12
+
+
+def dense_net(path: Path, *, layers: int = LAYERS, seed: int = 0) -> Path:
+    """A chain of FULLY_CONNECTED layers, the last with CLASSES outputs; input `x` [1, SIZE]."""
+    rng = np.random.default_rng(seed)
+    model = tflite.new_model("test")
+    graph = tflite.main_graph(model)
+    last = first = tflite.add_tensor(model, graph, "x", "FLOAT32", (1, SIZE))
+    for layer in range(layers):
+        units = CLASSES if layer == layers - 1 else SIZE
+        weight, bias = rng.standard_normal((units, SIZE)).astype(np.float32), rng.standard_normal(units).astype(np.float32)
+        operands = [
+            tflite.add_tensor(model, graph, f"{name}_{layer}", "FLOAT32", value.shape, buffer=tflite.add_buffer(model, value))
+            for name, value in (("weight", weight), ("bias", bias))
+        ]
+        made = tflite.add_tensor(model, graph, f"y_{layer}", "FLOAT32", (1, units))
+        op = tflite.add_op(model, "FULLY_CONNECTED", 1, [last, *operands], [made])
+        tflite.set_options(op, "FullyConnectedOptions", fusedActivationFunction=tflite.ACTIVATION_CODES["RELU"] if layer < layers - 1 else 0)
+        graph.operators.append(op)
+        last = made
+    graph.inputs, graph.outputs = np.asarray([first], np.int32), np.asarray([last], np.int32)
+    path.write_bytes(tflite.serialize(model))
+    return path
+
+
+def prepared(folder: Path, *, metrics: tuple[AnyMetric, ...] = ("top1",)) -> tuple[Request, Prepared]:
+    """The net with samples and labels, ready to quantize."""
+    rng = np.random.default_rng(1)
+    data = {"x": rng.standard_normal((SAMPLES, 1, SIZE)).astype(np.float32), "labels": rng.integers(0, CLASSES, SAMPLES)}
+    source = Calibration.from_arrays(data)
+    request = Request(source=dense_net(folder / "net.tflite"), calibration=source, evaluation=source, metrics=metrics)
+    return request, prepare(request, folder, folder / "log", Stages(Silent()))
+
+
+def small_workload(folder: Path, *, metrics: tuple[AnyMetric, ...] = ("top1",)) -> Workload:
+    """Its workload, with the setting `min_max`."""
+    request, made = prepared(folder, metrics=metrics)
+    return Workload.write(folder / "workload", made, [Setting("min_max", made.ranges)], request=request)
+
+
+def specs() -> list[Spec]:
+    """Every choice of int8 and float32 for the layers."""
+    return [Spec(tuple(FLOAT if number >> layer & 1 else INT8 for layer in range(LAYERS)), "min_max") for number in range(2**LAYERS)]
