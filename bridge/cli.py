@@ -4,16 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from bridge.cli_convert import INTERRUPTED, convert
 from bridge.cli_options import (
-    Baseline,
     CustomOps,
     End,
-    Gates,
-    Github,
     Inputs,
     Json,
     LayerSamples,
@@ -26,20 +24,11 @@ from bridge.cli_options import (
     Signature,
     Start,
     Threads,
-    Tolerance,
-    constants,
-    instead_of,
     packs,
     shapes,
-    tolerances,
 )
 from bridge.cli_report import report_app
 from bridge.errors import BridgeError
-from bridge.observer_names import DEFAULT_OBSERVER
-from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
-
-if TYPE_CHECKING:
-    from bridge.report.schema import Report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,8 +41,6 @@ app = typer.Typer(
 rules_app = typer.Typer(no_args_is_help=True, help="Rule files: what stays float, and why.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(report_app, name="report")
-
-INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 ABOUT_THE_MODEL = ("rules", "no_default_rules", "precision", "inputs", "signature", "start", "end")  # options that other commands share with convert
 
@@ -83,108 +70,7 @@ def bridge(context: typer.Context, version: Annotated[bool, typer.Option("--vers
         raise typer.Exit
 
 
-@app.command()
-def convert(
-    model: Model,
-    calibration: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="Data for the ranges: .npz with one array per input, .npy, a folder of pictures, or module:function."),
-    ] = None,
-    evaluation: Annotated[str | None, typer.Option(metavar="DATA", help="Data for the comparison; `labels` in it give the task accuracy.")] = None,
-    preprocess: Preprocess = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the results.  [default: <stem>.bridge]", show_default=False)
-    ] = None,
-    rules: Rules = None,
-    no_default_rules: NoDefaultRules = False,
-    precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
-    inputs: Inputs = None,
-    signature: Signature = None,
-    constant: Annotated[list[str] | None, typer.Option(help="Fix an input that decides a shape, as 'axes=[1,2]'; repeat for more.")] = None,
-    start: Start = None,
-    end: End = None,
-    custom_ops: CustomOps = None,
-    input_layout: Annotated[Literal["auto", "keep", "nhwc"], typer.Option(help="Layout of image inputs in the TFLite file.")] = "auto",
-    via: Annotated[
-        Literal["direct", "tensorflow"], typer.Option(help="How onnx2tf writes the float file; tensorflow: SavedModel, then TensorFlow's converter.")
-    ] = "direct",
-    saved_model: Annotated[bool, typer.Option("--saved-model", help="Keep the SavedModel of --via tensorflow in the results.")] = False,
-    input_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float inputs in the quantized file.")] = "float32",
-    output_dtype: Annotated[Literal["float32", "int8", "uint8"], typer.Option(help="Type of float outputs likewise.")] = "float32",
-    observer: Annotated[
-        str, typer.Option(help="How ranges are made of the data: min_max, moving_average, percentile (or percentile:99.9), entropy, mse.")
-    ] = DEFAULT_OBSERVER,
-    recover: Annotated[
-        list[str] | None,
-        typer.Option(callback=instead_of("no_recover"), help=f"Method of accuracy recovery, of {', '.join(RECOVERY_NAMES)}; repeat for more."),
-    ] = None,
-    no_recover: Annotated[
-        bool, typer.Option("--no-recover", callback=instead_of("recover"), help="No accuracy recovery, not even the default methods.")
-    ] = False,
-    ranges: Annotated[Path | None, typer.Option(help="Take the ranges of this ranges.json instead of calibrating.")] = None,
-    metric: Metrics = None,
-    gate: Gates = None,
-    baseline: Baseline = None,
-    tolerance: Tolerance = None,
-    compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Compare with onnxruntime layer by layer.")] = True,
-    layer_samples: LayerSamples = 16,
-    memory: Memory = 4096,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    threads: Threads = 2,
-    timeout: Annotated[float, typer.Option(help="Seconds that onnx2tf may take.")] = 600.0,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
-    json: Json = False,
-    github: Github = False,
-) -> None:
-    """Convert a model to int8 TFLite, compare every layer, write the report."""
-    from bridge import pipeline
-    from bridge.report.progress_bars import ProgressBars
-
-    with ProgressBars() as progress:
-        result = pipeline.convert(
-            model,
-            calibration=calibration,
-            evaluation=evaluation,
-            preprocess=preprocess,
-            output_dir=output,
-            rules=packs(rules, no_default_rules),
-            precision=precision,
-            input_shapes=shapes(inputs),
-            signature=signature,
-            constants=constants(constant),
-            start=tuple(start or ()),
-            end=tuple(end or ()),
-            input_layout=input_layout,
-            via=via,
-            saved_model=saved_model,
-            input_dtype=input_dtype,
-            output_dtype=output_dtype,
-            observer=observer,
-            recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
-            ranges=ranges,
-            metrics=tuple(metric or ()),
-            gates=tuple(gate or ()),
-            baseline=baseline,
-            tolerances=tolerances(tolerance),
-            compare=compare,
-            layer_samples=layer_samples,
-            memory_mb=memory,
-            seed=seed,
-            threads=threads,
-            timeout_s=timeout,
-            force=force,
-            progress=progress,
-        )
-    if json:
-        _print(result.report.to_json())
-    elif not github:
-        _show_report(result.report, result.output_dir)
-    if github:
-        from bridge.report import github_report, terminal
-
-        github_report.write(result.report, "" if json else f"{terminal.render(result.report)}report  {result.output_dir / 'report.html'}")
-    if not result.report.verdict.passed:
-        raise typer.Exit(5)
+app.command()(convert)
 
 
 @app.command()
@@ -388,16 +274,6 @@ def _print_json(value: object) -> None:
     import json
 
     _print(json.dumps(value, indent=1))
-
-
-def _show_report(report: "Report", folder: Path) -> None:
-    from rich.console import Console
-
-    from bridge.report import terminal
-
-    console = Console()
-    terminal.show(report, console)
-    console.print(f"report  {folder / 'report.html'}", highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

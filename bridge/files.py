@@ -4,14 +4,18 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
 from bridge.errors import UsageError
 
-MARKERS = ("report.json", "onnx2tf.log")  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
+MARKERS = (
+    "report.json",
+    "onnx2tf.log",
+    "process.log",
+)  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
 
 
 @contextlib.contextmanager
@@ -52,6 +56,23 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
+def check_results_folder(target: Path, *, force: bool, markers: Sequence[str]) -> None:
+    """Refuses a folder for results that would mix them with other things.
+
+    Args:
+        target: may be missing.
+        force: also take a folder that holds other things than results of ours.
+        markers: files of which a folder with results of ours has one.
+
+    Raises:
+        UsageError: `target` is no folder, or holds other files.
+    """
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
+    if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in MARKERS):
+        raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
+
+
 @contextlib.contextmanager
 def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
     """A private folder to work in; what is in it moves to `target` when the block ends without an error, and only then.
@@ -63,10 +84,7 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         UsageError: `target` cannot be written to, is no folder, or holds other files.
     """
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
-    if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in MARKERS):
-        raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
+    check_results_folder(target, force=force, markers=MARKERS)
     created = not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)

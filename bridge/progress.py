@@ -26,6 +26,32 @@ class Silent:
         """Ignored."""
 
 
+class BatchProgress(Protocol):
+    """Told by a run over several models what it is doing; calls may come from several threads."""
+
+    def begin(self, total: int) -> None:
+        """So many models will be converted."""
+
+    def runs(self, name: str, stage: str) -> None:
+        """A model is at a stage."""
+
+    def ended(self, name: str, said: str) -> None:
+        """A model is done, or failed; `said` tells in a word."""
+
+
+class SilentBatch:
+    """Shows nothing."""
+
+    def begin(self, total: int) -> None:
+        """Ignored."""
+
+    def runs(self, name: str, stage: str) -> None:
+        """Ignored."""
+
+    def ended(self, name: str, said: str) -> None:
+        """Ignored."""
+
+
 class Stages:
     """Times the stages and tells the progress about them.
 

@@ -20,9 +20,9 @@ LAYERS = (
     {"preparing"},
     {"comparing", "pipeline", "rule_checking", "tracing"},
     {"tune", "inspect", "qat", "testing"},
-    {"integrations"},
+    {"batch", "integrations"},
     {"cli_options"},
-    {"cli_report"},
+    {"cli_convert", "cli_report"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -39,7 +39,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
     "tensorflow": ("frontends/tensorflow_export.py", "qat/keras_"),
     "tf2onnx": "frontends/tensorflow_export.py",
     "torch": ("frontends/torch_export.py", "qat/torch_"),
-    "typer": ("cli.py", "cli_options.py", "cli_report.py"),
+    "typer": ("cli.py", "cli_convert.py", "cli_options.py", "cli_report.py"),
 }
 HEAVY = (
     "PIL",

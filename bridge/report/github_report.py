@@ -32,6 +32,11 @@ def write(report: Report, summary: str) -> None:
     (sys.stdout if summary else sys.stderr).write(render(report))  # one stream: the runner reads both at once, in no order
 
 
+def failure(name: str, message: str) -> str:
+    """The annotation of a model of several that has no report."""
+    return "".join(f"{line}\n" for line in _commands("error", [(f"{name}: not converted", message)]))
+
+
 def inert(text: str) -> str:
     """The text between two commands that keep the runner from looking for commands in it: a name of a node may begin with `::`."""
     token = secrets.token_hex(16)

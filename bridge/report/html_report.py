@@ -27,9 +27,9 @@ def render(report: Report) -> str:
     """The report as HTML."""
     nodes = {node.name: node for node in report.nodes}
     places = {layer.tensor: (row, nodes[layer.node]) for row, layer in enumerate(report.layers)}
-    script, style = "\n".join(map(_asset, SCRIPTS)), _asset("report.css")
+    script, style = "\n".join(map(asset, SCRIPTS)), asset("report.css")
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -49,10 +49,15 @@ def render(report: Report) -> str:
             growth=growth_plot(report.calibration),
             weights=[weight_plot(one) for one in report.weights],
             script=script,
-            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_digest=script_digest(script),
             style=style,
         )
     )
+
+
+def script_digest(script: str) -> str:
+    """What the page's policy allows its own script by."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def kind(precision: str | None) -> str:
@@ -88,7 +93,8 @@ def one_per_code(findings: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """What the pages with figures are made with: everything is escaped, a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bridge.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -96,10 +102,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _asset(name: str) -> str:
-    loader = _environment().loader
+def asset(name: str) -> str:
+    """A style or a script of the templates, as text."""
+    loader = environment().loader
     assert loader is not None
-    return loader.get_source(_environment(), name)[0]
+    return loader.get_source(environment(), name)[0]
 
 
 FILTERS: dict[str, Any] = {

@@ -1,10 +1,14 @@
 """Progress on a terminal's stderr: one line per stage, a bar where the number of steps is known."""
 
+import threading
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from bridge.report.wording import visible
 
 RECENT_S = 600.0  # steps of the last so many seconds say how long the rest takes: one step may last a minute
 
@@ -41,3 +45,46 @@ class ProgressBars:
         """Moves the bar of the current stage."""
         if self._current is not None:
             self._bars.advance(self._current, steps)
+
+
+class BatchBar:
+    """A `bridge.progress.BatchProgress`: one bar for all models and what runs now; where stderr is no terminal, a line for each model that ended."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        columns = (SpinnerColumn(), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("")
+        self._running, self._done, self._total, self._lock = dict[str, str](), 0, 0, threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def begin(self, total: int) -> None:
+        """The bar has so many steps."""
+        self._total = total
+        self._bar.update(self._task, total=total)
+
+    def runs(self, name: str, stage: str) -> None:
+        """Named beside the bar."""
+        with self._lock:
+            self._running[name] = stage
+            self._show()
+
+    def ended(self, name: str, said: str) -> None:
+        """One step."""
+        with self._lock:
+            self._running.pop(name, None)
+            self._done += 1
+            self._bar.update(self._task, completed=self._done)
+            self._show()
+            if not self._console.is_terminal:
+                self._console.print(Text(f"{self._done}/{self._total} {visible(name)}: {said}"), soft_wrap=True)
+
+    def _show(self) -> None:
+        said = ", ".join(f"{visible(name, 40)} ({stage})" for name, stage in self._running.items())
+        self._bar.update(self._task, description=said)
