@@ -10,6 +10,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bridge.batch.convert_many import convert_many
     from bridge.calibrate.source import Calibration
     from bridge.comparing import compare
     from bridge.conversion_result import ConversionResult
@@ -37,6 +38,7 @@ __all__ = [
     "UsageError",
     "compare",
     "convert",
+    "convert_many",
     "gate",
     "inspect",
     "load_rules",
@@ -49,6 +51,7 @@ __all__ = [
 # Loaded when first asked for, so that `import bridge` costs nothing.
 _HOMES = MappingProxyType(
     dict.fromkeys(("BridgeError", "GateError", "InputError", "RuleError", "ToolError", "UnsupportedModelError", "UsageError"), "bridge.errors")
+    | {"convert_many": "bridge.batch.convert_many"}
     | {"compare": "bridge.comparing", "trace": "bridge.tracing"}
     | {"ConversionResult": "bridge.conversion_result", "convert": "bridge.pipeline"}
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")

@@ -177,15 +177,14 @@ def _show_one(result: "ConversionResult", *, json: bool, github: bool) -> None:
 
     from bridge.report import github_report, terminal
 
-    where = f"report  {result.output_dir / 'report.html'}"
     if json:
         sys.stdout.write(result.report.to_json())
     elif not github:
         console = Console()
         terminal.show(result.report, console)
-        console.print(where, highlight=False)
+        console.print(f"report  {result.output_dir / 'report.html'}", highlight=False)
     if github:
-        github_report.write(result.report, "" if json else f"{terminal.render(result.report)}{where}")
+        github_report.write(result.report, "" if json else f"{terminal.render(result.report)}report  {result.output_dir / 'report.html'}")
 
 
 def _convert_many(models: "list[BatchModel]", output: Path | None, options: dict[str, Any], *, json: bool, github: bool) -> None:

@@ -77,7 +77,7 @@ def test_without_settings_nothing_changes(tmp_path: Path, received: Mapping[str,
     ("text", "message", "hint"),
     [
         ("gates = []", "bridge.toml: gates: there is no such option.", "Did you mean 'gate'?"),
-        ("zzz = 1", "bridge.toml: zzz: there is no such option.", "Known keys: baseline, calibration, "),
+        ("zzz = 1", "bridge.toml: zzz: there is no such option.", "Known keys: baseline, batch, calibration, "),
         ("model = 'm.onnx'", "bridge.toml: model: there is no such option.", ""),
         ("layer_samples = 'many'", "bridge.toml: layer_samples: Input should be a valid integer", ""),
         ("threads = true", "bridge.toml: threads: Input should be a valid integer. Received: True.", ""),

@@ -126,7 +126,7 @@ class _Run:
     def __init__(self, jobs: Sequence[Job], target: Path, at_once: int, progress: BatchProgress) -> None:
         self._rows: dict[str, ModelRow] = {job.name: ModelRow(name=job.name, model=str(job.path)) for job in jobs}
         self._target, self._at_once, self._progress = target, at_once, progress
-        self._begun, self._started, self._interrupted = time.perf_counter(), dict[str, float](), False
+        self._begun, self._interrupted = time.perf_counter(), False
         progress.begin(len(jobs))
         self._write()
 
@@ -140,14 +140,11 @@ class _Run:
 
     def tell(self, name: str, stage: str) -> None:
         """A job is at a stage."""
-        self._started.setdefault(name, time.perf_counter())
         self._progress.runs(name, stage)
 
     def collect(self, job: Job, future: Future[ModelRow]) -> None:
         """Takes the row of a job that ended."""
         row = _row(job, future)
-        since = self._started.get(job.name, self._begun)
-        row = row if row.seconds is not None else row.model_copy(update={"seconds": time.perf_counter() - since})
         self._rows[job.name] = row
         self._progress.ended(job.name, row.verdict)
         self._write()

@@ -12,7 +12,7 @@ from bridge.errors import UsageError
 HINT = 'Each model is a table: [[models]] with path = "a.onnx", and what is said about it alone.'
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
     """One model; the keys are options of `bridge convert`, spelt as in the settings, and replace what is said for all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -34,7 +34,7 @@ class _Entry(BaseModel):
 class _List(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: tuple[_Entry, ...] = Field(min_length=1)
+    models: tuple[Entry, ...] = Field(min_length=1)
 
 
 API = {"input": "input_shapes", "metric": "metrics", "gate": "gates"}  # where the keyword of `bridge.convert` is another
@@ -61,7 +61,7 @@ def read_models(path: Path, *, default_rules: bool = True) -> tuple[BatchModel, 
     return tuple(_model(entry, default_rules=default_rules) for entry in found.models)
 
 
-def _model(entry: _Entry, *, default_rules: bool) -> BatchModel:
+def _model(entry: Entry, *, default_rules: bool) -> BatchModel:
     said = entry.model_dump(exclude_unset=True, exclude={"path", "name"})
     if entry.rules is not None:
         said["rules"] = (*(("default",) if default_rules else ()), *entry.rules)

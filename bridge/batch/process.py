@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Processes:
             cwd: what relative paths are seen from, the current folder if None.
             tell: called with the name of each stage.
         """
+        begun = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="bridge-job-") as private:
             log = Path(private, "log")
             temporary = Path(private, "tmp")
@@ -50,7 +52,7 @@ class Processes:
             code, row = self._wait(pickle.dumps((job, output_dir, force)), log, temporary, _threads(job), cwd, tell)
             if row is None:
                 row = _dead(job, code, log, output_dir, interrupted=self._ended)
-        return row
+        return row if row.exit_code is None else row.model_copy(update={"seconds": time.perf_counter() - begun})
 
     def end(self) -> None:
         """Tells all to end, then ends them, with everything that they started; nothing starts after that."""

@@ -87,11 +87,12 @@ def reasons(row: ModelRow) -> tuple[str, ...]:
 
 
 def headline(summary: Summary) -> str:
-    """`23 of 25 models done, 1 gate missed, 1 bad input, in 312 s`."""
+    """`24 of 25 models converted, 1 gate missed, 1 bad input, in 312 s`."""
     words = [row.verdict for row in summary.models if row.exit_code != 0]
-    good = len(summary.models) - len(words)
+    converted = sum(row.has_report for row in summary.models)
     counts = "".join(f", {words.count(word)} {word}" for word in dict.fromkeys(words))
-    return f"{good} of {len(summary.models)} models done{counts}, in {number(summary.seconds, 0)} s{', interrupted' if summary.interrupted else ''}"
+    ended = ", interrupted" if summary.interrupted else ""
+    return f"{converted} of {len(summary.models)} models converted{counts}, in {number(summary.seconds, 0)} s{ended}"
 
 
 def markdown(summary: Summary) -> str:
@@ -135,7 +136,7 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     """Label, figure, note."""
     rows = [row for row in summary.models if row.has_report]
     measured = [(row.sqnr_db, row.name) for row in rows if row.sqnr_db is not None]
-    yield "Models done", f"{len(rows)} / {len(summary.models)}", "with a report"
+    yield "Models converted", f"{len(rows)} / {len(summary.models)}", "each with a report"
     if gated := [row for row in rows if row.gates]:
         missing = sum(bool(row.missed) for row in gated)
         yield "Gates", f"{len(gated) - missing} / {len(gated)}", "models meet theirs"

@@ -110,7 +110,7 @@ def test_after_ctrl_c_what_is_done_stays_and_the_summary_says_what_is_not(folder
     run.send_signal(signal.SIGINT)
     out, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 130
-    assert "1 of 3 models done, 2 not run" in out
+    assert "1 of 3 models converted, 2 not run" in out
     assert "interrupted" in out
     assert not psutil.pid_exists(child)
     stored = json.loads((folder / "out" / "summary.json").read_text())

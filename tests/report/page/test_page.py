@@ -9,7 +9,10 @@ import pytest
 from browser import Browser
 
 from bridge.report import html_report
-from bridge.report.schema import Layer, Node, Report, Summary
+from bridge.report.schema import Layer, Node, Report
+from bridge.report.schema import Summary as ReportSummary
+from bridge.report.summary import ModelRow, Summary
+from bridge.report.summary_formats import write
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)]
 ROWS = "return [...document.querySelectorAll('#layer-table tbody tr')].map((row) => [Number(row.id.slice(4)), row.hidden])"
@@ -51,7 +54,7 @@ def large(report: Report) -> Report:
     nodes = tuple(Node(name=f"node_{i}", op_type="Conv", precision="float32" if i % 7 == 0 else "static_wi8_ai8") for i in range(LARGE))
     layers = tuple(Layer(node=node.name, tensor=f"t_{i}", status="mapped", own_sqnr_db=float(i * 7919 % LARGE)) for i, node in enumerate(nodes))
     chain, shortcuts = [(i - 1, i) for i in range(1, LARGE)], [(i - 3, i) for i in range(3, LARGE, 3)]
-    return report.model_copy(update={"nodes": nodes, "layers": layers, "edges": (*chain, *shortcuts), "islands": (), "summary": Summary()})
+    return report.model_copy(update={"nodes": nodes, "layers": layers, "edges": (*chain, *shortcuts), "islands": (), "summary": ReportSummary()})
 
 
 def test_a_node_is_found_by_name_and_its_details_appear(window: Browser, show: Callable[..., None], report: Report) -> None:
@@ -251,3 +254,19 @@ def test_a_narrow_window_needs_no_sideways_scrolling(window: Browser, show: Call
         assert window.run("return document.documentElement.scrollWidth <= window.innerWidth")
     finally:
         window.resize(1440, 1000)
+
+
+def test_the_summary_of_several_models_is_sorted_by_a_click_and_what_is_missing_stays_last(window: Browser, tmp_path: Path) -> None:
+    values = {"a": 20.0, "b": None, "c": math.nan, "d": math.inf, "e": 3.0}
+    rows = tuple(ModelRow(name=name, model=name, exit_code=2 if value is None else 0, sqnr_db=value) for name, value in values.items())
+    write(Summary(models=rows), tmp_path)
+    window.open(Path("/dev/null"))
+    window.complaints()
+    window.open(tmp_path / "summary.html")
+    names = "return [...document.querySelectorAll('#models tbody tr')].map((row) => row.cells[0].innerText[0]).join('')"
+    assert window.run(names) == "abcde"
+    window.click("#models th:nth-child(3) button")
+    assert window.run(names) == "ceadb"
+    window.click("#models th:nth-child(3) button")
+    assert window.run(names) == "daecb"
+    assert window.complaints() == []
