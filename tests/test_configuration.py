@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bridge import configuration, pipeline
-from bridge.cli import convert, main
+from bridge.cli import main
+from bridge.cli_convert import convert
 from bridge.errors import UsageError
 from bridge.recovery_names import DEFAULT_RECOVERY
 

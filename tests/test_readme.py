@@ -11,7 +11,7 @@ import pytest
 
 from bridge import configuration
 from bridge.calibrate.preprocessing import Preprocessing, find_preprocessing
-from bridge.cli import convert
+from bridge.cli_convert import convert
 from bridge.report.gates import parse
 
 ROOT = Path(__file__).parents[1]
