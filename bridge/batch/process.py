@@ -31,7 +31,7 @@ class Processes:
     """Starts conversions and can end all that run."""
 
     def __init__(self) -> None:
-        self._running: set[psutil.Popen] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._lock, self._ended = threading.Lock(), False
 
     def run(self, job: Job, output_dir: Path, *, force: bool, cwd: Path | None = None, tell: Callable[[str], None] = lambda stage: None) -> ModelRow:
@@ -59,14 +59,17 @@ class Processes:
         with self._lock:
             self._ended = True
             running = list(self._running)
-        families = [family for process in running for family in _family(process)]
+        started = [one for process in running for one in _started_by(process)]
         for process in running:
+            process.send_signal(signal.SIGINT)
+        end = time.monotonic() + PATIENCE_S
+        while self._running and time.monotonic() < end:
+            time.sleep(0.02)  # the threads that read from the processes wait for them
+        for process in running:
+            process.kill()
+        for one in started:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGINT)
-        _, alive = psutil.wait_procs(families, PATIENCE_S)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                one.kill()
 
     def _wait(
         self, request: bytes, log: Path, temporary: Path, threads: int, cwd: Path | None, tell: Callable[[str], None]
@@ -79,7 +82,7 @@ class Processes:
                 with self._lock:
                     if self._ended:
                         return INTERRUPTED, None
-                    process = psutil.Popen(
+                    process = subprocess.Popen(
                         [sys.executable, "-P", "-c", START, str(ROOT), str(its)],
                         stdin=subprocess.PIPE,
                         stdout=file,
@@ -92,6 +95,7 @@ class Processes:
                     self._running.add(process)
             finally:
                 os.close(its)
+            assert process.stdin is not None
             try:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(request)
@@ -103,7 +107,7 @@ class Processes:
                         row = ModelRow.model_validate(said["row"])
                     else:
                         tell(said["stage"])
-                return int(process.wait()), row
+                return process.wait(), row
             finally:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
@@ -117,10 +121,11 @@ def _threads(job: Job) -> int:
     return threads if isinstance(threads, int) else 1
 
 
-def _family(process: psutil.Popen) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return []
+def _started_by(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(process.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _dead(job: Job, code: int, log: Path, output_dir: Path, *, interrupted: bool) -> ModelRow:
