@@ -1,10 +1,11 @@
 """The command line: parse, one call of the API, print, exit code. Heavy imports happen inside the commands."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,7 +29,8 @@ from bridge.cli_options import (
     shapes,
 )
 from bridge.cli_report import report_app
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, RuleError, UsageError, first_line, printable
+from bridge.supervised import ended_by, supervised
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +44,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="Rule files: what stays float
 app.add_typer(rules_app, name="rules")
 app.add_typer(report_app, name="report")
 
+MAX_MESSAGE = 3000  # characters; a name in it may have a million
 ABOUT_THE_MODEL = ("rules", "no_default_rules", "precision", "inputs", "signature", "start", "end")  # options that other commands share with convert
 
 
@@ -277,14 +280,31 @@ def _print_json(value: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits with its code."""
+    """Runs the command line and exits with its code; without arguments those of the process, in a child of its own."""
+    if arguments is None:
+        supervised(lambda: _run(None))
+    _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="bridge")
+        with ended_by(signal.SIGTERM, signal.SIGHUP):
+            app(args=None if arguments is None else list(arguments), prog_name="bridge")
     except BridgeError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        raise SystemExit(error.exit_code) from None
+        _fail(error.message if isinstance(error, RuleError) else " ".join(error.message.split("\n")), error.hint, error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or first_line(error)}.", "Check the disk, the path and the permissions.", UsageError.exit_code)
+    except MemoryError:
+        _fail("There is not enough memory for this model and these data.", "A smaller --input shape, fewer --layer-samples.", UsageError.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: nothing was written.\n")
         raise SystemExit(INTERRUPTED) from None
+
+
+def _fail(message: str, hint: str, code: int) -> NoReturn:
+    """One sentence and what helps; names of a model's parts may hold whatever a terminal obeys."""
+    sys.stderr.write(f"error: {printable(message[:MAX_MESSAGE])}\n")
+    if hint:
+        sys.stderr.write(f"hint: {printable(hint)}\n")
+    raise SystemExit(code) from None

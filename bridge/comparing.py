@@ -1,6 +1,7 @@
 """`bridge compare`: models, files and saved runs side by side."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,8 +21,8 @@ from bridge.compare import (
     node_of,
 )
 from bridge.convert import own_map
-from bridge.convert.tensor_map_file import read_tensor_map
-from bridge.errors import ToolError, UsageError
+from bridge.convert.tensor_map_file import check_tensor_map, read_tensor_map
+from bridge.errors import InputError, ToolError, UsageError
 from bridge.progress import Progress, Silent
 from bridge.quantize import broken_constraints
 from bridge.report.file_comparison import FileComparison, build_file_comparison
@@ -29,6 +30,7 @@ from bridge.samples import find_sources, first_sample, open_samples
 from bridge.sources import open_model, open_reference
 from bridge.task_metrics import AnyMetric, Measurement
 from bridge.tflite import model as tflite
+from bridge.tflite.trial import tried
 from bridge.types import Diagnostic
 
 BROKEN_HINT = "`bridge ops` shows what the kernels take. Whatever wrote the file has to give these tensors other scales."
@@ -84,17 +86,19 @@ def compare(
     if _is_trace(reference) and _is_trace(candidate):
         return _compare_traces(Path(str(reference)), Path(candidate), progress)
     (source,) = find_sources(data, preprocess=preprocess)
-    opened = open_model(
-        reference,
-        input_shapes=input_shapes,
-        example_inputs=example_inputs,
-        signature=signature,
-        start=start,
-        end=end,
-        first_sample=first_sample(source),
-    )
-    normal = opened.graph
-    samples = open_samples(source, normal)
+    files = [Path(path) for path in (candidate, float_file) if path is not None and Path(path).suffix == ".tflite"]
+    with tried(*files) if files else contextlib.nullcontext():
+        opened = open_model(
+            reference,
+            input_shapes=input_shapes,
+            example_inputs=example_inputs,
+            signature=signature,
+            start=start,
+            end=end,
+            first_sample=first_sample(source),
+        )
+        normal = opened.graph
+        samples = open_samples(source, normal)
     scored = Measurement.of(metrics, [spec.name for spec in normal.outputs], samples)
     pairs = read_tensor_map(Path(tensor_map)) if tensor_map is not None else None
     first = [samples[0]] if len(samples) else []
@@ -108,6 +112,8 @@ def compare(
     if opened.model.float_file is not None and pairs is None:
         pairs, float_file = own_map(normal, tflite.read(opened.model.float_file)), opened.model.float_file
     compared = Compared(Path(candidate), None if float_file is None else Path(float_file), pairs)
+    if tensor_map is not None:
+        _check_map(compared, {spec.name for spec in normal.inputs}, where=str(tensor_map))
     broken = _broken_constraints(compared)
     try:
         found = compare_files(
@@ -125,6 +131,15 @@ def compare(
             raise ToolError(f"{error.message} The likely cause: {broken[0].message}", hint=broken[0].hint, causes=error.causes) from error
         raise
     return _comparison(reference, candidate, len(samples), found, (*doubts, *broken), scored.results())
+
+
+def _check_map(compared: Compared, inputs: Set[str], *, where: str) -> None:
+    assert compared.tensor_map is not None
+    operators = None if compared.float_path is None else len(tflite.main_graph(tflite.read(compared.float_path)).operators)
+    check_tensor_map(compared.tensor_map, tflite.read(compared.path), where=where, operators=operators)
+    unknown = [binding.onnx_name for binding in compared.tensor_map.inputs if binding.onnx_name not in inputs]
+    if unknown:
+        raise InputError(f"{where}: the model has no input {unknown[0]!r}.", hint=f"Its inputs: {', '.join(sorted(inputs))}.")
 
 
 def _is_trace(source: object) -> bool:

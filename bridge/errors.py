@@ -41,6 +41,11 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def printable(text: str) -> str:
+    """The text with control, direction and other unprintable characters as escapes; line ends stay."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text)
+
+
 class BridgeError(Exception):
     """A failure with a message for people.
 

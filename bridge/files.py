@@ -1,6 +1,8 @@
 """Files written whole or not at all, and the folder that a command writes its results into."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -16,6 +18,9 @@ MARKERS = (
     "onnx2tf.log",
     "process.log",
 )  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
+UNFINISHED = ".unfinished-"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)  # of network file systems; two runs at once are on their own there
 
 
 @contextlib.contextmanager
@@ -75,30 +80,86 @@ def check_results_folder(target: Path, *, force: bool, markers: Sequence[str]) -
 
 @contextlib.contextmanager
 def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
-    """A private folder to work in; what is in it moves to `target` when the block ends without an error, and only then.
+    """A private folder to work in; what is in it moves to `target` when the block ends without an error, all of it or nothing.
 
     Args:
         target: created if it does not exist; files of the same names in it are replaced.
         force: also write into a folder that holds other things than results of ours.
 
     Raises:
-        UsageError: `target` cannot be written to, is no folder, or holds other files.
+        UsageError: `target` cannot be written to, is no folder, holds other files, or another run is writing there; or the disk is full.
     """
-    check_results_folder(target, force=force, markers=MARKERS)
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
     created = not target.exists()
+    with contextlib.ExitStack() as stack:
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(target))
+            _remove_unfinished(target)
+            check_results_folder(target, force=force, markers=MARKERS)
+            folder = Path(tempfile.mkdtemp(dir=target, prefix=UNFINISHED))
+        except OSError as error:
+            raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
+        try:
+            yield folder
+            _move_all(folder, target)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            where = error.filename or target
+            raise UsageError(f"{where}: cannot be written: {error.strerror}. Earlier results are as they were.", hint="Make room.") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if created:
+                with contextlib.suppress(OSError):
+                    target.rmdir()  # only an empty folder goes
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """One run at a time; the system takes the lock back however a run ends."""
+    handle = os.open(target, os.O_RDONLY)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target, prefix=".unfinished-"))
-    except OSError as error:
-        raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
-    try:
-        yield folder
-        for path in sorted(folder.iterdir()):
-            if (target / path.name).is_dir():
-                shutil.rmtree(target / path.name)  # a folder replaces none that holds files
-            path.replace(target / path.name)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"{target}: another run is writing there.", hint="Wait for it, or name another folder with -o.") from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if created:
+        os.close(handle)
+
+
+def _remove_unfinished(target: Path) -> None:
+    """What a run left behind that was killed; nobody works in it, or the folder would be locked."""
+    for left in target.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _move_all(folder: Path, target: Path) -> None:
+    """New files take the places of old ones; where one cannot, all old ones come back."""
+    new = sorted(folder.iterdir())
+    old = Path(tempfile.mkdtemp(dir=folder, prefix="old-"))
+    moved: list[Path] = []
+    try:
+        for path in new:
+            place = target / path.name
+            if place.exists() or place.is_symlink():
+                place.rename(old / path.name)
+            moved.append(path)
+            path.rename(place)
+    except BaseException as error:
+        for path in reversed(moved):
+            place = target / path.name
             with contextlib.suppress(OSError):
-                target.rmdir()  # only an empty folder goes
+                place.rename(path)
+            with contextlib.suppress(OSError):
+                (old / path.name).rename(place)
+        if not isinstance(error, OSError):
+            raise
+        raise UsageError(
+            f"{error.filename}: cannot be replaced: {error.strerror}. Earlier results are as they were.", hint="Name another folder with -o."
+        ) from error

@@ -6,13 +6,13 @@ from types import MappingProxyType
 
 from bridge.calibrate import Calibration, Dataset
 from bridge.compare import ModelRun, Run, TFLiteRun, bind_inputs, record
-from bridge.convert.tensor_map_file import read_tensor_map
+from bridge.convert.tensor_map_file import check_tensor_map, read_tensor_map
 from bridge.errors import UsageError
 from bridge.progress import Progress, Silent
 from bridge.samples import find_sources, first_sample, open_samples
 from bridge.sources import open_model, open_reference
 from bridge.tflite import model as tflite
-from bridge.tflite.validity import check
+from bridge.tflite.trial import open_file
 from bridge.types import TensorMap, TensorSpec
 
 
@@ -64,9 +64,9 @@ def trace(
 
 
 def _tflite_run(path: Path, source: Calibration | None, tensor_map: TensorMap | None, samples: int, threads: int) -> TFLiteRun:
-    model = tflite.read(path)
-    check(model, where=str(path))
+    model = open_file(path)
     if tensor_map is not None:
+        check_tensor_map(tensor_map, model, where="the tensor map")
         specs = tuple(TensorSpec(binding.onnx_name, binding.onnx_shape, binding.dtype) for binding in tensor_map.inputs)
     else:
         inputs = tflite.named_inputs(model).items()

@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"errors", "name_patterns", "progress"},
-    {"agreement", "clustering", "configuration", "files", "plugins", "grid", "module_paths", "observer_names", "recovery_names", "replacements"},
+    {
+        "agreement",
+        "clustering",
+        "configuration",
+        "files",
+        "plugins",
+        "grid",
+        "module_paths",
+        "observer_names",
+        "recovery_names",
+        "replacements",
+        "supervised",
+    },
     {"task_metrics", "types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},

@@ -23,6 +23,7 @@ DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError,
     NotImplementedError, RuntimeError, SyntaxError,
 )  # fmt: skip
+NUMPYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # compressions; the others raise errors of their own
 MAX_QUOTED = 160  # characters of a foreign message, which may hold the file's own bytes
 
 
@@ -87,6 +88,8 @@ def _open_npz(path: Path) -> dict[str, StoredArray]:
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> StoredArray:
     name = info.filename.removesuffix(".npy")
+    if info.compress_type not in NUMPYS:
+        raise InputError(f"{path}: array {name!r} is compressed in a way that NumPy does not write.", hint="Write it again with numpy.savez.")
     with archive.open(info) as file:
         shape, fortran, dtype = _header(file, f"{path}: array {name!r}")
         header_bytes = file.tell()

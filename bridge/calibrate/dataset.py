@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,6 +19,7 @@ LABELS = "labels"  # array of class indices beside the inputs
 TRUTH = "truth"  # array of whatever is right for each sample, for task metrics: [N, ...]
 SYNTHETIC = "synthetic"
 RECENT = 4  # samples whose computed inputs are kept: each input is read on its own
+MAX_RANDOM_VALUES = 1 << 29  # of one input, 2 GiB as float32
 MAX_PERMUTED_AXES = 6  # 720 axis orders
 
 # Axis orders that people know by name: of one sample, from what was received to what the model takes.
@@ -328,7 +330,16 @@ def _with_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
 
 def _random(spec: TensorSpec, generator: np.random.Generator, samples: int) -> np.ndarray:
     dtype, shape = np.dtype(spec.dtype), (samples, *(int(size) for size in spec.shape))
-    return (generator.standard_normal(shape) if dtype.kind == "f" else generator.integers(0, 2, shape)).astype(dtype)
+    count = math.prod(shape)
+    if count > MAX_RANDOM_VALUES:
+        raise InputError(
+            f"input {spec.name!r} {list(spec.shape)}: {samples} random samples would be {count} numbers, more than are made up.",
+            hint="Give --calibration, or a smaller shape with --input.",
+        )
+    values = np.empty(shape, dtype)
+    for row in range(samples):
+        values[row] = generator.standard_normal(shape[1:]) if dtype.kind == "f" else generator.integers(0, 2, shape[1:])
+    return values
 
 
 def _rows(array: np.ndarray, count: int) -> np.ndarray:

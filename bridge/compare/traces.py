@@ -1,5 +1,6 @@
 """Traces: what a model computed for some samples, saved as an `.npz` with one array [samples, *shape] per tensor, to be compared without running."""
 
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,15 @@ class Trace:
         return {name: np.asarray(array[position]) for name, array in self._arrays.items()}
 
 
+def _mapped(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+    """A new file as an array, its room on the disk taken: to write where there is none left would end the process, not raise."""
+    array: np.ndarray = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def record(run: Run, path: Path, *, progress: Callable[[int], None]) -> None:
     """Saves every tensor of a run; one sample's values are in memory at a time.
 
@@ -122,7 +132,7 @@ def record(run: Run, path: Path, *, progress: Callable[[int], None]) -> None:
             for name, value in run.values(position).items():
                 if name not in arrays:
                     files[name] = Path(folder) / f"{len(files)}.npy"
-                    arrays[name] = np.lib.format.open_memmap(files[name], "w+", value.dtype, (len(run), *value.shape))
+                    arrays[name] = _mapped(files[name], value.dtype, (len(run), *value.shape))
                 arrays[name][position] = value
             progress(1)
         arrays.clear()  # closes the files

@@ -9,7 +9,7 @@ from bridge.errors import InputError, UnsupportedModelError, UsageError
 from bridge.frontends.source_options import SourceOptions
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
-from bridge.tflite.validity import check
+from bridge.tflite.trial import tried
 from bridge.types import SourceModel
 
 FRAMEWORK = "tflite"
@@ -24,14 +24,13 @@ def from_tflite_file(source: str | Path, options: SourceOptions) -> SourceModel:
         InputError: it cannot be read, is damaged, or is quantized already.
         UsageError: an option is given that asks for another model than the file holds.
         UnsupportedModelError: it has operators or types that this runtime or the quantizer does not know.
-        ToolError: LiteRT cannot load it.
+        ToolError: LiteRT cannot load it, or crashes on it.
     """
     path = Path(source)
-    model = tflite.read(path)
-    check(model, where=str(path))
-    _refuse_options(path, model, options)
-    _refuse_quantized(path, model)
-    _refuse_foreign(path, model)
+    with tried(path) as model:
+        _refuse_options(path, model, options)
+        _refuse_quantized(path, model)
+        _refuse_foreign(path, model)
     Interpreter(path)
     return SourceModel(
         proto=onnx.ModelProto(),

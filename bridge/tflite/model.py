@@ -26,6 +26,7 @@ type QuantizationParametersT = Any
 
 FILE_IDENTIFIER = b"TFL3"
 BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
+NO_INDICES = np.zeros(0, np.int32)
 
 
 def _names(enum: type) -> Mapping[int, str]:
@@ -102,9 +103,19 @@ def parse(content: bytes, *, where: str) -> ModelT:
             if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
                 buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
                 buffer.offset = buffer.size = 0
+        _fill_in(model)
     except Exception as error:  # the generated reader raises whatever a broken offset leads to
         raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.") from error
     return model
+
+
+def _fill_in(model: ModelT) -> None:
+    """Lists that a file leaves out are empty."""
+    for graph in model.subgraphs or ():
+        graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+        for owner in (graph, *graph.operators):
+            owner.inputs = NO_INDICES if owner.inputs is None else owner.inputs
+            owner.outputs = NO_INDICES if owner.outputs is None else owner.outputs
 
 
 def serialize(model: ModelT) -> bytes:
@@ -126,10 +137,15 @@ def text(name: bytes | str | None) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
 
 
+def builtin_code(code: Any) -> int:
+    """What an entry of `operatorCodes` stands for; codes below 127 stand in the older of its two fields as well."""
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
 def op_name(model: ModelT, op: OperatorT) -> str:
     """`CONV_2D`, or `CUSTOM:<code>` for a custom op."""
     code = model.operatorCodes[op.opcodeIndex]
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    builtin = builtin_code(code)
     return f"CUSTOM:{text(code.customCode)}" if OP_NAMES[builtin] == "CUSTOM" else OP_NAMES[builtin]
 
 
@@ -201,7 +217,7 @@ def op_code(model: ModelT, name: str, version: int) -> int:
     """Index of the operator code (name, version), appended when the file has none."""
     wanted = OP_CODES[name]
     for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted and code.version == version:
+        if builtin_code(code) == wanted and code.version == version:
             return index
     code = schema.OperatorCodeT()
     code.builtinCode, code.version = wanted, version

@@ -44,7 +44,12 @@ def _tensor(index: int) -> Callable[[tflite.ModelT], tflite.TensorT]:
         (_tensor(0), "shape", np.array([2, -3], np.int32), r"tensor 'x' has the shape \[2, -3\]"),
         (_tensor(0), "shape", np.full(4, 1 << 20, np.int32), "tensor 'x' has the shape"),
         (_tensor(2), "shape", np.array([2, 4], np.int32), r"constant 'c' holds 6 bytes, its shape \[2, 4\] takes 8"),
-        (lambda model: _tensor(0)(model).quantization, "scale", np.array([np.nan], np.float32), "a scale that is negative or no number"),
+        (
+            lambda model: _tensor(0)(model).quantization,
+            "scale",
+            np.array([np.nan], np.float32),
+            "a scale that is negative, no number or next to zero",
+        ),
         (lambda model: _tensor(0)(model).quantization, "zeroPoint", np.array([400]), r"a zero point outside its type: \[400\]"),
         (lambda model: _tensor(0)(model).quantization, "zeroPoint", np.array([1, 2, 3]), "1 scales and 3 zero points"),
         (lambda model: _tensor(0)(model).quantization, "scale", np.ones(3, np.float32), r"3 scales along axis 0 of \[2, 3\]"),
