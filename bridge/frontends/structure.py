@@ -12,6 +12,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from bridge.errors import InputError
 
 _HALF_BYTE_TYPES = frozenset({onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1})
+_DATA_TYPES = frozenset(onnx.TensorProto.DataType.values())
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 _COMPLEX = frozenset({onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128})
 _HINT = "The file is damaged or its exporter is broken; onnx.checker.check_model(path) says more."
@@ -36,6 +37,10 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
             )
     for tensor in tensors(model):
         _check_tensor(tensor, where)
+    for value in model.graph.input:
+        kind = value.type.tensor_type.elem_type
+        if value.type.HasField("tensor_type") and (kind not in _DATA_TYPES or kind == onnx.TensorProto.UNDEFINED):
+            raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT)
     _check_graph(model.graph, frozenset(), where)
     for function in model.functions:
         _check_nodes(function.node, set(function.input), function.output, where)
@@ -71,7 +76,7 @@ def _graphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
 
 def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
     about = f"{where}: tensor {tensor.name!r}"
-    if tensor.data_type not in onnx.TensorProto.DataType.values() or tensor.data_type == onnx.TensorProto.UNDEFINED:
+    if tensor.data_type not in _DATA_TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
         raise InputError(f"{about} has no data type that ONNX knows. Received: {tensor.data_type}.", hint=_HINT)
     if any(size < 0 for size in tensor.dims):
         raise InputError(f"{about} has a negative size. Received: {list(tensor.dims)}.", hint=_HINT)

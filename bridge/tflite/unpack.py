@@ -11,6 +11,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 VTABLE_HEAD = 4  # bytes: its own size, that of the table
 ABSENT = 0
+INDICES = "<i4"
+# A vector of tables can hold one table a million times, and that one its own million: what is read counts, and is no more than the file allows.
+TABLE_BYTES = 8  # an offset and what a table without fields takes
+SHARED = 4  # times the size of the file, as equal shapes and indices can stand in it once
+SPARE_BYTES = 1 << 20
 # The classes of an operator's options; the generated code compares the type with each of them in turn.
 _OPTIONS: Mapping[int, type] = MappingProxyType(
     {code: getattr(schema, f"{name}T") for name, code in vars(schema.BuiltinOptions).items() if hasattr(schema, f"{name}T")}
@@ -58,10 +63,17 @@ class _Tables:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+        self._left = SHARED * len(content) + SPARE_BYTES
         self._vtables: dict[tuple[int, int], tuple[int, ...]] = {}
         self._options: dict[tuple[int, bytes, bytes], Any] = {}
         self._signed = struct.Struct("<i").unpack_from
         self._unsigned = struct.Struct("<I").unpack_from
+
+    def spend(self, count: int) -> None:
+        """Counts bytes that are read once more."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("its parts refer to each other so often that it would take far more memory than it has bytes")
 
     def fields(self, table: int, count: int) -> list[int]:
         """Positions of the first fields of a table."""
@@ -90,19 +102,25 @@ class _Tables:
         if not place:
             return None
         start = self.target(place)
-        return np.frombuffer(self.content, dtype, self._unsigned(self.content, start)[0], start + 4)
+        count = self._unsigned(self.content, start)[0]
+        if dtype == INDICES:
+            self.spend(4 * count)  # read one by one
+        return np.frombuffer(self.content, dtype, count, start + 4)
 
     def text(self, place: int) -> bytes | None:
         """A string."""
         if not place:
             return None
         start = self.target(place)
-        return self.content[start + 4 : start + 4 + self._unsigned(self.content, start)[0]]
+        count = self._unsigned(self.content, start)[0]
+        self.spend(count)
+        return self.content[start + 4 : start + 4 + count]
 
     def each(self, place: int) -> list[int]:
         """The tables of a vector."""
         start = self.target(place)
         offsets = np.frombuffer(self.content, "<u4", self._unsigned(self.content, start)[0], start + 4)
+        self.spend(TABLE_BYTES * len(offsets))
         found: list[int] = (offsets + np.arange(start + 4, start + 4 + 4 * len(offsets), 4)).tolist()
         return found
 
@@ -141,14 +159,14 @@ def _tensor(tables: _Tables, table: int) -> Any:
     if sparsity or variants:
         return schema.TensorT.InitFromBuf(tables.content, table)
     return schema.TensorT(
-        tables.vector(shape, "<i4"),
+        tables.vector(shape, INDICES),
         tables.number(kind, "<b"),
         tables.number(buffer, "<I"),
         tables.text(name),
         _quantization(tables, tables.target(quantization)) if quantization else None,
         bool(tables.number(variable, "<B")),
         None,
-        tables.vector(signature, "<i4"),
+        tables.vector(signature, INDICES),
         bool(tables.number(ranked, "<B")),
         None,
         tables.number(external, "<I"),
@@ -175,12 +193,12 @@ def _operator(tables: _Tables, table: int) -> Any:
     known = tables.number(kind, "<B")
     return schema.OperatorT(
         tables.number(code, "<I"),
-        tables.vector(inputs, "<i4"),
-        tables.vector(outputs, "<i4"),
+        tables.vector(inputs, INDICES),
+        tables.vector(outputs, INDICES),
         known,
         tables.options(known, options),
         tables.vector(custom, "<u1"),
-        intermediates=tables.vector(inner, "<i4"),
+        intermediates=tables.vector(inner, INDICES),
     )
 
 
