@@ -74,7 +74,7 @@ def check_results_folder(target: Path, *, force: bool, markers: Sequence[str]) -
     """
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
-    if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in MARKERS):
+    if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in markers):
         raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
 
 
