@@ -59,14 +59,63 @@ def quantize(
         InputError: the file is unreadable, its tensors are not told apart by name, or the ranges are not its own.
         UsageError: an unknown precision or dtype, not one precision per operator, or corrections that do not fit.
     """
-    for name in (precision, *op_precisions):
+    find_precision(precision)
+    model = tflite.read(float_model)
+    if ranges is not None and ranges.model_sha256 and ranges.model_sha256 != (found := digest(float_model)):
+        raise InputError(
+            f"{float_model}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {found[:12]}.",
+            hint="Calibrate again with this model.",
+        )
+    outcomes = quantize_objects(
+        model,
+        where=str(float_model),
+        ranges=ranges,
+        op_precisions=op_precisions,
+        input_dtype=input_dtype,
+        output_dtype=output_dtype,
+        corrections=corrections,
+        given=given,
+    )
+    sha256 = write_bytes(output, tflite.serialized(model))
+    logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
+    return QuantizedModel(output, sha256, precision, outcomes)
+
+
+def quantize_objects(
+    model: tflite.ModelT,
+    *,
+    where: str,
+    ranges: Ranges | None,
+    op_precisions: Sequence[str],
+    input_dtype: str = "float32",
+    output_dtype: str = "float32",
+    corrections: Corrections = NONE,
+    given: Mapping[str, Form] = NO_FORMS,
+) -> tuple[OpOutcome, ...]:
+    """Like `quantize`, of a file that is read already: its objects become those of the quantized file, which is not written.
+
+    Args:
+        model: the float file; changed.
+        where: names it in errors.
+        ranges: of this very file; whose they are is not looked at.
+        op_precisions: as for `quantize`, and so are the others.
+        input_dtype: likewise.
+        output_dtype: likewise.
+        corrections: likewise.
+        given: likewise.
+
+    Raises:
+        InputError: as `quantize`.
+        UsageError: likewise.
+    """
+    for name in op_precisions:
         find_precision(name)
     for option, dtype in (("input_dtype", input_dtype), ("output_dtype", output_dtype)):
         if dtype not in EDGE_TYPES:
             raise UsageError(f"{option} cannot be that. Received: {dtype!r}.", hint=f"Choose one of: {', '.join(EDGE_TYPES)}.")
     ranges = ranges or NO_RANGES
-    graph = read_graph(tflite.read(float_model), where=str(float_model))
-    _check(graph, float_model, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
+    graph = read_graph(model, where=where)
+    _check(graph, where, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     corrections.check(len(graph.ops))
     plan = make_plan(
         graph,
@@ -78,24 +127,16 @@ def quantize(
         output_type=output_dtype.upper(),
     )
     positions = Writer(graph, plan).write()
-    sha256 = write_bytes(output, tflite.serialized(graph.model))
-    outcomes = tuple(
+    return tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )
-    logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
-    return QuantizedModel(output, sha256, precision, outcomes)
 
 
-def _check(graph: FloatGraph, path: Path, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:
+def _check(graph: FloatGraph, where: str, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:
     if len(op_precisions) != len(graph.ops):
-        raise UsageError(f"{path}: one precision per operator is needed: {len(graph.ops)}. Received: {len(op_precisions)}.")
-    if ranges.model_sha256 and ranges.model_sha256 != (found := digest(path)):
-        raise InputError(
-            f"{path}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {found[:12]}.",
-            hint="Calibrate again with this model.",
-        )
+        raise UsageError(f"{where}: one precision per operator is needed: {len(graph.ops)}. Received: {len(op_precisions)}.")
     for integer, tensors in zip(integer_edges, (graph.inputs, graph.outputs), strict=True):
         for tensor in (graph.tensors[index] for index in tensors) if integer else ():
             if tensor.type == "FLOAT32" and (problem := range_problem(ranges.tensors, tensor.name)):
-                raise InputError(f"{path}: {problem}, so it cannot become an integer model input or output.")
+                raise InputError(f"{where}: {problem}, so it cannot become an integer model input or output.")

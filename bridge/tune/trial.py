@@ -109,28 +109,29 @@ def run_trial(folder: PathLike[str], spec: Spec, threads: int = 1) -> Trial:
     started = time.perf_counter()
     workload = open_workload(Path(folder))
     facts, setting, measurement = workload.facts, workload.setting(spec.setting), workload.measurement()
+    model = tflite.read(workload.float_path)
+    ops = quantize.quantize_objects(
+        model,
+        where=str(workload.float_path),
+        ranges=setting.ranges,
+        op_precisions=spec.op_precisions,
+        input_dtype=facts.input_dtype,
+        output_dtype=facts.output_dtype,
+        corrections=setting.corrections,
+    )
     with tempfile.TemporaryDirectory(prefix="bridge-") as temporary:
-        quantized = quantize.quantize(
-            workload.float_path,
-            Path(temporary) / "trial.tflite",
-            ranges=setting.ranges,
-            op_precisions=spec.op_precisions,
-            precision=facts.precision,
-            input_dtype=facts.input_dtype,
-            output_dtype=facts.output_dtype,
-            corrections=setting.corrections,
-        )
-        model = tflite.read(quantized.path)
+        path = Path(temporary) / "trial.tflite"
+        path.write_bytes(tflite.serialized(model))
         outputs, _ = compare_outputs(
             workload.reference,
-            [candidate_of(quantized.path, model, facts.bindings)],
+            [candidate_of(path, model, facts.bindings)],
             facts.pairs,
             workload.samples,
             threads=threads,
             progress=lambda _: None,
             watch=measurement.watch,
         )
-        float_ms, quantized_ms = side_by_side_ms(workload.float_path, quantized.path) if spec.latency else (None, None)
+        float_ms, quantized_ms = side_by_side_ms(workload.float_path, path) if spec.latency else (None, None)
         counts = Counter(tflite.op_name(model, op) for op in tflite.main_graph(model).operators)
         return Trial(
             spec=spec,
@@ -138,9 +139,9 @@ def run_trial(folder: PathLike[str], spec: Spec, threads: int = 1) -> Trial:
                 replace(output, conversion_sqnr_db=of_float.sqnr_db) for output, of_float in zip(outputs, facts.float_outputs, strict=True)
             ),
             task_metrics=measurement.results(),
-            placed=tuple(op.precision for op in quantized.ops),
+            placed=tuple(op.precision for op in ops),
             float_mac_share=float_mac_share(model),
-            quantized_bytes=quantized.path.stat().st_size,
+            quantized_bytes=path.stat().st_size,
             float_bytes=workload.float_path.stat().st_size,
             quantize_ops=counts["QUANTIZE"],
             dequantize_ops=counts["DEQUANTIZE"],

@@ -28,7 +28,7 @@ from bridge.types import InputBinding, OutputResult, TensorSpec
 FACTS, FLOAT_FILE, SETTINGS, LABELS, TRUTH = "workload.json", "float.tflite", "settings", "labels.npy", "truth.npy"
 DEFAULT_SAMPLES = 64
 KERNELS = ("ai-edge-litert", "numpy")  # packages whose versions decide what a trial measures
-CODE = ("quantize", "compare", "tflite", "task_metrics", "tune")  # parts of bridge that do
+CODE = ("clustering.py", "compare", "quantize", "task_metrics", "tflite", "tune/trial.py", "tune/workload.py")  # parts of bridge that do
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,6 @@ class Facts:
 
     Attributes:
         float_sha256: digest of the float file.
-        precision: of the quantized files as a whole.
         bindings: how samples are fed.
         pairs: where the user's outputs are in the files.
         inputs: of the user's model; their values are in `input-<position>.npy`.
@@ -52,7 +51,6 @@ class Facts:
     """
 
     float_sha256: str
-    precision: str
     bindings: tuple[InputBinding, ...]
     pairs: tuple[OutputPair, ...]
     inputs: tuple[TensorSpec, ...]
@@ -271,7 +269,6 @@ def _write_files(folder: Path, prepared: Prepared, request: Request, count: int)
     float_outputs, _ = compare_outputs(stored, [opened], pairs, StoredSamples(data), threads=request.threads, progress=lambda _: None)
     return Facts(
         float_sha256=prepared.converted.sha256,
-        precision=request.precision,
         bindings=bindings,
         pairs=pairs,
         inputs=data.inputs,
@@ -312,6 +309,7 @@ def _versions() -> dict[str, str]:
     package = Path(__file__).parents[1]
     total = sha256()
     for part in CODE:
-        for path in sorted((package / part).rglob("*.py")):
-            total.update(path.name.encode() + path.read_bytes())
+        here = package / part
+        for path in [here] if here.is_file() else sorted(path for path in here.rglob("*") if path.suffix in (".py", ".json")):
+            total.update(str(path.relative_to(package)).encode() + path.read_bytes())
     return {name: importlib.metadata.version(name) for name in KERNELS} | {"bridge": total.hexdigest()[:16]}
