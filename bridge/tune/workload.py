@@ -2,15 +2,16 @@
 
 import functools
 import importlib.metadata
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from bridge.calibrate import Dataset
 from bridge.compare.comparison import output_pairs
@@ -128,8 +129,8 @@ class Workload:
         self.folder = folder
         content = _read(folder / FACTS)
         try:
-            self.facts = _FACTS.validate_json(content)
-        except ValidationError as error:
+            self.facts = _FACTS.validate_python(json.loads(content))
+        except ValueError as error:
             raise InputError(f"{folder / FACTS}: is no workload of this version of bridge.") from error
         self.digest = sha256(content).hexdigest()
         self._settings: dict[str, Setting] = {}
@@ -161,7 +162,7 @@ class Workload:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".workload-"))
         try:
-            write_bytes(made / FACTS, _FACTS.dump_json(_write_files(made, prepared, request, samples), indent=1))
+            write_bytes(made / FACTS, json.dumps(asdict(_write_files(made, prepared, request, samples)), indent=1).encode())
             _live[digest(made / FACTS)] = tuple(request.metrics)
             if not (folder / FACTS).is_file() or digest(folder / FACTS) != digest(made / FACTS):
                 shutil.rmtree(folder, ignore_errors=True)
