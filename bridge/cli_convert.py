@@ -108,6 +108,10 @@ def convert(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="How many of several models are converted at the same time, each in a process of its own.")
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Convert on the Dask cluster of this scheduler, tcp://host:8786; needs the extra distributed."),
+    ] = None,
     batch: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML list of further models: [[models]] with path = ..., and what is said about one alone.")
     ] = None,
@@ -149,14 +153,14 @@ def convert(
         timeout_s=timeout,
     )
     options = call.keywords | ({} if threads is None else {"threads": threads})
-    if len(models or ()) == 1 and jobs is None and batch is None:
+    if len(models or ()) == 1 and (jobs, dask, batch) == (None, None, None):
         _convert_one((models or [])[0], output, options, force=force, json=json, github=github)
     else:
         from bridge.batch import BatchModel, read_models
 
         listed = () if batch is None else read_models(batch, default_rules=not no_default_rules)
         chosen = [*map(BatchModel, models or ()), *listed]
-        _convert_many(chosen, output, {"jobs": jobs or 1, "custom_ops": custom_ops, "force": force} | options, json=json, github=github)
+        _convert_many(chosen, output, {"jobs": jobs or 1, "dask": dask, "custom_ops": custom_ops, "force": force} | options, json=json, github=github)
 
 
 def _convert_one(model: Path, output: Path | None, options: dict[str, Any], *, force: bool, json: bool, github: bool) -> None:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bridge import pipeline, report, rules
+from bridge.batch.cluster import Cluster
 from bridge.batch.jobs import SUMMARY, BatchModel, Job, jobs_for
 from bridge.batch.process import Processes
 from bridge.errors import BridgeError, UsageError, first_line
@@ -32,6 +33,7 @@ def convert_many(
     *,
     output_dir: Path | str = DEFAULT_FOLDER,
     jobs: int = 1,
+    dask: str | None = None,
     custom_ops: Sequence[str] = (),
     force: bool = False,
     progress: BatchProgress | None = None,
@@ -46,6 +48,8 @@ def convert_many(
         models: paths, or paths with what is said about single ones.
         output_dir: folder for the summary and for the folders with the results.
         jobs: how many are converted at the same time.
+        dask: address of a Dask scheduler (`tcp://host:8786`), whose workers convert then, as many at a time as they have threads; files that they do not
+            have are sent to them.
         custom_ops: modules that call `bridge.register_op`, imported by each process.
         force: write into folders that hold other files.
         progress: told about the work; silent if None.
@@ -56,23 +60,26 @@ def convert_many(
         One row per model, in their order; `exit_code` is 0 where all are done and meet their gates.
 
     Raises:
-        UsageError: what cannot work for any model; models that cannot be told apart.
+        UsageError: what cannot work for any model; models that cannot be told apart; no cluster at the address.
         RuleError: a rule file for all models is malformed.
     """
     if jobs < 1:
         raise UsageError(f"At least one job is needed. Received: jobs={jobs}.")
+    if dask is not None and jobs > 1:
+        raise UsageError("On a cluster its workers decide how many models are converted at a time.", hint="Leave out jobs, or dask.")
     if live := [name for name in LIVE if name in options]:
         raise UsageError(f"Several models cannot share {', '.join(live)}.", hint="Convert live models one by one, with bridge.convert.")
-    shared = max(1, (os.cpu_count() or 1) // jobs)
+    shared = max(1, (os.cpu_count() or 1) // jobs) if dask is None else 1
     chosen = [one if isinstance(one, BatchModel) else BatchModel(Path(one)) for one in models]
     found = jobs_for(chosen, {"threads": min(THREADS, shared)} | options, custom_ops)
     for job in found:
         _check(job)
     target = Path(output_dir)
     check_results_folder(target, force=force, markers=SUMMARY)
-    runner = _Run(found, target, jobs, progress or SilentBatch())
+    runner = _Run(found, target, jobs if dask is None else None, progress or SilentBatch())
     futures: dict[Future[ModelRow], Job] = {}
-    with runner.interruptible(), _submitter(jobs, target, force, runner.tell) as submit:
+    with runner.interruptible(), _submitter(dask, jobs, target, force, runner.tell) as submit:
+        runner.begin()
         for job in found:
             futures[submit(job)] = job
         for future in as_completed(futures):
@@ -109,8 +116,12 @@ type Submit = Callable[[Job], Future[ModelRow]]
 
 
 @contextlib.contextmanager
-def _submitter(jobs: int, target: Path, force: bool, tell: Callable[[str, str], None]) -> Iterator[Submit]:
+def _submitter(dask: str | None, jobs: int, target: Path, force: bool, tell: Callable[[str, str], None]) -> Iterator[Submit]:
     """What starts a job; everything that still runs at the end of the block is ended."""
+    if dask is not None:
+        with Cluster(dask) as cluster:
+            yield lambda job: cluster.submit(job, target / job.name, force=force)
+        return
     processes, pool = Processes(), ThreadPoolExecutor(jobs)
     try:
         yield lambda job: pool.submit(processes.run, job, target / job.name, force=force, tell=partial(tell, job.name))
@@ -123,11 +134,14 @@ def _submitter(jobs: int, target: Path, force: bool, tell: Callable[[str, str], 
 class _Run:
     """The rows as they become known, and the summary of them on disk."""
 
-    def __init__(self, jobs: Sequence[Job], target: Path, at_once: int, progress: BatchProgress) -> None:
+    def __init__(self, jobs: Sequence[Job], target: Path, at_once: int | None, progress: BatchProgress) -> None:
         self._rows: dict[str, ModelRow] = {job.name: ModelRow(name=job.name, model=str(job.path)) for job in jobs}
         self._target, self._at_once, self._progress = target, at_once, progress
         self._begun, self._interrupted = time.perf_counter(), False
-        progress.begin(len(jobs))
+
+    def begin(self) -> None:
+        """Says what will be done, on disk too: a run that is killed leaves a summary."""
+        self._progress.begin(len(self._rows))
         self._write()
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from bridge.frontends.tensorflow_source import KERAS_SUFFIXES, TENSORFLOW_FRONTE
 from bridge.frontends.torch_source import PROGRAM_SUFFIX, SCRIPT_SUFFIXES, TORCH_FRONTENDS
 from bridge.types import SourceModel
 
-__all__ = ["FRONTENDS", "Frontend", "SourceOptions", "label", "load", "onnx_file", "stem"]
+__all__ = ["FRONTENDS", "Frontend", "SourceOptions", "files", "label", "load", "onnx_file", "stem"]
 
 TFLITE_SUFFIX = ".tflite"
 SUFFIXES = frozenset({".onnx", TFLITE_SUFFIX, PROGRAM_SUFFIX, *SCRIPT_SUFFIXES, *KERAS_SUFFIXES})
@@ -51,6 +51,11 @@ def stem(source: object) -> str:
         path = Path(source)
         return path.stem if path.suffix in SUFFIXES else path.name
     return str(getattr(source, "name", None) or getattr(source, "__name__", None) or type(source).__name__)
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """The files that a model file consists of: itself, and the external data of an ONNX model."""
+    return (path,) if path.suffix in SUFFIXES - {".onnx"} else onnx_file.files(path)
 
 
 def _is_path(source: object) -> bool:

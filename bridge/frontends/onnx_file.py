@@ -36,6 +36,17 @@ def load(path: Path) -> SourceModel:
     return SourceModel(proto=model, digest=digest.hexdigest(), path=path, diagnostics=replace_illegal_ops(model))
 
 
+def files(path: Path) -> tuple[Path, ...]:
+    """The file and its external data, as far as those lie in its folder; the file alone where it is no ONNX model."""
+    try:
+        model = _parse(path, _read(path))
+    except InputError:
+        return (path,)
+    named = {entry.value for tensor in tensors(model) if uses_external_data(tensor) for entry in tensor.external_data if entry.key == "location"}
+    found = [path.parent / name for name in sorted(named)]
+    return (path, *(one for one in found if one.is_file() and one.resolve().is_relative_to(path.parent.resolve())))
+
+
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Trials on a Dask cluster; the only importer of distributed.
+"""A Dask cluster; the only importer of distributed.
 
 Workers may be on other machines: what a workload's folder holds is sent to each of them, also to those that join or start again later, and never read
 from a shared disk. A worker that dies costs what it had under way: the scheduler gives that to another one.

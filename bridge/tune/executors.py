@@ -34,7 +34,7 @@ def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
         from bridge.tune.dask_cluster import DaskExecutor, connect
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"Trials on a Dask cluster need {error.name}, which is not installed.",
+            f"A Dask cluster needs {error.name}, which is not installed.",
             hint="uv sync --extra distributed, or pip install 'tflite-bridge[distributed]'.",
         ) from error
     return DaskExecutor(stack.enter_context(connect(address)))
