@@ -1,6 +1,6 @@
 """The constants of the float file as the quantizer reads them: in place of some, accuracy recovery has given others."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.op_table import Kernel, OpRow, Role
 from bridge.quantize.precisions import INTEGER_WEIGHTS
+from bridge.quantize.weights import largest_magnitudes
 
 
 @dataclass(slots=True)
@@ -18,8 +19,6 @@ class Constants:
 
     graph: FloatGraph
     corrections: Corrections
-    _peaks: dict[int, float] = field(default_factory=dict)
-    _common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
 
     def corrected_weight(self, op: Op, row: OpRow) -> np.ndarray | None:
         """The weight that recovery gives, None where it gives none.
@@ -67,15 +66,32 @@ class Constants:
         return given
 
     def _common_scale(self, op: Op, row: OpRow, type_name: str) -> float | None:
-        key = op.index, type_name
-        if key not in self._common_scales:
-            self._common_scales[key] = common_scale(self.weight(op, row), type_name) if type_name in INTEGER_WEIGHTS else None
-        return self._common_scales[key]
+        if type_name not in INTEGER_WEIGHTS:
+            return None
+        corrected = self.corrected_weight(op, row)
+        if corrected is not None:
+            return common_scale(corrected, type_name)
+        known, key = self.graph.measured.common_scales, (_weight(op, row), type_name)
+        if key not in known:
+            known[key] = common_scale(self.graph.value(key[0]), type_name)
+        return known[key]
 
     def weight(self, op: Op, row: OpRow) -> np.ndarray:
         """The value of an operator's one weight."""
         given = self.corrected_weight(op, row)
-        return self.graph.value(op.inputs[row.inputs.index(Role.WEIGHT)]) if given is None else given
+        return self.graph.value(_weight(op, row)) if given is None else given
+
+    def magnitudes(self, op: Op, row: OpRow, axis: int | None) -> np.ndarray:
+        """Largest magnitude per channel of an operator's one weight, float64; nobody changes it."""
+        given = self.corrected_weight(op, row)
+        return largest_magnitudes(given, axis) if given is not None else self.channel_peaks(_weight(op, row), axis)
+
+    def channel_peaks(self, tensor: int, axis: int | None) -> np.ndarray:
+        """Largest magnitude per channel of a constant, float64; nobody changes it."""
+        known = self.graph.measured.magnitudes
+        if (tensor, axis) not in known:
+            known[tensor, axis] = largest_magnitudes(self.graph.value(tensor), axis)
+        return known[tensor, axis]
 
     def bias(self, op: Op, row: OpRow) -> np.ndarray | None:
         """The value of an operator's one bias, None without one."""
@@ -88,13 +104,14 @@ class Constants:
     def weight_peak(self, op: Op, row: OpRow) -> float:
         """Largest magnitude in an operator's one weight."""
         given = self.corrected_weight(op, row)
-        return _peak(given) if given is not None else self.peak(op.inputs[row.inputs.index(Role.WEIGHT)])
+        return _peak(given) if given is not None else self.peak(_weight(op, row))
 
     def peak(self, tensor: int) -> float:
         """Largest magnitude in a constant; NaN where it holds values that are not finite."""
-        if tensor not in self._peaks:
-            self._peaks[tensor] = _peak(self.graph.value(tensor))
-        return self._peaks[tensor]
+        known = self.graph.measured.peaks
+        if tensor not in known:
+            known[tensor] = _peak(self.graph.value(tensor))
+        return known[tensor]
 
 
 def weight_positions(graph: FloatGraph, op: Op, row: OpRow, kernel: Kernel) -> tuple[int, ...]:
@@ -105,6 +122,10 @@ def weight_positions(graph: FloatGraph, op: Op, row: OpRow, kernel: Kernel) -> t
         positions = [position for position in kernel.weights if position < len(op.inputs)]
     read = {position: op.inputs[position] for position in positions if op.inputs[position] >= 0}
     return tuple(position for position, tensor in read.items() if graph.tensors[tensor].constant and graph.tensors[tensor].type == "FLOAT32")
+
+
+def _weight(op: Op, row: OpRow) -> int:
+    return op.inputs[row.inputs.index(Role.WEIGHT)]
 
 
 def _one_weight(row: OpRow) -> bool:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from bridge.errors import InputError
+from bridge.quantize.forms import Form
 from bridge.tflite import model as tflite
 
 
@@ -36,12 +37,31 @@ class Op:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What was computed from the constants of the file, kept for the next file that is made of it.
+
+    Attributes:
+        peaks: tensor -> largest magnitude.
+        magnitudes: tensor and channel axis -> largest magnitude of each channel.
+        common_scales: tensor and type -> the scale of a clustered weight.
+        stored: tensor -> the last form it was stored in, what is stored, and the digest of that.
+    """
+
+    peaks: dict[int, float] = field(default_factory=dict)
+    magnitudes: dict[tuple[int, int | None], np.ndarray] = field(default_factory=dict)
+    common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    stored: dict[int, tuple[Form, np.ndarray, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class FloatGraph:
     """Operators in execution order, tensors by index.
 
     Attributes:
+        model: the file; whoever changes it works on a copy.
         producers: tensor -> operator that writes it.
         readers: tensor -> operators that read it, in order, each once.
+        measured: of its constants.
     """
 
     model: tflite.ModelT
@@ -51,6 +71,7 @@ class FloatGraph:
     outputs: tuple[int, ...]
     producers: Mapping[int, int]
     readers: Mapping[int, tuple[int, ...]]
+    measured: Measured = field(default_factory=Measured, compare=False)
 
     def value(self, tensor: int) -> np.ndarray:
         """The value of a constant tensor; a view."""

@@ -1,6 +1,6 @@
 """Decides everything about the quantized file before anything is written: precision per operator, form per operand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -61,6 +61,11 @@ class Plan:
     ops: tuple[OpPlan, ...]
     inputs: Mapping[int, Form] = field(default_factory=dict)
     outputs: Mapping[int, Form] = field(default_factory=dict)
+
+    def forms(self) -> Hashable:
+        """Equal for two plans with the same corrections when they give the same file."""
+        operators = tuple((one.precision, tuple(operand.form for operand in one.inputs), one.outputs) for one in self.ops)
+        return operators, tuple(self.inputs.items()), tuple(self.outputs.items())
 
 
 def make_plan(
@@ -127,7 +132,10 @@ class _Planner:
             given = self.constants.corrected_weight(op, row)
             value = self.graph.value(op.inputs[position]) if given is None else given
             axis = row.weight_axis % value.ndim if kernel.per_channel else None
-            form = weight_form(value, axis, type_name=precision.weight, scales=self.constants.weight_scales(op, row, precision.weight))
+            known = self.constants.channel_peaks(op.inputs[position], axis) if given is None else None
+            form = weight_form(
+                value, axis, type_name=precision.weight, scales=self.constants.weight_scales(op, row, precision.weight), magnitudes=known
+            )
             operands[position] = Operand(form, given, precision.unpacked)
         bias = self.constants.corrected_bias(op, row)
         return operands if bias is None else _with(operands, row.inputs.index(Role.BIAS), Operand(FLOAT, bias))
@@ -145,15 +153,17 @@ class _Planner:
         input_scale = solved.input_form(step, row.inputs.index(Role.DATA)).scale
         bias, bias_type = self.constants.bias(op, row), step.kernel.bias or precision.bias
         weight = self.constants.weight(op, row)
+        axis = row.weight_axis % weight.ndim if step.kernel.per_channel else None
         form = weight_form(
             weight,
-            row.weight_axis % weight.ndim if step.kernel.per_channel else None,
+            axis,
             type_name=precision.weight,
             input_scale=input_scale,
             bias=None if bias is None else bias.reshape(-1),
             bias_type=bias_type,
             output_scale=solved.form(op.outputs[0]).scale,
             scales=self.constants.weight_scales(op, row, precision.weight),
+            magnitudes=self.constants.magnitudes(op, row, axis),
         )
         operands[at] = Operand(form, self.constants.corrected_weight(op, row))
         if bias is None:

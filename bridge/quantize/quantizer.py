@@ -11,7 +11,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.forms import Form
 from bridge.quantize.placement import range_problem
-from bridge.quantize.plan import make_plan
+from bridge.quantize.plan import Plan, make_plan
 from bridge.quantize.precisions import find_precision
 from bridge.quantize.spans import spans_by_precision
 from bridge.quantize.writer import Writer
@@ -126,11 +126,29 @@ def quantize_objects(
         input_type=input_dtype.upper(),
         output_type=output_dtype.upper(),
     )
+<<<<<<< HEAD
     positions = Writer(graph, plan).write()
     return tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )
+=======
+    content, outcomes = written(graph, plan)
+    sha256 = write_bytes(output, content)
+    logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
+    return QuantizedModel(output, sha256, precision, outcomes)
+
+
+def written(graph: FloatGraph, plan: Plan) -> tuple[memoryview, tuple[OpOutcome, ...]]:
+    """The bytes of the file that a plan for the graph describes, and what became of each operator."""
+    writer = Writer(graph, plan)
+    positions = writer.write()
+    outcomes = tuple(
+        OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
+        for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
+    )
+    return tflite.serialized(writer.model), outcomes
+>>>>>>> 5a69c7a (Trials of accuracy recovery read the float file once, keep what they know of its constants, and write no files: the same results in a third of the time)
 
 
 def _check(graph: FloatGraph, where: str, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:

@@ -27,6 +27,7 @@ def weight_form(
     bias_type: str = "INT32",
     output_scale: float = 0.0,
     scales: np.ndarray | None = None,
+    magnitudes: np.ndarray | None = None,
 ) -> Form:
     """Symmetric scales per channel of `axis`, one scale if that is None.
 
@@ -42,14 +43,14 @@ def weight_form(
         bias_type: TFLite type of that bias.
         output_scale: scale of the results, where they are integers.
         scales: float32 [channels] or [1], in place of those that the largest magnitudes give. Equal ones stay equal.
+        magnitudes: what `largest_magnitudes` says about the weight, where that is known.
     """
     if type_name == "FLOAT16":
         return Form(type_name)
     given = scales is not None
     if scales is None:
-        magnitudes = _magnitudes(weight, axis)
-        magnitudes[magnitudes == 0.0] = magnitudes.max(initial=0.0) or 1.0
-        scales = magnitudes / LIMITS[type_name][1]
+        magnitudes = largest_magnitudes(weight, axis) if magnitudes is None else magnitudes
+        scales = np.where(magnitudes == 0.0, magnitudes.max(initial=0.0) or 1.0, magnitudes) / LIMITS[type_name][1]
     elif axis is None:
         scales = np.asarray([scales.max()])
     if bias is not None:
@@ -57,13 +58,13 @@ def weight_form(
         shared = given and bool((scales == scales[0]).all())
         scales = np.maximum(scales, np.full_like(needed, needed.max()) if shared else needed)
     scales = np.maximum(scales, output_scale * SMALLEST_FACTOR / input_scale)
-    return Form(type_name, tuple(float(scale) for scale in scales.astype(np.float32)), (0,) * len(scales), axis or 0)
+    return Form(type_name, tuple(scales.astype(np.float32).tolist()), (0,) * len(scales), axis or 0)
 
 
 def bias_form(weight: Form, axis: int, *, type_name: str, input_scale: float) -> Form:
     """The scales of the accumulator, along `axis` of the bias."""
     scales = np.asarray(weight.scales, np.float32) * np.float32(input_scale)
-    return Form(type_name, tuple(float(scale) for scale in scales), weight.zero_points, axis)
+    return Form(type_name, tuple(scales.tolist()), weight.zero_points, axis)
 
 
 def largest_weight_scale(weight: float, bias: float, *, type_name: str, input_scale: float, bias_type: str = "INT32") -> float:
@@ -71,7 +72,7 @@ def largest_weight_scale(weight: float, bias: float, *, type_name: str, input_sc
     return max((weight or 1.0) / LIMITS[type_name][1], bias / (input_scale * LARGEST_BIAS[bias_type]))
 
 
-def _magnitudes(weight: np.ndarray, axis: int | None) -> np.ndarray:
+def largest_magnitudes(weight: np.ndarray, axis: int | None) -> np.ndarray:
     """Largest magnitude per channel, float64, without a copy of the whole: a weight can be most of the file."""
     others = tuple(other for other in range(weight.ndim) if other != axis)
     low, high = weight.min(axis=others), weight.max(axis=others)

@@ -20,7 +20,7 @@ QUANTIZE_INT16_VERSION = 2
 
 @dataclass(slots=True)
 class Writer:
-    """Edits the model in place; one use.
+    """Writes into a copy of the model; one use.
 
     A tensor keeps its index and, in the form it is computed in, its name. Another form of it is a new tensor with a suffix, made once by a
     QUANTIZE or DEQUANTIZE before its first reader. Names of model inputs and outputs stay with the inputs and outputs.
@@ -34,10 +34,12 @@ class Writer:
     buffers: dict[bytes, int] = field(default_factory=dict)
     operators: list[tflite.OperatorT] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    model: tflite.ModelT = None
 
     def write(self) -> tuple[int, ...]:
-        """Applies the plan; returns the new position of every operator."""
-        main = tflite.main_graph(self.graph.model)
+        """Applies the plan to `model`; returns the new position of every operator."""
+        self.model = tflite.copied(self.graph.model)
+        main = tflite.main_graph(self.model)
         self.names = {tensor.name for tensor in self.graph.tensors}
         self.forms = dict(self.plan.inputs)
         for op, planned in zip(self.graph.ops, self.plan.ops, strict=True):
@@ -47,15 +49,15 @@ class Writer:
         positions = tuple(self._write_op(index, planned) for index, planned in enumerate(self.plan.ops))
         self._write_outputs()
         main.operators = self.operators
-        compact(self.graph.model)
+        compact(self.model)
         return positions
 
     def _write_op(self, index: int, planned: OpPlan) -> int:
-        operator = tflite.main_graph(self.graph.model).operators[index]
+        operator = tflite.main_graph(self.model).operators[index]
         op = self.graph.ops[index]
         operator.inputs = np.asarray([self._operand(op, position, operand) for position, operand in enumerate(planned.inputs)], np.int32)
         if planned.version != op.version:
-            operator.opcodeIndex = tflite.op_code(self.graph.model, op.name, planned.version)
+            operator.opcodeIndex = tflite.op_code(self.model, op.name, planned.version)
         if planned.options:
             tflite.change_options(operator, op.name, planned.options)
         self.operators.append(operator)
@@ -79,16 +81,16 @@ class Writer:
     def _unpacked(self, constant: int, form: Form) -> int:
         """The float values of a stored constant, computed before its first reader."""
         if constant not in self.unpacked:
-            main = tflite.main_graph(self.graph.model)
+            main = tflite.main_graph(self.model)
             stored = main.tensors[constant]
             name = self._fresh_name(tflite.text(stored.name), FLOAT)
-            self.unpacked[constant] = tflite.add_tensor(self.graph.model, main, name, "FLOAT32", tflite.shape(stored))
+            self.unpacked[constant] = tflite.add_tensor(self.model, main, name, "FLOAT32", tflite.shape(stored))
             self._convert("DEQUANTIZE", _dequantize_version(form), constant, self.unpacked[constant])
         return self.unpacked[constant]
 
     def _write_outputs(self) -> None:
         """Gives every model output its form; the tensor in that form has the output's name."""
-        main = tflite.main_graph(self.graph.model)
+        main = tflite.main_graph(self.model)
         outputs = {}
         for tensor in self.graph.outputs:
             form = self.plan.outputs.get(tensor, FLOAT)
@@ -98,7 +100,7 @@ class Writer:
                 shown.name = self.graph.tensors[tensor].name.encode()
                 computed.name = self._fresh_name(self.graph.tensors[tensor].name, self.forms.get(tensor, FLOAT)).encode()
         main.outputs = np.asarray([outputs[tensor] for tensor in self.graph.outputs], np.int32)
-        for signature in self.graph.model.signatureDefs or ():
+        for signature in self.model.signatureDefs or ():
             for entry in signature.outputs or () if signature.subgraphIndex == 0 else ():
                 entry.tensorIndex = outputs.get(entry.tensorIndex, entry.tensorIndex)
 
@@ -113,16 +115,22 @@ class Writer:
 
     def _quantized_constant(self, tensor: int, form: Form) -> int:
         """A constant keeps its name in every form."""
-        return self._new_constant(self.graph.tensors[tensor].name, form, quantize_values(self.graph.value(tensor), form))
+        known = self.graph.measured.stored.get(tensor)
+        if known is None or known[0] != form:
+            data = _packed(quantize_values(self.graph.value(tensor), form), form)
+            known = self.graph.measured.stored[tensor] = (form, data, _digest(data))
+        return self._add_constant(self.graph.tensors[tensor].name, form, self.graph.tensors[tensor].shape, *known[1:])
 
     def _new_constant(self, name: str, form: Form, stored: np.ndarray) -> int:
+        data = _packed(stored, form)
+        return self._add_constant(name, form, stored.shape, data, _digest(data))
+
+    def _add_constant(self, name: str, form: Form, shape: tuple[int, ...], data: np.ndarray, key: bytes) -> int:
         """Constants of equal bytes share a buffer."""
-        data = tflite.packed_int4(stored) if form.type == "INT4" else stored
-        key = sha256(np.ascontiguousarray(data)).digest()
         if key not in self.buffers:
-            self.buffers[key] = tflite.add_buffer(self.graph.model, data)
-        main = tflite.main_graph(self.graph.model)
-        made = tflite.add_tensor(self.graph.model, main, name, form.type, stored.shape, buffer=self.buffers[key])
+            self.buffers[key] = tflite.add_buffer(self.model, data)
+        main = tflite.main_graph(self.model)
+        made = tflite.add_tensor(self.model, main, name, form.type, shape, buffer=self.buffers[key])
         self._declare(main.tensors[made], form)
         return made
 
@@ -140,10 +148,10 @@ class Writer:
         return made
 
     def _convert(self, name: str, version: int, source: int, target: int) -> None:
-        self.operators.append(tflite.add_op(self.graph.model, name, version, [source], [target]))
+        self.operators.append(tflite.add_op(self.model, name, version, [source], [target]))
 
     def _new_activation(self, tensor: int, name: str, form: Form) -> int:
-        model = self.graph.model
+        model = self.model
         main = tflite.main_graph(model)
         made = tflite.add_tensor(model, main, name, form.type, self.graph.tensors[tensor].shape)
         main.tensors[made].shapeSignature = main.tensors[tensor].shapeSignature
@@ -162,6 +170,14 @@ class Writer:
             name, number = f"{wanted}_{number}", number + 1
         self.names.add(name)
         return name
+
+
+def _packed(stored: np.ndarray, form: Form) -> np.ndarray:
+    return tflite.packed_int4(stored) if form.type == "INT4" else stored
+
+
+def _digest(data: np.ndarray) -> bytes:
+    return sha256(np.ascontiguousarray(data)).digest()
 
 
 def _dequantize_version(source: Form) -> int:

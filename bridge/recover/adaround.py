@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import read_graph
 from bridge.quantize.forms import LIMITS
 from bridge.quantize.precisions import PRECISIONS
 from bridge.recover.input_moments import gram_columns, gram_matrices
@@ -27,12 +26,12 @@ DAMPING = 0.01  # of the mean diagonal: what the samples did not show must not b
 
 def round_weights(trials: Trials, state: State) -> State:
     """The state with weights on their grids."""
-    graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
+    graph = trials.graph
     made = trials.quantize(state)
     ops = [one for one in freely_weighted_ops(graph, made.ops) if gram_columns(graph, one)]
     if not ops:
         return state
-    quantized = tflite.read(made.path)
+    quantized = tflite.parse(made.content, where="a trial")
     weights, scales = {}, {}
     for one, gram in gram_matrices(trials, graph, ops):
         weight = state.corrections.weights.get(one.op.index, graph.value(one.op.inputs[one.weight_at]))

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.quantize.float_graph import FloatGraph
 from bridge.recover.method import Method
 from bridge.recover.probes import Probe, probed
 from bridge.recover.trials import State, Trials, run
@@ -36,13 +36,13 @@ type Means = list[np.ndarray]
 
 def correct(trials: Trials, state: State) -> State:
     """The state with corrected biases."""
-    graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
+    graph = trials.graph
     made = trials.quantize(state)
     ops = weighted_ops(graph, made.ops)
     if not ops:
         return state
     wanted = _float_means(trials, graph, ops)
-    best, score = state, trials.score_file(made.path, "fit")
+    best, score = state, trials.score_file(made, "fit")
     rounds = max(1, min(MOST_ROUNDS, len(ops), int(trials.affordable / ROUND_COST)))
     blocks = [ops] + [ops[block * len(ops) // rounds : (block + 1) * len(ops) // rounds] for block in range(rounds)]
     for number, block in enumerate(blocks):
@@ -57,13 +57,13 @@ def correct(trials: Trials, state: State) -> State:
 def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Mapping[int, np.ndarray]:
     """Operator -> mean per channel in front of its activation, in the float file."""
     probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in ops]
-    means = _means(trials, probed(tflite.read(trials.float_model), graph, probes))
+    means = _means(trials, probed(tflite.copied(graph.model), graph, probes))
     return {one.op.index: mean for one, mean in zip(ops, means, strict=True)}
 
 
 def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:
     """By how much the rounding of the weights of each operator lowers the mean of each channel, on what it reads in the quantized file."""
-    model = tflite.read(trials.quantize(state).path)
+    model = tflite.parse(trials.quantize(state).content, where="a trial")
     lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in ops]
     probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(ops, lost, strict=True)]
     return _means(trials, probed(model, graph, probes))
@@ -71,7 +71,7 @@ def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequenc
 
 def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
     """By how much the mean of each channel of each operator is too low."""
-    model = tflite.read(trials.quantize(state).path)
+    model = tflite.parse(trials.quantize(state).content, where="a trial")
     probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
     means = _means(trials, probed(model, graph, probes))
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]

@@ -27,7 +27,7 @@ def clipped_ranges(
         tensors: names of float activations.
         weights: above 1 for operators behind that suffer from what is cut off more than from what is rounded.
     """
-    model = tflite.read(trials.float_model)
+    model = tflite.copied(trials.graph.model)
     main = tflite.main_graph(model)
     index = {tflite.text(tensor.name): position for position, tensor in enumerate(main.tensors)}
     counts = {name: np.zeros(BINS) for name in tensors}

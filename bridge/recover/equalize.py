@@ -38,7 +38,7 @@ def equalize(
     job = Job(converted.path, op_precisions, precision, converted.tensor_map.inputs, samples, threads=threads)
     with tempfile.TemporaryDirectory(prefix="bridge-") as name:
         folder = Path(name)
-        trials = Trials(job, folder)
+        trials = Trials(job)
         if not trials.possible:
             return converted, Outcome(METHOD, kept=False, reason=TOO_LITTLE)
         content, rescaled = equalized(tflite.read(converted.path), trials.feeds("fit"), where=str(converted.path))
@@ -46,15 +46,15 @@ def equalize(
             return converted, Outcome(METHOD, kept=False, reason="not tried, no two layers exchange factors")
         candidate = folder / "equalized.tflite"
         candidate.write_bytes(content)
-        outcome = judged(METHOD, *(_score(replace(job, float_model=path), samples, folder) for path in (converted.path, candidate)))
+        outcome = judged(METHOD, *(_score(replace(job, float_model=path), samples) for path in (converted.path, candidate)))
     if not outcome.kept:
         return converted, outcome
     return replace(converted, sha256=write_bytes(converted.path, content), tensor_map=without_pairs(converted.tensor_map, rescaled)), outcome
 
 
-def _score(job: Job, samples: Dataset, folder: Path) -> Score:
+def _score(job: Job, samples: Dataset) -> Score:
     """Of the file as it is quantized without any other method."""
-    return Trials(job, folder).score(State(_ranges(job, samples)), "check")
+    return Trials(job).score(State(_ranges(job, samples)), "check")
 
 
 def _ranges(job: Job, samples: Dataset) -> Ranges | None:

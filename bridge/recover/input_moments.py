@@ -73,7 +73,7 @@ def _width(graph: FloatGraph, one: Weighted) -> int:
 
 def _inputs(trials: Trials, ops: Sequence[Weighted]) -> Iterator[Sequence[np.ndarray]]:
     """What the operators read, sample by sample."""
-    content = tflite.expose(tflite.read(trials.float_model), [one.op.inputs[one.data_at] for one in ops])
+    content = tflite.expose(tflite.copied(trials.graph.model), [one.op.inputs[one.data_at] for one in ops])
     for feeds in trials.feeds("fit")[:MOST_SAMPLES]:
         (values,) = run(content, [feeds], threads=1)
         yield values

@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import read_graph
 from bridge.quantize.forms import LIMITS
 from bridge.quantize.precisions import PRECISIONS
 from bridge.recover.input_moments import channel_moments
@@ -25,12 +24,12 @@ FACTORS = np.linspace(1.0, 0.4, 31)
 
 def rescale(trials: Trials, state: State) -> State:
     """The state with other scales of weights."""
-    graph = read_graph(tflite.read(trials.float_model), where=str(trials.float_model))
+    graph = trials.graph
     made = trials.quantize(state)
     ops = freely_weighted_ops(graph, made.ops)
     if not ops:
         return state
-    quantized, moments = tflite.read(made.path), channel_moments(trials, graph, ops)
+    quantized, moments = tflite.parse(made.content, where="a trial"), channel_moments(trials, graph, ops)
     found = {}
     for one in ops:
         weight = state.corrections.weights.get(one.op.index, graph.value(one.op.inputs[one.weight_at]))

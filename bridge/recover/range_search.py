@@ -6,20 +6,18 @@ tensors: for all activations that one kind of operator writes, for all at once, 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import read_graph
 from bridge.quantize.op_table import OPS, Role, Scales
 from bridge.quantize.precisions import PRECISIONS
 from bridge.recover.clipping import clipped_ranges
 from bridge.recover.method import Method
 from bridge.recover.score import Score
-from bridge.recover.trials import State, Trials
-from bridge.tflite import model as tflite
-from bridge.types import QuantizedModel, Ranges, TensorRange
+from bridge.recover.trials import Made, State, Trials
+from bridge.types import Ranges, TensorRange
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ class _Search:
     left: int
     fit: Score
     check: Score
-    seen: set[str] = field(default_factory=set)
+    seen: set[Hashable] = field(default_factory=set)
 
     def attempt(self, tensors: Sequence[str], move: Move) -> bool:
         """Moves the ranges of some tensors; keeps that if the fit samples gain and the others do not lose."""
@@ -73,15 +71,16 @@ class _Search:
             return False
         moved = {name: move(name, self.ranges.tensors[name]) for name in tensors}
         tried = replace(self.ranges, tensors=MappingProxyType({**self.ranges.tensors, **moved}))
-        made = self.trials.quantize(State(tried, self.corrections))
-        if made.sha256 in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
+        plan = self.trials.plan(State(tried, self.corrections))
+        if plan.forms() in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
             return False
-        self.seen.add(made.sha256)
+        self.seen.add(plan.forms())
         self.left -= 1
-        fit = self.trials.score_file(made.path, "fit")
+        made = self.trials.write(plan)
+        fit = self.trials.score_file(made, "fit")
         if not fit.beats(self.fit, by_db=SMALLEST_GAIN_DB, errors=STANDARD_ERRORS):
             return False
-        check = self.trials.score_file(made.path, "check")
+        check = self.trials.score_file(made, "check")
         if not check.beats(self.check):
             return False
         self.ranges, self.fit, self.check = tried, fit, check
@@ -99,9 +98,9 @@ def search(trials: Trials, state: State) -> State:
         state.ranges,
         state.corrections,
         trials.affordable,
-        trials.score_file(made.path, "fit"),
-        trials.score_file(made.path, "check"),
-        {made.sha256},
+        trials.score_file(made, "fit"),
+        trials.score_file(made, "check"),
+        {trials.plan(state).forms()},
     )
     candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, list(tensors), CLIPPING_WEIGHTS), state.ranges.tensors)]
     for alike in (*_by_kind(tensors), list(tensors)):
@@ -135,9 +134,9 @@ def _by_kind(tensors: Mapping[str, str]) -> list[list[str]]:
     return [[name for name, kind in tensors.items() if kind == one] for one in dict.fromkeys(tensors.values())]
 
 
-def _own_ranges(trials: Trials, made: QuantizedModel) -> dict[str, str]:
+def _own_ranges(trials: Trials, made: Made) -> dict[str, str]:
     """Activations that operators on integers read or write in a range of their own, in the order of computation, with what writes them."""
-    graph = read_graph(tflite.read(trials.job.float_model), where=str(trials.job.float_model))
+    graph = trials.graph
     integer = {outcome.index for outcome in made.ops if PRECISIONS[outcome.precision].integer}
     found: dict[int, None] = {}
     for op in (graph.ops[index] for index in sorted(integer)):

@@ -1,10 +1,8 @@
 """Runs the methods one after the other, each on what the ones before it left, and takes back what does not help on other samples."""
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from bridge.errors import ToolError
@@ -55,13 +53,12 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
     state = State(ranges)
     if not chosen or not any(PRECISIONS[name].weight in INTEGER_WEIGHTS for name in job.op_precisions):
         return Recovered(ranges)
-    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-        trials = Trials(job, Path(folder))
-        outcomes = []
-        for method in chosen:
-            state, outcome = attempt(method, trials, state, ranges_given=ranges_given)
-            outcomes.append(outcome)
-            logger.info("%s", outcome.diagnostic().message)
+    trials = Trials(job)
+    outcomes = []
+    for method in chosen:
+        state, outcome = attempt(method, trials, state, ranges_given=ranges_given)
+        outcomes.append(outcome)
+        logger.info("%s", outcome.diagnostic().message)
     return Recovered(state.ranges, state.corrections, tuple(outcomes))
 
 

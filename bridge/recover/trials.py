@@ -2,17 +2,21 @@
 
 import functools
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from bridge import quantize
 from bridge.compare.cost import MACS
 from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
+from bridge.quantize.float_graph import read_graph
+from bridge.quantize.plan import Plan, make_plan
+from bridge.quantize.quantizer import NO_RANGES, written
+from bridge.quantize.spans import spans_by_precision
 from bridge.recover.decisive import show_before_saturation
 from bridge.recover.score import Score, score
 from bridge.tflite import model as tflite
@@ -20,7 +24,7 @@ from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
-from bridge.types import InputBinding, QuantizedModel, Ranges
+from bridge.types import InputBinding, OpOutcome, Ranges
 
 type Part = Literal["fit", "check"]
 type Columns = Literal["search", "outputs"]
@@ -31,6 +35,7 @@ type Outputs = list[np.ndarray]
 WORK_PER_ELEMENT = 20  # writing one activation
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file takes 1.2 ms
+KEPT_FILES, KEPT_BYTES = 2, 256 << 20  # the best file so far and the last one
 CHECK_SHARE = 3  # one of so many samples is held out
 MOST_SAMPLES, FEWEST_SAMPLES = 96, 18
 SAMPLE_SHARE = 40  # the samples of one trial take at most one of so many parts of the budget
@@ -42,6 +47,19 @@ class State:
 
     ranges: Ranges | None
     corrections: Corrections = field(default_factory=Corrections)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A quantized file, in memory.
+
+    Attributes:
+        content: its bytes.
+        ops: what became of each operator.
+    """
+
+    content: bytes
+    ops: tuple[OpOutcome, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +93,22 @@ class Trials:
     How many samples and trials are affordable follows from the size of the model alone, never from the clock, so that the same arguments
     give the same result.
 
+    The float file is read once; files of trials stay in memory.
+
     Args:
         job: the file and its samples.
-        folder: for the files of the trials.
+
+    Attributes:
+        graph: the float file with what the search looks at as further outputs.
     """
 
-    def __init__(self, job: Job, folder: Path) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         model = tflite.read(job.float_model)
         self._work_per_sample, self._operators = _work(model), len(tflite.main_graph(model).operators)
-        self._folder, self.float_model = folder, folder / "float.tflite"
         shown = show_before_saturation(model)
-        self.float_model.write_bytes(tflite.serialize(model))
+        self.graph = read_graph(model, where=str(job.float_model))
+        self._made: OrderedDict[State, Made] = OrderedDict()
         self._columns = {"search": shown.decisive, "outputs": shown.outputs}
         count = int(min(max(job.budget / SAMPLE_SHARE / self._work_per_sample, FEWEST_SAMPLES), MOST_SAMPLES, len(job.samples)))
         chosen = [position * len(job.samples) // count for position in range(count)]
@@ -95,7 +117,8 @@ class Trials:
             "check": [row for place, row in enumerate(chosen) if place % CHECK_SHARE == CHECK_SHARE - 1],
         }
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
-        self._expected = {part: run(self.float_model, self.feeds(part), threads=job.threads) for part in parts}
+        content = tflite.serialize(model) if parts else b""
+        self._expected = {part: run(content, self.feeds(part), threads=job.threads) for part in parts}
 
     @property
     def possible(self) -> bool:
@@ -120,25 +143,47 @@ class Trials:
         """What the file is fed for the samples of a part."""
         return [feed(self.job.bindings, self.job.samples[row]) for row in self._rows[part]]
 
-    def quantize(self, state: State) -> QuantizedModel:
-        """The file that a state gives, with what the search looks at as further outputs; it is overwritten by the next one."""
-        return quantize.quantize(
-            self.float_model,
-            self._folder / "trial.tflite",
-            ranges=state.ranges and replace(state.ranges, model_sha256=""),  # those of the file without further outputs
-            op_precisions=self.job.op_precisions,
-            precision=self.job.precision,
+    def plan(self, state: State) -> Plan:
+        """What the file that a state gives will hold.
+
+        Raises:
+            UsageError: corrections that are not finite or not positive.
+        """
+        state.corrections.check(len(self.graph.ops))
+        return make_plan(
+            self.graph,
+            self.job.op_precisions,
+            spans_by_precision(state.ranges or NO_RANGES),
             corrections=state.corrections,
+            given={},
+            input_type="FLOAT32",
+            output_type="FLOAT32",
         )
+
+    def quantize(self, state: State) -> Made:
+        """The file that a state gives, with what the search looks at as further outputs."""
+        if state in self._made:
+            self._made.move_to_end(state)
+            return self._made[state]
+        made = self.write(self.plan(state))
+        self._made[state] = made
+        while len(self._made) > 1 and (len(self._made) > KEPT_FILES or sum(len(one.content) for one in self._made.values()) > KEPT_BYTES):
+            self._made.popitem(last=False)
+        return made
+
+    def write(self, plan: Plan) -> Made:
+        """The file of a plan."""
+        content, outcomes = written(self.graph, plan)
+        return Made(bytes(content), outcomes)
 
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is."""
-        return self.score_file(self.quantize(state).path, part)
+        return self.score_file(self.quantize(state), part)
 
-    def score_file(self, path: Path, part: Part, *, columns: Columns = "search") -> Score:
+    def score_file(self, made: Made, part: Part, *, columns: Columns = "search") -> Score:
         """How near a quantized file is, by what the search looks at or by the outputs themselves."""
         places = self._columns[columns]
-        received = run(path, self.feeds(part), threads=self.job.threads)
+        received = run(made.content, self.feeds(part), threads=self.job.threads)
         return score(_pick(self._expected[part], places), _pick(received, places))
 
 
@@ -146,7 +191,7 @@ def _pick(values: Sequence[Outputs], places: Sequence[int]) -> list[Outputs]:
     return [[sample[place] for place in places] for sample in values]
 
 
-def run(model: Path | bytes, feeds: Sequence[Feeds], *, threads: int) -> list[Outputs]:
+def run(model: bytes, feeds: Sequence[Feeds], *, threads: int) -> list[Outputs]:
     """Outputs of a file for each set of inputs; copies of the file run side by side, one thread each."""
     found: list[Outputs] = [[] for _ in feeds]
 

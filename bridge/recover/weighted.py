@@ -86,8 +86,10 @@ def _weight_tensor(model: tflite.ModelT, one: Weighted) -> tflite.TensorT:
     """The constant, maybe in front of a DEQUANTIZE."""
     main = tflite.main_graph(model)
     index = int(main.operators[one.quantized_index].inputs[one.weight_at])
-    unpacking = next((op for op in main.operators if index in op.outputs), None)
-    return main.tensors[index if unpacking is None else int(unpacking.inputs[0])]
+    if tflite.is_constant(model, main.tensors[index]):
+        return main.tensors[index]
+    unpacking = next(op for op in main.operators if index in op.outputs)
+    return main.tensors[int(unpacking.inputs[0])]
 
 
 def stored_bias(model: tflite.ModelT, one: Weighted) -> np.ndarray | None:

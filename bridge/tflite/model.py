@@ -3,6 +3,7 @@
 Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (schema version 3).
 """
 
+import copy
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -116,6 +117,17 @@ def _fill_in(model: ModelT) -> None:
         for owner in (graph, *graph.operators):
             owner.inputs = NO_INDICES if owner.inputs is None else owner.inputs
             owner.outputs = NO_INDICES if owner.outputs is None else owner.outputs
+
+
+def copied(model: ModelT) -> ModelT:
+    """A model of its own to change: tensors, operators and lists are copies, constant data and options are shared."""
+    made = copy.copy(model)
+    made.operatorCodes, made.buffers = list(model.operatorCodes), [copy.copy(buffer) for buffer in model.buffers]
+    made.metadata, made.signatureDefs = copy.deepcopy(model.metadata), copy.deepcopy(model.signatureDefs)
+    made.subgraphs = [copy.copy(graph) for graph in model.subgraphs]
+    for graph in made.subgraphs:
+        graph.tensors, graph.operators = [copy.copy(tensor) for tensor in graph.tensors], [copy.copy(op) for op in graph.operators]
+    return made
 
 
 def serialize(model: ModelT) -> bytes:
@@ -270,6 +282,7 @@ def change_options(operator: OperatorT, name: str, fields: Mapping[str, object])
     if operator.builtinOptions is None:
         set_options(operator, f"{name.title().replace('_', '')}Options", **fields)
         return
+    operator.builtinOptions = copy.copy(operator.builtinOptions)  # which a copy of the model may share
     for field, value in fields.items():
         if not hasattr(operator.builtinOptions, field):
             raise ValueError(f"{name} has no field {field!r}")

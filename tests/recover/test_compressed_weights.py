@@ -93,7 +93,7 @@ def test_each_method_keeps_both_whether_it_helps_or_not(tmp_path: Path, method: 
     known = min_max(path, VALUES) if precision == INT8 else None
     run = METHODS[method].run
     assert run is not None
-    state = run(Trials(task, tmp_path), State(known))
+    state = run(Trials(task), State(known))
     made = quantize.quantize(
         path, tmp_path / "q.tflite", ranges=state.ranges, op_precisions=task.op_precisions, precision=precision, corrections=state.corrections
     )

@@ -55,6 +55,6 @@ def test_a_file_that_litert_refuses_ends_a_method_and_not_the_conversion(tmp_pat
 
     path = net(tmp_path)
     state = State(min_max(path, VALUES))
-    after, outcome = attempt(Method("refused", "", refused), Trials(job(path, VALUES), tmp_path), state, ranges_given=False)
+    after, outcome = attempt(Method("refused", "", refused), Trials(job(path, VALUES)), state, ranges_given=False)
     assert after is state
     assert outcome.diagnostic().message == "refused: given up, the model: LiteRT cannot load it: no kernel."
