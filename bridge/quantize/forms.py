@@ -1,5 +1,6 @@
 """How the values of a tensor are stored: element type, scales, zero points."""
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ LIMITS = MappingProxyType(
 )
 UINT8_SHIFT = 128  # how much larger stored values are in uint8 than in int8, in the same scale
 NUMPY_TYPES = MappingProxyType({"INT4": "int8"})  # where they have other names
+RANGES = 1 << 16  # whose forms are remembered: a plan asks for each of them again and again
 BLOCK = 1 << 18  # values that are rounded at a time
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -72,6 +74,7 @@ def with_zero(span: TensorRange) -> TensorRange:
     return TensorRange(minimum, maximum) if maximum > minimum else UNIT
 
 
+@functools.lru_cache(RANGES)
 def asymmetric(span: TensorRange, type_name: str = "INT8") -> Form:
     """The form whose stored values span the range; zero is stored exactly.
 
@@ -84,6 +87,7 @@ def asymmetric(span: TensorRange, type_name: str = "INT8") -> Form:
     return Form(type_name, (float32(scale),), (zero_point,))
 
 
+@functools.lru_cache(RANGES)
 def symmetric(span: TensorRange, type_name: str = "INT8") -> Form:
     """The form with zero point 0 that holds the range, without the lowest stored value."""
     span = with_zero(span)

@@ -72,9 +72,10 @@ class _Search:
         moved = {name: move(name, self.ranges.tensors[name]) for name in tensors}
         tried = replace(self.ranges, tensors=MappingProxyType({**self.ranges.tensors, **moved}))
         plan = self.trials.plan(State(tried, self.corrections))
-        if plan.forms() in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
+        forms = plan.forms()
+        if forms in self.seen:  # the tensors have the scale of another one, or the file is an old acquaintance
             return False
-        self.seen.add(plan.forms())
+        self.seen.add(forms)
         self.left -= 1
         made = self.trials.write(plan)
         fit = self.trials.score_file(made, "fit")
