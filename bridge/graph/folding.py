@@ -1,10 +1,13 @@
 """Computes before the model runs what does not depend on its inputs, and infers every shape on the way."""
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from onnxscript.optimizer import fold_constants_ir
+from onnxscript.optimizer._constant_folding import FoldConstantsPass  # the public function has no place for what is known already
 
 from bridge.graph.evaluation import compute
 from bridge.graph.quiet import quiet
@@ -34,10 +37,47 @@ def fold_constants(model: ir.Model) -> None:
                 node.attributes["value"] = ir.AttrTensor("value", tensor)
 
 
+class _Folder(FoldConstantsPass):
+    """Infers the shapes of a node again only where something about it is new: a model is folded eight times, and that was most of it."""
+
+    seen: ClassVar[WeakKeyDictionary[ir.Node, "_Seen"]] = WeakKeyDictionary()  # each node as it was behind its inference
+
+    def _do_inference(self, node: ir.Node) -> None:
+        now = _Seen.of(node, self._opset_imports.get(node.domain))
+        if node in self.seen and self.seen[node].same(now):
+            return
+        super()._do_inference(node)
+        self.seen[node] = _Seen.of(node, self._opset_imports.get(node.domain))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the inferred shapes of a node depend on, and what they are.
+
+    Attributes:
+        facts: compared by value.
+        objects: attributes and constants, which nobody changes: compared by identity.
+    """
+
+    facts: tuple[object, ...]
+    objects: tuple[object, ...]
+
+    @classmethod
+    def of(cls, node: ir.Node, opset: int | None) -> "_Seen":
+        values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+        known = tuple((value.name, value.type, None if value.shape is None else tuple(value.shape)) for value in values)
+        facts = (node.op_type, node.domain, node.overload, opset, len(node.inputs), tuple(node.attributes), known)
+        return cls(facts, (*node.attributes.values(), *(value.const_value for value in values)))
+
+    def same(self, other: "_Seen") -> bool:
+        """Whether inference would say the same again."""
+        return self.facts == other.facts and all(mine is theirs for mine, theirs in zip(self.objects, other.objects, strict=True))
+
+
 def _fold(model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     with quiet("onnxscript.optimizer"):  # it warns of every node with several outputs
-        fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
+        _Folder(shape_inference=True, input_size_limit=_NO_LIMIT, output_size_limit=_NO_LIMIT, should_fold=_should_fold)(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
 
 

@@ -166,9 +166,10 @@ def _alive(graph: ir.Graph) -> frozenset[str]:
 
 def _snapshot(model: ir.Model) -> _Snapshot:
     graph = model.graph
+    metadata = [(node, dict(node.metadata_props)) for node in graph.all_nodes()]
     return _Snapshot(
-        metadata_of_node={node.name: dict(node.metadata_props) for node in graph.all_nodes() if node.name},
-        metadata_of_tensor={output.name: dict(node.metadata_props) for node in graph.all_nodes() for output in node.outputs if output.name},
+        metadata_of_node={node.name: props for node, props in metadata if node.name},
+        metadata_of_tensor={output.name: props for node, props in metadata for output in node.outputs if output.name},
         values={value.name: value for value in _values(graph) if value.name},
         alive=_alive(graph),
     )

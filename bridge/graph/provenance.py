@@ -1,5 +1,6 @@
 """Which nodes of the user's file each node stands for; kept in node metadata so that it survives cloning, passes and saving."""
 
+import functools
 import json
 from collections.abc import Iterable
 
@@ -15,7 +16,7 @@ REFUSED = "bridge.refused"  # why the node could not be spelled out
 
 def origins(node: ir.Node) -> tuple[str, ...]:
     """Names of the source nodes that `node` stands for, empty for one that a pass made from nothing."""
-    return tuple(json.loads(node.metadata_props.get(ORIGINS, "[]")))
+    return _names(node.metadata_props.get(ORIGINS, "[]"))
 
 
 def name(node: ir.Node) -> str:
@@ -30,7 +31,7 @@ def pattern(node: ir.Node) -> str | None:
 
 def places(node: ir.Node) -> tuple[str, ...]:
     """The larger regions that the node lies in, in the order they were found."""
-    return tuple(json.loads(node.metadata_props.get(PLACES, "[]")))
+    return _names(node.metadata_props.get(PLACES, "[]"))
 
 
 def stamp(node: ir.Node, source_name: str) -> None:
@@ -92,3 +93,8 @@ def inherit(new: Iterable[ir.Node], old: Iterable[ir.Node], *, main: ir.Node, re
             mark(node, kind)
         for region in regions:
             place(node, region)
+
+
+@functools.lru_cache(1 << 16)  # every step of normalising reads those of every node
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -1,10 +1,14 @@
 """What can be computed before the model runs is, and every shape becomes known."""
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 from onnx_text import Normalize
 
 from bridge.errors import UnsupportedModelError
+from bridge.graph.folding import fold_constants
+from bridge.graph.values import static_shape
 
 
 def test_a_reshape_target_computed_from_the_input_shape_becomes_constant(normalized: Normalize) -> None:
@@ -115,3 +119,18 @@ def test_shapes_that_are_split_one_behind_the_other_all_become_known(normalized:
     result = normalized(text, opset=18)
     assert result.graph.outputs[0].shape == (4, 6)
     assert set(result.ops) <= {"Add", "Identity", "Reshape"}
+
+
+def test_folding_again_infers_shapes_only_of_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ir.from_onnx_text("""<ir_version: 9, opset_import: ["": 20]> g (float[1, 4] x) => (float[1, 4] z) { y = Relu(x) z = Neg(y) }""")
+    inferred = []
+    infer = onnx.shape_inference.infer_node_outputs
+    monkeypatch.setattr(onnx.shape_inference, "infer_node_outputs", lambda schema, *rest: inferred.append(schema.name) or infer(schema, *rest))
+    fold_constants(model)
+    fold_constants(model)
+    assert inferred == ["Relu", "Neg"]
+    first = model.graph.node(0)
+    first.outputs[0].shape = None
+    fold_constants(model)
+    assert inferred == ["Relu", "Neg", "Relu"]
+    assert static_shape(first.outputs[0]) == (1, 4)
