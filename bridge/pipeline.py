@@ -39,6 +39,7 @@ from bridge.progress import Progress, Silent, Stages
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Metric
 from bridge.task_metrics import AnyMetric, Measurement, check_metrics
+from bridge.tflite import model as tflite
 from bridge.types import ChangeEffects, ConvertedModel, Graph, MismatchedScales, QuantizedModel, Ranges
 
 SHOWN_OUTPUTS = 3  # whose values the report shows
@@ -163,7 +164,7 @@ def convert(
     )
     stem = frontends.stem(source)
     target = Path(f"{stem}.bridge" if output_dir is None else output_dir)
-    with results_folder(target, force=force) as folder:
+    with tflite.kept_files(), results_folder(target, force=force) as folder:
         prepared = prepare(request, folder, target / "onnx2tf.log", stages)
         opened, applied, data, changed, converted = prepared.opened, prepared.applied, prepared.data, prepared.changed, prepared.converted
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)

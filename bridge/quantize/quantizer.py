@@ -126,29 +126,16 @@ def quantize_objects(
         input_type=input_dtype.upper(),
         output_type=output_dtype.upper(),
     )
-<<<<<<< HEAD
-    positions = Writer(graph, plan).write()
+    return write_plan(graph, plan, model)
+
+
+def write_plan(graph: FloatGraph, plan: Plan, model: tflite.ModelT) -> tuple[OpOutcome, ...]:
+    """Turns the objects of the float file, or of a copy of it, into what a plan for the graph describes."""
+    positions = Writer(graph, plan, model).write()
     return tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )
-=======
-    content, outcomes = written(graph, plan)
-    sha256 = write_bytes(output, content)
-    logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
-    return QuantizedModel(output, sha256, precision, outcomes)
-
-
-def written(graph: FloatGraph, plan: Plan) -> tuple[memoryview, tuple[OpOutcome, ...]]:
-    """The bytes of the file that a plan for the graph describes, and what became of each operator."""
-    writer = Writer(graph, plan)
-    positions = writer.write()
-    outcomes = tuple(
-        OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
-        for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
-    )
-    return tflite.serialized(writer.model), outcomes
->>>>>>> 5a69c7a (Trials of accuracy recovery read the float file once, keep what they know of its constants, and write no files: the same results in a third of the time)
 
 
 def _check(graph: FloatGraph, where: str, ranges: Ranges, op_precisions: Sequence[str], *, integer_edges: tuple[bool, bool]) -> None:

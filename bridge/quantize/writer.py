@@ -20,7 +20,7 @@ QUANTIZE_INT16_VERSION = 2
 
 @dataclass(slots=True)
 class Writer:
-    """Writes into a copy of the model; one use.
+    """Writes into `model`, the file of the graph or a copy of it; one use.
 
     A tensor keeps its index and, in the form it is computed in, its name. Another form of it is a new tensor with a suffix, made once by a
     QUANTIZE or DEQUANTIZE before its first reader. Names of model inputs and outputs stay with the inputs and outputs.
@@ -28,17 +28,16 @@ class Writer:
 
     graph: FloatGraph
     plan: Plan
+    model: tflite.ModelT
     forms: dict[int, Form] = field(default_factory=dict)
     variants: dict[tuple[int, Form], int] = field(default_factory=dict)
     unpacked: dict[int, int] = field(default_factory=dict)
     buffers: dict[bytes, int] = field(default_factory=dict)
     operators: list[tflite.OperatorT] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    model: tflite.ModelT = None
 
     def write(self) -> tuple[int, ...]:
-        """Applies the plan to `model`; returns the new position of every operator."""
-        self.model = tflite.copied(self.graph.model)
+        """Applies the plan; returns the new position of every operator."""
         main = tflite.main_graph(self.model)
         self.names = {tensor.name for tensor in self.graph.tensors}
         self.forms = dict(self.plan.inputs)

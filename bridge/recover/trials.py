@@ -15,7 +15,7 @@ from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import read_graph
 from bridge.quantize.plan import Plan, make_plan
-from bridge.quantize.quantizer import NO_RANGES, written
+from bridge.quantize.quantizer import NO_RANGES, write_plan
 from bridge.quantize.spans import spans_by_precision
 from bridge.recover.decisive import show_before_saturation
 from bridge.recover.score import Score, score
@@ -173,8 +173,9 @@ class Trials:
 
     def write(self, plan: Plan) -> Made:
         """The file of a plan."""
-        content, outcomes = written(self.graph, plan)
-        return Made(bytes(content), outcomes)
+        model = tflite.copied(self.graph.model)
+        outcomes = write_plan(self.graph, plan, model)
+        return Made(tflite.serialize(model), outcomes)
 
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is."""

@@ -3,9 +3,10 @@
 Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (schema version 3).
 """
 
+import contextlib
 import copy
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -84,6 +85,15 @@ def _read_version(path: Path, *version: int) -> ModelT:
 def forget_files() -> None:
     """Gives back the memory of the files that were read last."""
     _read_version.cache_clear()
+
+
+@contextlib.contextmanager
+def kept_files() -> Iterator[None]:
+    """A stretch of work that reads the same files over and over; their memory is given back at its end."""
+    try:
+        yield
+    finally:
+        forget_files()
 
 
 def parse(content: bytes, *, where: str) -> ModelT:

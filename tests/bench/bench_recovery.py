@@ -86,7 +86,7 @@ def measure(folder: Path, model: Path, data: Path, rules: str, precision: str, m
     )
     count = min(EVALUATED, len(evaluation))
     feeds = [feed(tensor_map.inputs, evaluation[position * len(evaluation) // count]) for position in range(count)]
-    expected, received = (run(file, feeds, threads=2) for file in (source, quantized.path))
+    expected, received = (run(file.read_bytes(), feeds, threads=2) for file in (source, quantized.path))
     floats = [place for place, value in enumerate(expected[0]) if value.dtype.kind == "f"]
     result = score([[one[at] for at in floats] for one in expected], [[one[at] for at in floats] for one in received])
     kept = [outcome.method for outcome in (*outcomes, *found.outcomes) if outcome.kept]
