@@ -14,10 +14,11 @@ from bridge.report.html_report import asset, environment, script_digest
 from bridge.report.markdown_report import code, prose
 from bridge.report.markdown_report import table as markdown_table
 from bridge.report.summary import ModelRow, Summary, TaskFigure
-from bridge.report.terminal import WIDTH, plain_table
+from bridge.report.terminal import plain_table
 from bridge.report.wording import NOTHING, decibel, milliseconds, number, percent, size, times, visible
 
 SHARED = "Latency was measured while up to {jobs} models were converted at the same time: compare it within a row, or run with one job."
+WIDTH = 150  # of `text`: a row per model, on one line
 STYLES = {None: "dim", 0: "green"}  # by exit code; all others are failures
 
 
@@ -68,15 +69,15 @@ def _figures(row: ModelRow) -> tuple[str, ...]:
 
 
 def task(figure: TaskFigure | None) -> str:
-    """`top1 98.5 % → 98.0 %`, `top-1 agreement 99.0 %`, `psnr 31.2 dB → 31.0 dB`."""
+    """`top1 98.5 → 98.0 %`, `agreement 99.0 %`, `psnr 31.2500 → 31.0000 dB`."""
     if figure is None:
         return NOTHING
     if figure.name == "top1_agreement":
         return f"agreement {percent(figure.value)}"
     if figure.name == "top1":
-        return f"top1 {percent(figure.float_value)} → {percent(figure.value)}"
+        return f"top1 {percent(figure.float_value).removesuffix(' %')} → {percent(figure.value)}"
     unit = f" {figure.unit}" if figure.unit else ""
-    return f"{visible(figure.name, 30)} {number(figure.float_value, 4)}{unit} → {number(figure.value, 4)}{unit}"
+    return f"{visible(figure.name, 30)} {number(figure.float_value, 4)} → {number(figure.value, 4)}{unit}"
 
 
 def reasons(row: ModelRow) -> tuple[str, ...]:
@@ -146,4 +147,8 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     if sized := [row for row in rows if row.float_bytes and row.quantized_bytes is not None]:
         before, after = sum(row.float_bytes or 0 for row in sized), sum(row.quantized_bytes or 0 for row in sized)
         yield "Size of all", size(after), f"float {size(before)}, {times(after / before)}"
-    yield "Time", f"{number(summary.seconds, 0)} s", f"up to {summary.jobs} at a time" if summary.jobs else "on a cluster"
+    yield (
+        "Time",
+        f"{number(summary.seconds, 0)} s",
+        "on a cluster" if summary.jobs is None else "one at a time" if summary.jobs == 1 else f"up to {summary.jobs} at a time",
+    )

@@ -72,7 +72,7 @@ def test_formats_say_the_same_of_each_row() -> None:
     summary = Summary(models=(good, row("bad", 3, error="No kernel.", hint="Cut it."), row("later", None)), seconds=12.0, jobs=2)
     for shown in (html(summary), markdown(summary), text(summary)):
         assert "1 of 3 models converted, 1 not convertible, 1 not run, in 12 s" in shown
-        for part in ("28.0 dB", "psnr 31.2500 dB → 31.0000 dB", "1.50 MB", "0.26x", "12.5 %", "No kernel"):
+        for part in ("28.0 dB", "psnr 31.2500 → 31.0000 dB", "1.50 MB", "0.26x", "12.5 %", "No kernel"):
             assert part in shown
     assert "up to 2 models were converted at the same time" in html(summary)
     assert "at the same time" not in html(summary.model_copy(update={"jobs": 1}))
