@@ -54,7 +54,7 @@ class BatchBar:
         self._console = Console(stderr=True)
         columns = (SpinnerColumn(), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("")
+        self._task = self._bar.add_task("", total=None)
         self._running, self._done, self._total, self._lock = dict[str, str](), 0, 0, threading.Lock()
 
     def __enter__(self) -> Self:

@@ -102,7 +102,13 @@ def markdown(summary: Summary) -> str:
     lines = [f"## {headline(summary)}", ""]
     lines += markdown_table(("model", "", "SQNR", "task", "size", "ratio", "float MACs", "latency", "seconds"), rows)
     lines += [f"- {code(row.name)}: {prose(reason)}" for row in summary.models for reason in reasons(row)]
+    lines += ["", _shared(summary)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shared(summary: Summary) -> str:
+    """What disturbs the latency; empty where nothing did."""
+    return SHARED.format(jobs=summary.jobs) if summary.jobs is not None and summary.jobs > 1 else ""
 
 
 def _link(row: ModelRow) -> str:
@@ -124,7 +130,7 @@ def html(summary: Summary) -> str:
             summary=summary,
             headline=headline(summary),
             rows=[(row, task(row.task), address(row) if row.has_report else "", reasons(row)) for row in summary.models],
-            shared=SHARED.format(jobs=summary.jobs) if summary.jobs is not None and summary.jobs > 1 else "",
+            shared=_shared(summary),
             tiles=list(_tiles(summary)),
             style=asset("report.css"),
             script=script,

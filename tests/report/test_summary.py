@@ -74,5 +74,6 @@ def test_formats_say_the_same_of_each_row() -> None:
         assert "1 of 3 models converted, 1 not convertible, 1 not run, in 12 s" in shown
         for part in ("28.0 dB", "psnr 31.2500 → 31.0000 dB", "1.50 MB", "0.26x", "12.5 %", "No kernel"):
             assert part in shown
-    assert "up to 2 models were converted at the same time" in html(summary)
-    assert "at the same time" not in html(summary.model_copy(update={"jobs": 1}))
+    for form in (html, markdown):
+        assert "up to 2 models were converted at the same time" in form(summary)
+        assert "at the same time" not in form(summary.model_copy(update={"jobs": 1}))
