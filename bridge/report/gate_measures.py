@@ -94,6 +94,7 @@ MODELS: Mapping[str, Callable[[Report], float | None]] = MappingProxyType(
         # cost
         "float_ms": lambda report: report.cost.float_ms,
         "quantized_ms": lambda report: report.cost.quantized_ms,
+        "latency": lambda report: report.cost.quantized_ms,
         "speedup": lambda report: report.summary.speedup,
         "float_mac_share": lambda report: report.cost.float_mac_share,
         "quantize_ops": lambda report: report.cost.quantize_ops,

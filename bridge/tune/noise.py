@@ -14,7 +14,7 @@ outputs to the inputs gives it for every tensor, as reverse accumulation gives g
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Noise:
         rounding: noise of the tensor's values rounded to the form that the quantized file has it in.
         fresh: noise that the operator which writes it makes by itself in integers.
         gain: noise of the tensor over the weighted noise of the operator's inputs.
+        weights: noise that int8 weights alone make at the tensor.
         weight: (operator, input tensor) -> weight of that input's noise.
     """
 
@@ -58,6 +59,7 @@ class Noise:
     rounding: np.ndarray
     fresh: np.ndarray
     gain: np.ndarray
+    weights: np.ndarray
     weight: Mapping[tuple[int, int], float]
 
 
@@ -149,4 +151,4 @@ def _solve(graph: FloatGraph, mild: Sums, integer: Sums) -> Noise:
                     gain[out] = min(bound, max(0.0, carried[out] - alone[out]) / noise)
                     break
             fresh[out] = max(0.0, own[out] - gain[out] * arrived)
-    return Noise(graph, signal, rounding, fresh, gain, weight)
+    return Noise(graph, signal, rounding, fresh, gain, mild.array(mild.own, size), weight)

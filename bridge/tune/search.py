@@ -1,0 +1,272 @@
+"""Finds a small set of nodes that have to be wider than int8 for a target: proposals of the surrogate, held against trials.
+
+1. The surrogate proposes the cheapest set for the target; a trial says by how much it was wrong, the next proposal takes that into account.
+2. What turns out not to be needed is taken out again.
+3. What can be int8 weights with wider activations instead of float becomes that.
+4. The most expensive members are forbidden one by one: is there something cheaper in their place?
+
+Every set that counts was measured. Two trials at a time, however many workers there are, so that the same call finds the same set.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.tune.goal import Goal
+from bridge.tune.lab import Lab
+from bridge.tune.space import FLOAT, Assignment, Space
+from bridge.tune.surrogate import Surrogate, decibels
+from bridge.tune.trial import Spec, Trial
+from bridge.types import OutputResult
+
+STEP_DB = 1.5  # between the two proposals that are tried at a time
+ROUNDS = 8
+MOST_BIAS_DB = 60.0
+CLOSE_DB = 0.5  # between a level that holds and one that does not
+REACH_DB = 40.0  # above the file without floats there is nothing to look for
+SWAPPED = 6  # members that are exchanged, and others tried for each
+PATIENCE = 16  # exchanges in vain
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A measured set.
+
+    Attributes:
+        assignment: candidate -> precision, where it is not that of the start.
+        trial: what was measured.
+        cost: of the assignment, as `Space.cost`.
+        met: whether it meets the target.
+        affordable: whether it keeps to the budgets.
+    """
+
+    assignment: Assignment
+    trial: Trial
+    cost: float
+    met: bool
+    affordable: bool
+
+    @property
+    def worst_db(self) -> float:
+        """The lowest SQNR of an output."""
+        return min((output.sqnr_db for output in self.trial.outputs), default=np.inf)
+
+
+@dataclass(slots=True, eq=False)
+class Search:
+    """Looks for the cheapest set.
+
+    Args:
+        lab: measures.
+        space: what can be chosen.
+        surrogate: proposes.
+        goal: what is asked for.
+        setting: name of the ranges and corrections.
+        most: trials at most, all together.
+        told: called with every measured set.
+
+    Attributes:
+        history: every measured set, in order.
+    """
+
+    lab: Lab
+    space: Space
+    surrogate: Surrogate
+    goal: Goal
+    setting: str
+    most: int
+    told: Callable[[Found], None] = lambda _: None
+    history: list[Found] = field(default_factory=list)
+    _bias: np.ndarray = field(init=False)
+    _known: dict[tuple[str, ...], Found] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bias = np.zeros(len(self.surrogate.outputs))
+
+    @property
+    def best(self) -> Found | None:
+        """The cheapest that meets the target within the budgets, else the cheapest that meets the target; None before there is one."""
+        met = [one for one in self.history if one.met]
+        return min(met, key=lambda one: (not one.affordable, one.cost), default=None)
+
+    @property
+    def nearest(self) -> Found:
+        """The best, or without one the set that comes nearest to the target."""
+        return self.best or max(self.history, key=lambda one: (one.worst_db, -one.cost))
+
+    @property
+    def left(self) -> int:
+        """Trials that may still be made."""
+        return self.most - len(self.history)
+
+    def run(self) -> Found:
+        """Searches until nothing gets better or the trials are used up."""
+        (start,) = self.measure([{}])
+        if start.met and start.affordable:
+            return start
+        self._learn(start)
+        asked = self.goal.sqnr_db([output.name for output in start.trial.outputs])
+        if asked is None:
+            self._by_level(start)
+        else:
+            self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(start)]))
+        if self.best is None:
+            self._everything()
+        if self.best is not None:
+            self._remove()
+            self._narrow()
+            self._swap()
+            self._remove()
+        return self.nearest
+
+    def measure(self, assignments: Sequence[Assignment]) -> list[Found]:
+        """Trials of several sets side by side; those that were measured before count nothing."""
+        specs = [Spec(self.space.op_precisions(one), self.setting, latency=self.goal.timed) for one in assignments]
+        fresh = [place for place, spec in enumerate(specs) if spec.op_precisions not in self._known and spec not in specs[:place]][
+            : max(0, self.left)
+        ]
+        for place, trial in zip(fresh, self.lab.measure([specs[place] for place in fresh]), strict=True):
+            one = Found(assignments[place], trial, self.space.cost(assignments[place]), self.goal.met(trial), self.goal.affordable(trial))
+            self._known[specs[place].op_precisions] = one
+            self.history.append(one)
+            self.told(one)
+            logger.info("%d nodes, cost %.4f, %.2f dB%s", len(one.assignment), one.cost, one.worst_db, ", met" if one.met else "")
+        return [self._known[spec.op_precisions] for spec in specs if spec.op_precisions in self._known]
+
+    def _judged(self, found: Found) -> list[OutputResult]:
+        """The outputs of the trial that the surrogate predicts, in its order."""
+        graph = self.space.graph
+        names = {graph.tensors[graph.outputs[pair.position]].index: pair.name for pair in self.lab.workload.facts.pairs}
+        by_name = {output.name: output for output in found.trial.outputs}
+        return [by_name[names[tensor]] for tensor in self.surrogate.outputs]
+
+    def _learn(self, found: Found) -> None:
+        """By how many dB the surrogate is too confident about each output, from the last trial that is near."""
+        predicted = np.array(decibels(self.surrogate.predict(found.assignment)))
+        measured = np.array([output.sqnr_db for output in self._judged(found)])
+        self._bias = np.clip(np.nan_to_num(predicted - measured, nan=0.0), -MOST_BIAS_DB, MOST_BIAS_DB)
+
+    def _propose(self, levels_db: np.ndarray, *, banned: Collection[str] = ()) -> dict[str, str]:
+        return self.surrogate.propose(10.0 ** (-(levels_db + self._bias) / 10.0), precision=FLOAT, banned=banned)
+
+    def _by_target(self, target_db: np.ndarray) -> None:
+        """Proposals for the SQNR that is asked for, and for a little more."""
+        for _ in range(ROUNDS):
+            before = len(self.history)
+            found = self.measure([self._propose(target_db), self._propose(target_db + STEP_DB)])
+            if len(self.history) == before:
+                return
+            near = min(found, key=lambda one: np.abs(np.array([output.sqnr_db for output in self._judged(one)]) - target_db).min())
+            self._learn(near)
+
+    def _by_level(self, start: Found) -> None:
+        """Bisection over one level of SQNR for all outputs, between the start and what is far above it."""
+        low = min(start.worst_db, REACH_DB)
+        high = low + REACH_DB
+        for _ in range(ROUNDS):
+            levels = [low + (high - low) * share for share in (1 / 3, 2 / 3)]
+            sets = [self._propose(np.full(len(self._bias), level)) for level in levels]
+            for level, found in zip(levels, self.measure(sets), strict=False):
+                if found.met and level < high:
+                    high = level
+                elif not found.met and level < high:
+                    low = max(low, level)
+            if high - low < CLOSE_DB or self.left <= 0:
+                return
+
+    def _everything(self) -> None:
+        """Whether the target can be met at all."""
+        self.measure([dict.fromkeys(self.space.candidates, FLOAT)])
+
+    def _remove(self) -> None:
+        """Takes out what is not needed: halves of what costs nothing to try together, then the expensive ones one by one."""
+        best = self._standing()
+        harm = {name: float(self.surrogate.predict(_without(best.assignment, [name])).max()) for name in best.assignment}
+        order = sorted(best.assignment, key=lambda name: harm[name] / (self.space.cost({name: best.assignment[name]}) + 1e-9))
+        size = len(order) // 2
+        while order and self.left > SWAPPED:
+            size = max(1, min(size, len(order)))
+            groups = [order[:size], order[size : 2 * size]]
+            tried = [(group, _without(best.assignment, group)) for group in groups if group]
+            results = self.measure([assignment for _, assignment in tried])
+            passed = [group for (group, _), one in zip(tried, results, strict=False) if self._holds(one)]
+            if len(passed) == 2:
+                both = self.measure([_without(best.assignment, [*groups[0], *groups[1]])])
+                passed = [groups[0] + groups[1]] if both and self._holds(both[0]) else passed[:1]
+            gone = {name for group in passed for name in group}
+            best = self._standing()
+            if size == 1:
+                order = order[len(tried) :]
+            else:
+                order = [name for name in order if name not in gone]
+                size //= 2
+            order = [name for name in order if name in best.assignment]
+
+    def _narrow(self) -> None:
+        """Float members that do as well with int8 weights and wider activations."""
+        best = self._standing()
+        for choice in (choice for choice in self.space.choices if choice != FLOAT):
+            fit = [name for name, precision in best.assignment.items() if precision == FLOAT and choice in self.space.candidates[name].choices]
+            groups = [sorted(fit, key=lambda name: -self.space.cost({name: FLOAT}))] if fit else []
+            while groups and self.left > 0:
+                group = groups.pop(0)
+                (*found,) = self.measure([{**best.assignment, **dict.fromkeys(group, choice)}])
+                if found and self._holds(found[0]):
+                    best = self._standing()
+                elif len(group) > 1:
+                    groups += [group[: len(group) // 2], group[len(group) // 2 :]]
+
+    def _swap(self) -> None:
+        """Exchanges: without an expensive member, with cheaper ones in its place; those first that the surrogate takes for nearest to the target."""
+        failed = 0
+        while self.left > 0 and failed < PATIENCE:
+            best = self._standing()
+            self._learn(best)
+            tried = [one for one in self._exchanges(best) if self.space.op_precisions(one) not in self._known][:2]
+            if not tried:
+                return
+            self.measure(tried)
+            failed = 0 if self._standing() is not best else failed + len(tried)
+
+    def _exchanges(self, best: Found) -> list[Assignment]:
+        """Cheaper sets than the best, with the least predicted excess over what the best reaches first."""
+        limits = self.surrogate.predict(best.assignment) * 10.0 ** (self._slack_db(best) / 10.0)
+        out = sorted(best.assignment, key=lambda name: -self.space.cost({name: best.assignment[name]}))[:SWAPPED]
+        rated: list[tuple[float, int, Assignment]] = []
+        for name in out:
+            less = _without(best.assignment, [name])
+            room = best.cost - self.space.cost(less)
+            cheaper = [one for one in self.space.candidates if one not in best.assignment and self.space.cost({one: FLOAT}) < room]
+            for one in sorted(cheaper, key=lambda other: self.surrogate.excess({**less, other: FLOAT}, limits))[:SWAPPED]:
+                rated.append((self.surrogate.excess({**less, one: FLOAT}, limits), len(rated), {**less, one: FLOAT}))
+            for first, second in itertools.combinations(
+                sorted(cheaper, key=lambda other: self.surrogate.excess({**less, other: FLOAT}, limits))[:SWAPPED], 2
+            ):
+                both = {**less, first: FLOAT, second: FLOAT}
+                if self.space.cost(both) < best.cost:
+                    rated.append((self.surrogate.excess(both, limits), len(rated), both))
+        return [assignment for _, _, assignment in sorted(rated)]
+
+    def _slack_db(self, best: Found) -> np.ndarray:
+        """How much worse than the best the outputs may get."""
+        judged = self._judged(best)
+        asked = self.goal.sqnr_db([output.name for output in judged])
+        return np.array([0.0 if asked is None else max(0.0, output.sqnr_db - asked.get(output.name, -np.inf)) for output in judged])
+
+    def _standing(self) -> Found:
+        best = self.best
+        assert best is not None
+        return best
+
+    def _holds(self, found: Found) -> bool:
+        """Whether a set takes the place of the best: it meets the target, and the budgets if the best does."""
+        return found.met and (found.affordable or not self._standing().affordable)
+
+
+def _without(assignment: Assignment, names: Collection[str]) -> Mapping[str, str]:
+    return {name: precision for name, precision in assignment.items() if name not in names}
