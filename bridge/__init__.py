@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bridge.rules.files import load as load_rules
     from bridge.task_metrics.metric import metric
     from bridge.tracing import trace
+    from bridge.tune.result import TuneResult
+    from bridge.tune.tune import tune
 
 __all__ = [
     "BridgeError",
@@ -34,6 +36,7 @@ __all__ = [
     "Report",
     "RuleError",
     "ToolError",
+    "TuneResult",
     "UnsupportedModelError",
     "UsageError",
     "compare",
@@ -46,6 +49,7 @@ __all__ = [
     "register_op",
     "registered_ops",
     "trace",
+    "tune",
 ]
 
 # Loaded when first asked for, so that `import bridge` costs nothing.
@@ -56,6 +60,7 @@ _HOMES = MappingProxyType(
     | {"ConversionResult": "bridge.conversion_result", "convert": "bridge.pipeline"}
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
+    | {"tune": "bridge.tune.tune", "TuneResult": "bridge.tune.result"}
     | {"metric": "bridge.task_metrics.metric"}
     | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema", "gate": "bridge.report.gates", "load_rules": "bridge.rules.files"}
 )

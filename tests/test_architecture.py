@@ -34,7 +34,7 @@ LAYERS = (
     {"tune", "inspect", "qat", "testing"},
     {"batch", "integrations"},
     {"cli_options"},
-    {"cli_convert", "cli_report"},
+    {"cli_convert", "cli_report", "cli_tune"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -51,7 +51,7 @@ GATES: dict[str, str | tuple[str, ...]] = {
     "tensorflow": ("frontends/tensorflow_export.py", "qat/keras_"),
     "tf2onnx": "frontends/tensorflow_export.py",
     "torch": ("frontends/torch_export.py", "qat/torch_"),
-    "typer": ("cli.py", "cli_convert.py", "cli_options.py", "cli_report.py"),
+    "typer": "cli",
 }
 HEAVY = (
     "PIL",

@@ -159,15 +159,24 @@ def float_mac_share(model: tflite.ModelT) -> float:
     main = tflite.main_graph(model)
     total = in_float = 0
     for op in main.operators:
-        count = MACS.get(tflite.op_name(model, op))
-        if count is None:
-            continue
-        inputs = [main.tensors[index] if index >= 0 else None for index in op.inputs]
-        macs = count(tuple(tflite.shape(tensor) if tensor else () for tensor in inputs), tflite.shape(main.tensors[op.outputs[0]]))
+        macs = _macs(model, op)
         total += macs
-        if REDUCED_TYPES.isdisjoint(tflite.TYPE_NAMES[tensor.type] for tensor in inputs if tensor):
+        if REDUCED_TYPES.isdisjoint(tflite.TYPE_NAMES[main.tensors[index].type] for index in op.inputs if index >= 0):
             in_float += macs
     return in_float / total if total else 0.0
+
+
+def multiply_accumulates(model: tflite.ModelT) -> int:
+    """Of one run of a file."""
+    main = tflite.main_graph(model)
+    return sum(_macs(model, op) for op in main.operators)
+
+
+def _macs(model: tflite.ModelT, op: tflite.OperatorT) -> int:
+    tensors = tflite.main_graph(model).tensors
+    count = MACS.get(tflite.op_name(model, op))
+    shapes = tuple(tflite.shape(tensors[index]) if index >= 0 else () for index in op.inputs)
+    return 0 if count is None else count(shapes, tflite.shape(tensors[op.outputs[0]]))
 
 
 def median_ms(content: bytes) -> float:

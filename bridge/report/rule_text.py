@@ -33,10 +33,16 @@ def float_rule(name: str, reason: str, nodes: Sequence[str]) -> str:
     )
 
 
-def _named(node: str) -> str:
-    """The condition that holds for one node, '' if there is none; a name with signs of a glob stands in a regular expression."""
+def name_pattern(node: str) -> tuple[str, str] | None:
+    """`glob` or `regex` and the pattern that fits one node alone, None if there is none; a name with signs of a glob needs a regular expression."""
     kind, pattern, limit = ("regex", re.escape(node), MAX_REGEX) if GLOB_SIGNS & set(node) else ("glob", node, MAX_GLOB)
-    return f'{{ kind = "name", {kind} = {_toml(pattern)} }}' if node.isprintable() and 0 < len(pattern) <= limit else ""
+    return (kind, pattern) if node.isprintable() and 0 < len(pattern) <= limit else None
+
+
+def _named(node: str) -> str:
+    """The condition that holds for one node, '' if there is none."""
+    found = name_pattern(node)
+    return "" if found is None else f'{{ kind = "name", {found[0]} = {_toml(found[1])} }}'
 
 
 def _toml(text: str) -> str:

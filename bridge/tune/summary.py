@@ -1,0 +1,93 @@
+"""What a search found, put into words and figures: the reason of each rule, the front, the command that converts with it."""
+
+import shlex
+from pathlib import Path
+
+from bridge import frontends
+from bridge.observer_names import DEFAULT_OBSERVER
+from bridge.recovery_names import DEFAULT_RECOVERY
+from bridge.tune.result import Member, Point, Trials, TuneReport, front, point
+from bridge.tune.run import Outcome, Run
+from bridge.tune.search import Found
+from bridge.tune.space import FLOAT
+from bridge.tune.trial import Spec
+
+TIMED = 8  # points of the front whose latency is measured
+RULES = "rules.toml"
+
+
+def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
+    """The report; measures what reasons and the front still miss, if nobody has interrupted."""
+    assert run.space is not None
+    workload, request = run.lab.workload, run.request
+    members = tuple(_member(run, outcome, name) for name in outcome.best.assignment)
+    shown = front(run.history)
+    return TuneReport(
+        model=frontends.label(request.source),
+        target=run.goal.target,
+        budgets=tuple(run.goal.budgets),
+        met=outcome.best.met and outcome.best.affordable,
+        interrupted=outcome.interrupted,
+        observer=outcome.observer,
+        recovery=outcome.recovery or (),
+        samples=workload.facts.samples,
+        source=run.prepared.data.evaluation.source,
+        candidates=len(run.space.candidates),
+        trials=Trials(allowed=run.trials, made=run.lab.asked, cached=run.lab.cached),
+        start=point(run.history[0]),
+        best=_timed(run, outcome, outcome.best),
+        members=members,
+        front=tuple(_timed(run, outcome, one) if place < TIMED else point(one) for place, one in enumerate(shown)),
+        seconds=run.stages.seconds,
+        command=_command(run, outcome, folder),
+        rules=RULES,
+    )
+
+
+def _member(run: Run, outcome: Outcome, name: str) -> Member:
+    assert run.space is not None
+    assert run.searching is not None
+    candidate, precision = run.space.candidates[name], outcome.best.assignment[name]
+    without = {other: one for other, one in outcome.best.assignment.items() if other != name}
+    found = [] if outcome.interrupted else run.searching.measure([without])
+    after = outcome.searched.worst_db
+    where = f"on {run.lab.workload.facts.samples} samples"
+    kept = "float" if precision == FLOAT else "int8 weights with wider activations"
+    if found:
+        reason = f"{kept}: in int8 the worst output has {found[0].worst_db:.1f} dB instead of {after:.1f}, {where}; the target is {run.goal.target}."
+    else:
+        reason = f"{kept}: one of {len(outcome.best.assignment)} nodes that together give {after:.1f} dB instead of {run.history[0].worst_db:.1f}, {where}."
+    return Member(
+        name=name,
+        nodes=candidate.nodes,
+        precision=precision,
+        float_macs=candidate.macs if precision == FLOAT else 0.0,
+        without_db=found[0].worst_db if found else None,
+        reason=reason[0].upper() + reason[1:],
+    )
+
+
+def _timed(run: Run, outcome: Outcome, found: Found) -> Point:
+    """The row of a set with its latency."""
+    row = point(found)
+    if outcome.interrupted or row.quantized_ms is not None:
+        return row
+    (trial,) = run.lab.measure([Spec(found.trial.spec.op_precisions, found.trial.spec.setting, latency=True)])
+    return row.model_copy(update={"quantized_ms": trial.quantized_ms, "float_ms": trial.float_ms})
+
+
+def _command(run: Run, outcome: Outcome, folder: Path) -> str:
+    """Converts with what was found."""
+    words = ["bridge", "convert", frontends.label(run.request.source)]
+    for option, data in (("--calibration", run.request.calibration), ("--evaluation", run.request.evaluation)):
+        words += [option, str(data)] if isinstance(data, Path | str) else []
+    if run.request.rules:
+        words += ["--no-default-rules", *(word for rule in run.request.rules if isinstance(rule, Path | str) for word in ("--rules", str(rule)))]
+    words += ["--rules", str(folder / RULES)]
+    words += ["--observer", outcome.observer] if outcome.observer != DEFAULT_OBSERVER else []
+    if outcome.recovery is None:
+        words += ["--no-recover"]
+    elif set(run.request.recover) != set(DEFAULT_RECOVERY):
+        words += [word for method in run.request.recover for word in ("--recover", method)]
+    words += [word for name, shape in run.request.input_shapes.items() for word in ("--input", f"{name}={'x'.join(map(str, shape))}")]
+    return shlex.join(words)

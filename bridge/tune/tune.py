@@ -1,0 +1,185 @@
+"""`bridge.tune`: converts once, then looks for the smallest set of nodes that has to be wider than int8."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from bridge import frontends
+from bridge import rules as rules_stage
+from bridge.calibrate import Calibration
+from bridge.compare.cost import multiply_accumulates
+from bridge.convert import InputLayout
+from bridge.errors import UsageError
+from bridge.files import write_bytes
+from bridge.observer_names import parse_observer
+from bridge.preparing import Prepared, Request, prepare
+from bridge.progress import Progress, Silent, Stages
+from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
+from bridge.task_metrics import AnyMetric, check_metrics
+from bridge.tflite import model as tflite
+from bridge.tune.executors import open_executor
+from bridge.tune.goal import Goal
+from bridge.tune.lab import Lab
+from bridge.tune.levels import LEVELS
+from bridge.tune.result import TuneReport, TuneResult
+from bridge.tune.rule_file import rule_text
+from bridge.tune.run import Run
+from bridge.tune.space import CHOICES, FLOAT
+from bridge.tune.start import Settings
+from bridge.tune.summary import RULES, tune_report
+from bridge.tune.workload import Workload
+
+DEFAULT_CHOICES = (FLOAT, "dynamic_wi8_afp32")
+DEFAULT_OBSERVERS = ("min_max", "percentile", "mse")
+DEFAULT_TRIALS = 60
+WORK = 2e10  # multiply-accumulates of one trial on all its samples: about a second of one core
+FEWEST, MOST = 32, 512  # samples of a trial where its target is SQNR; others take all that there are
+RESULT, FOLDER = "tune.json", "trials"
+
+
+def tune(
+    source: object,
+    *,
+    target: str,
+    calibration: Path | str | Calibration | None,
+    evaluation: Path | str | Calibration | None = None,
+    budgets: Sequence[str] = (),
+    choices: Sequence[str] = DEFAULT_CHOICES,
+    level: str = "node",
+    observers: Sequence[str] = DEFAULT_OBSERVERS,
+    recover: Sequence[str] = DEFAULT_RECOVERY,
+    rules: Sequence[str | Path | rules_stage.RuleFile] = (),
+    metrics: Sequence[AnyMetric] = (),
+    trials: int = DEFAULT_TRIALS,
+    samples: int | None = None,
+    workers: int = 1,
+    dask: str | None = None,
+    output_dir: Path | str | None = None,
+    example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
+    signature: str | None = None,
+    preprocess: str | Path | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    constants: Mapping[str, np.ndarray] = MappingProxyType({}),
+    input_layout: InputLayout = "auto",
+    seed: int = 0,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> TuneResult:
+    """Finds the smallest set of nodes that has to be wider than int8 for a target, and writes it as a rule file.
+
+    Args:
+        source: what `convert` takes.
+        target: a gate, for example `sqnr>=30` or `top1_drop<=0.005`, for what the file computes.
+        calibration: samples for the ranges.
+        evaluation: samples for the trials; without it a quarter of the calibration samples is held out.
+        budgets: gates for what that may cost, for example `float_mac_share<=0.1` or `size<=16000000`.
+        choices: precisions that nodes may get instead of int8, of `float32`, `dynamic_wi8_afp32`, `static_wi8_ai16`.
+        level: what moves together: `node`, `block` (module path), `pattern`, `op_type`.
+        observers: what makes ranges, to choose from.
+        recover: methods of accuracy recovery.
+        rules: rule files whose nodes stay as they say; none by default, not even the pack `default`.
+        metrics: task metrics that the target asks for, where they are functions.
+        trials: at most so many.
+        samples: of each trial at most so many; None: all, but no more than the target and the size of the model call for.
+        workers: processes that run trials.
+        dask: address of a Dask scheduler whose workers run them instead.
+        output_dir: folder for the results, `<stem>.tune` if None; what was measured there before is not measured again.
+        example_inputs: as for `convert`; likewise all that follow.
+        signature: of a SavedModel.
+        preprocess: how pictures become inputs.
+        input_shapes: of inputs with dynamic dimensions.
+        constants: values of inputs that the TFLite file shall not have.
+        input_layout: `auto`, `keep` or `nhwc`.
+        seed: of everything random.
+        threads: of each run of a model.
+        progress: told about the work.
+
+    Raises:
+        UsageError: an option or the data cannot be used, or the target asks for what trials do not measure.
+        UnsupportedModelError: the model cannot become TFLite.
+        ToolError: a tool failed.
+    """
+    goal = Goal(target, tuple(budgets))
+    named = tuple(dict.fromkeys((*metrics, *goal.metrics)))
+    _check(choices, level, observers, metrics=named, trials=trials, calibration=calibration)
+    request = Request(
+        source=source,
+        example_inputs=example_inputs,
+        signature=signature,
+        calibration=calibration,
+        evaluation=evaluation,
+        preprocess=preprocess,
+        rules=rules,
+        input_shapes=input_shapes,
+        constants=constants,
+        input_layout=input_layout,
+        observer=observers[0],
+        recover=check_recovery(recover),
+        metrics=named,
+        seed=seed,
+        threads=threads,
+    )
+    target_dir = Path(f"{frontends.stem(source)}.tune" if output_dir is None else output_dir)
+    work, stages = target_dir / FOLDER, Stages(progress or Silent())
+    with ExitStack() as stack:
+        executor = stack.enter_context(open_executor(workers=workers, dask=dask))
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{target_dir}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
+        prepared = prepare(request, work, target_dir / "onnx2tf.log", stages)
+        settings = Settings(prepared, request)
+        with stages("prepare trials"):
+            first = settings.observed(observers[0], stages.progress.advance)
+            count = samples or _samples(prepared, goal)
+            workload = Workload.write(work / "workload", prepared, [first], request=request, samples=count)
+        parallel = workers > 1 or dask is not None
+        lab = Lab(workload, executor, work / "measured", stages.progress, planned=trials, threads=1 if parallel else threads)
+        run = Run(prepared, request, goal, settings, lab, stages, choices, level, trials)
+        outcome = run.search(first, observers)
+        report = tune_report(run, outcome, target_dir)
+    write_bytes(target_dir / RULES, rule_text(report.members, description=_description(report), reset=not rules).encode())
+    write_bytes(target_dir / RESULT, report.to_json().encode())
+    return TuneResult(report, target_dir)
+
+
+def _check(
+    choices: Sequence[str],
+    level: str,
+    observers: Sequence[str],
+    *,
+    metrics: Sequence[AnyMetric],
+    trials: int,
+    calibration: object,
+) -> None:
+    """Refuses what cannot be read before any work is done."""
+    for option, received, known in (("choices", choices, CHOICES), ("level", (level,), LEVELS)):
+        for one in received:
+            if one not in known:
+                raise UsageError(f"{option} cannot be that. Received: {one!r}.", hint=f"Choose of: {', '.join(known)}.")
+    if not choices or not observers:
+        raise UsageError("At least one choice and one observer are needed.", hint=f"Choices: {', '.join(CHOICES)}.")
+    for observer in observers:
+        parse_observer(observer)
+    if trials < 1:
+        raise UsageError(f"At least one trial is needed. Received: trials={trials}.")
+    if calibration is None:
+        raise UsageError("Tuning needs calibration data: on random numbers it would find what random numbers need.", hint="--calibration FILE.npz")
+    check_metrics(metrics, asked=(), compares=True)
+
+
+def _samples(prepared: Prepared, goal: Goal) -> int:
+    """How many samples a trial takes: all where classes or tasks count, else what the size of the model allows."""
+    total = len(prepared.data.evaluation)
+    if goal.sqnr_db([]) is None:
+        return total
+    model = tflite.read(prepared.converted.path)
+    return int(min(total, max(FEWEST, min(MOST, WORK / max(1, multiply_accumulates(model))))))
+
+
+def _description(report: TuneReport) -> str:
+    verdict = "meets" if report.met else "does not meet"
+    return f"What bridge tune found for {report.model}: {verdict} {report.target} with {report.best.sqnr_db:.1f} dB on {report.samples} samples."
