@@ -79,6 +79,7 @@ class TuneReport(Part):
         observer: of the ranges.
         recovery: methods of accuracy recovery that helped.
         samples: evaluation samples of every trial.
+        confirmed_on: evaluation samples that `best` was measured on, as `convert` makes it.
         candidates: what could be moved.
         start: without any member.
         best: what the rules give: the cheapest file that meets the target within the budgets, else the nearest.
@@ -96,6 +97,7 @@ class TuneReport(Part):
     observer: str
     recovery: tuple[str, ...]
     samples: int
+    confirmed_on: int
     source: str
     candidates: int
     trials: Trials

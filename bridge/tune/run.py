@@ -1,6 +1,6 @@
 """One search from its start to a file that `convert` makes again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from bridge.tune.start import Settings, observer_of
 from bridge.tune.surrogate import Surrogate
 from bridge.tune.trial import Spec
 
-FINAL = 4  # sets that are tried with accuracy recovery of their own
+FINAL = 8  # sets that are tried with accuracy recovery of their own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,7 @@ class Run:
         goal: what is asked for.
         settings: makes ranges and corrections.
         lab: measures.
+        on_all: measures on all evaluation samples.
         stages: told about the work.
         choices: precisions to choose from.
         level: what moves together.
@@ -70,6 +71,7 @@ class Run:
     goal: Goal
     settings: Settings
     lab: Lab
+    on_all: Callable[[], Lab]
     stages: Stages
     choices: Sequence[str]
     level: str
@@ -136,22 +138,24 @@ class Run:
         return noise, [op.precision for op in quantized.ops]
 
     def _confirmed(self, searched: Found, plain: Setting) -> tuple[Found, tuple[str, ...] | None, Found]:
-        """The cheapest set that meets the target as `convert` makes it: with recovery fitted to its own precisions, or without any."""
+        """The cheapest set that meets the target as `convert` makes it, on all samples: with recovery fitted to its precisions, or without any.
+
+        Where none does, the cheapest that was tried.
+        """
+        lab = self.on_all()
         candidates = [one for one in front(self.history) if one.met and one.affordable == searched.affordable][:FINAL] or [searched]
-        first: tuple[Found, tuple[str, ...] | None, Found] | None = None
+        tried = []
         for one in candidates:
             for recovers in (True, False) if self.prepared.recovers else (False,):
-                made = self._as_converted(one, plain, recovers=recovers)
-                first = first or made
-                if made[0].met and made[0].affordable == searched.affordable:
-                    return made
-        assert first is not None
-        return first
+                tried.append((*self._as_converted(lab, one, plain, recovers=recovers), one))
+                if tried[-1][0].met and tried[-1][0].affordable == searched.affordable:
+                    return tried[-1]
+        return tried[0]
 
-    def _as_converted(self, found: Found, plain: Setting, *, recovers: bool) -> tuple[Found, tuple[str, ...] | None, Found]:
+    def _as_converted(self, lab: Lab, found: Found, plain: Setting, *, recovers: bool) -> tuple[Found, tuple[str, ...] | None]:
         assert self.space is not None
         asked = self.space.op_precisions(found.assignment)
         setting, kept = self.settings.recovered(plain, asked) if recovers else (plain, None)
-        self.lab.workload.with_setting(setting)
-        (trial,) = self.lab.measure([Spec(asked, setting.name, latency=self.goal.timed)])
-        return replace(found, trial=trial, met=self.goal.met(trial), affordable=self.goal.affordable(trial)), kept, found
+        lab.workload.with_setting(setting)
+        (trial,) = lab.measure([Spec(asked, setting.name, latency=self.goal.timed)])
+        return replace(found, trial=trial, met=self.goal.met(trial), affordable=self.goal.affordable(trial)), kept

@@ -31,11 +31,12 @@ def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
         observer=outcome.observer,
         recovery=outcome.recovery or (),
         samples=workload.facts.samples,
+        confirmed_on=workload.facts.samples if outcome.interrupted else len(run.prepared.data.evaluation),
         source=run.prepared.data.evaluation.source,
         candidates=len(run.space.candidates),
         trials=Trials(allowed=run.trials, made=run.lab.asked, cached=run.lab.cached),
         start=point(run.history[0]),
-        best=_timed(run, outcome, outcome.best),
+        best=_best(run, outcome),
         members=members,
         front=tuple(_timed(run, outcome, one) if place < TIMED else point(one) for place, one in enumerate(shown)),
         seconds=run.stages.seconds,
@@ -74,6 +75,12 @@ def _timed(run: Run, outcome: Outcome, found: Found) -> Point:
         return row
     (trial,) = run.lab.measure([Spec(found.trial.spec.op_precisions, found.trial.spec.setting, latency=True)])
     return row.model_copy(update={"quantized_ms": trial.quantized_ms, "float_ms": trial.float_ms})
+
+
+def _best(run: Run, outcome: Outcome) -> Point:
+    """The result with the latency of the same set as it was searched: other constants take as long."""
+    times = _timed(run, outcome, outcome.searched)
+    return point(outcome.best).model_copy(update={"quantized_ms": times.quantized_ms, "float_ms": times.float_ms})
 
 
 def _command(run: Run, outcome: Outcome, folder: Path) -> str:

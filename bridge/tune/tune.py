@@ -35,8 +35,8 @@ from bridge.tune.workload import Workload
 DEFAULT_CHOICES = (FLOAT, "dynamic_wi8_afp32")
 DEFAULT_OBSERVERS = ("min_max", "percentile", "mse")
 DEFAULT_TRIALS = 60
-WORK = 2e10  # multiply-accumulates of one trial on all its samples: about a second of one core
-FEWEST, MOST = 32, 512  # samples of a trial where its target is SQNR; others take all that there are
+WORK = 1e11  # multiply-accumulates of one trial on all its samples: some seconds of one core
+FEWEST = 32  # samples of a trial where its target is SQNR; others take all that there are
 RESULT, FOLDER = "tune.json", "trials"
 
 
@@ -136,9 +136,17 @@ def tune(
             first = settings.observed(observers[0], stages.progress.advance)
             count = samples or _samples(prepared, goal)
             workload = Workload.write(work / "workload", prepared, [first], request=request, samples=count)
-        parallel = workers > 1 or dask is not None
-        lab = Lab(workload, executor, work / "measured", stages.progress, planned=trials, threads=1 if parallel else threads)
-        run = Run(prepared, request, goal, settings, lab, stages, choices, level, trials)
+        each = 1 if workers > 1 or dask is not None else threads
+        lab = Lab(workload, executor, work / "measured", stages.progress, planned=trials, threads=each)
+
+        def on_all() -> Lab:
+            """Where the result is measured as `convert` will: on all samples."""
+            if workload.facts.samples == len(prepared.data.evaluation):
+                return lab
+            whole = Workload.write(work / "all", prepared, [], request=request, samples=len(prepared.data.evaluation))
+            return Lab(whole, executor, work / "measured", stages.progress, threads=each)
+
+        run = Run(prepared, request, goal, settings, lab, on_all, stages, choices, level, trials)
         outcome = run.search(first, observers)
         report = tune_report(run, outcome, target_dir)
     write_bytes(target_dir / RULES, rule_text(report.members, description=_description(report), reset=not rules).encode())
@@ -177,9 +185,9 @@ def _samples(prepared: Prepared, goal: Goal) -> int:
     if goal.sqnr_db([]) is None:
         return total
     model = tflite.read(prepared.converted.path)
-    return int(min(total, max(FEWEST, min(MOST, WORK / max(1, multiply_accumulates(model))))))
+    return int(min(total, max(FEWEST, WORK / max(1, multiply_accumulates(model)))))
 
 
 def _description(report: TuneReport) -> str:
     verdict = "meets" if report.met else "does not meet"
-    return f"What bridge tune found for {report.model}: {verdict} {report.target} with {report.best.sqnr_db:.1f} dB on {report.samples} samples."
+    return f"What bridge tune found for {report.model}: {verdict} {report.target} with {report.best.sqnr_db:.1f} dB on {report.confirmed_on} samples."
