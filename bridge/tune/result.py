@@ -65,10 +65,11 @@ class Member(Part):
 
 
 class Trials(Part):
-    """Trials of a search: at most `allowed`; `made` counts different files, of which `cached` were known from an earlier run."""
+    """Trials, by different files: `made` of at most `allowed` to search, `further` to confirm and to time; `cached` were known from an earlier run."""
 
     allowed: int
     made: int
+    further: int
     cached: int
 
 

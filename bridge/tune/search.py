@@ -28,6 +28,7 @@ MOST_BIAS_DB = 60.0
 CLOSE_DB = 0.5  # between a level that holds and one that does not
 REACH_DB = 40.0  # above the file without floats there is nothing to look for
 SWAPPED = 6  # members that are exchanged, and others tried for each
+EXPLAINED = 12  # members that trials are kept for, to say what each is worth
 PATIENCE = 16  # exchanges in vain
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Search:
             self._remove()
             self._narrow()
             self._swap()
-            self._remove()
+            self._explain()
         return self.nearest
 
     def measure(self, assignments: Sequence[Assignment]) -> list[Found]:
@@ -224,8 +225,10 @@ class Search:
     def _swap(self) -> None:
         """Exchanges: without an expensive member, with cheaper ones in its place; those first that the surrogate takes for nearest to the target."""
         failed = 0
-        while self.left > 0 and failed < PATIENCE:
+        while failed < PATIENCE:
             best = self._standing()
+            if self.left <= min(EXPLAINED, len(best.assignment)):  # each member is to be measured once more, for its reason
+                return
             self._learn(best)
             tried = [one for one in self._exchanges(best) if self.space.op_precisions(one) not in self._known][:2]
             if not tried:
@@ -257,6 +260,16 @@ class Search:
         judged = self._judged(best)
         asked = self.goal.sqnr_db([output.name for output in judged])
         return np.array([0.0 if asked is None else max(0.0, output.sqnr_db - asked.get(output.name, -np.inf)) for output in judged])
+
+    def _explain(self) -> None:
+        """What each member is worth: the best without it. One that turns out to be worth nothing goes."""
+        best, left = self._standing(), True
+        while left and self.left > 0:
+            order = sorted(best.assignment, key=lambda name: -self.space.cost({name: best.assignment[name]}))
+            without = [one for one in (_without(best.assignment, [name]) for name in order) if self.space.op_precisions(one) not in self._known]
+            self.measure(without[:2])
+            left = len(without) > 0
+            best = self._standing()
 
     def _standing(self) -> Found:
         best = self.best

@@ -12,6 +12,7 @@ from bridge.tune.search import Found
 from bridge.tune.space import FLOAT
 from bridge.tune.trial import Spec
 
+EXPLAINED = 24  # members that are measured one by one, for the reason of their rule
 TIMED = 8  # points of the front whose latency is measured
 RULES = "rules.toml"
 
@@ -19,9 +20,14 @@ RULES = "rules.toml"
 def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
     """The report; measures what reasons and the front still miss, if nobody has interrupted."""
     assert run.space is not None
+    assert run.searching is not None
     workload, request = run.lab.workload, run.request
-    members = tuple(_member(run, outcome, name) for name in outcome.best.assignment)
+    members = tuple(
+        _member(run, outcome, name, measure=place < EXPLAINED and not outcome.interrupted) for place, name in enumerate(outcome.best.assignment)
+    )
     shown = front(run.history)
+    best, timed = _best(run, outcome), [_timed(run, outcome, one) if place < TIMED else point(one) for place, one in enumerate(shown)]
+    made = run.trials - run.searching.left
     return TuneReport(
         model=frontends.label(request.source),
         target=run.goal.target,
@@ -34,38 +40,44 @@ def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
         confirmed_on=workload.facts.samples if outcome.interrupted else len(run.prepared.data.evaluation),
         source=run.prepared.data.evaluation.source,
         candidates=len(run.space.candidates),
-        trials=Trials(allowed=run.trials, made=run.lab.asked, cached=run.lab.cached),
+        trials=Trials(allowed=run.trials, made=made, further=run.lab.asked - made, cached=run.lab.cached),
         start=point(run.history[0]),
-        best=_best(run, outcome),
+        best=best,
         members=members,
-        front=tuple(_timed(run, outcome, one) if place < TIMED else point(one) for place, one in enumerate(shown)),
+        front=tuple(timed),
         seconds=run.stages.seconds,
         command=_command(run, outcome, folder),
         rules=RULES,
     )
 
 
-def _member(run: Run, outcome: Outcome, name: str) -> Member:
+def _member(run: Run, outcome: Outcome, name: str, *, measure: bool) -> Member:
     assert run.space is not None
-    assert run.searching is not None
     candidate, precision = run.space.candidates[name], outcome.best.assignment[name]
-    without = {other: one for other, one in outcome.best.assignment.items() if other != name}
-    found = [] if outcome.interrupted else run.searching.measure([without])
-    after = outcome.searched.worst_db
+    without = _without(run, outcome, name) if measure else None
+    after = f"{outcome.searched.worst_db:.1f} dB instead of {run.history[0].worst_db:.1f}"
     where = f"on {run.lab.workload.facts.samples} samples"
-    kept = "float" if precision == FLOAT else "int8 weights with wider activations"
-    if found:
-        reason = f"{kept}: in int8 the worst output has {found[0].worst_db:.1f} dB instead of {after:.1f}, {where}; the target is {run.goal.target}."
+    kept = "Float" if precision == FLOAT else "Int8 weights with wider activations"
+    if without is None:
+        reason = f"{kept}: one of {len(outcome.best.assignment)} that together give {after}, {where}."
     else:
-        reason = f"{kept}: one of {len(outcome.best.assignment)} nodes that together give {after:.1f} dB instead of {run.history[0].worst_db:.1f}, {where}."
+        reason = f"{kept}: with this one in int8 the worst output has {without:.1f} dB instead of {outcome.searched.worst_db:.1f}, {where}."
     return Member(
         name=name,
         nodes=candidate.nodes,
         precision=precision,
         float_macs=candidate.macs if precision == FLOAT else 0.0,
-        without_db=found[0].worst_db if found else None,
-        reason=reason[0].upper() + reason[1:],
+        without_db=without,
+        reason=f"{reason} The target is {run.goal.target}.",
     )
+
+
+def _without(run: Run, outcome: Outcome, name: str) -> float:
+    """SQNR of the worst output with one member in integers again."""
+    assert run.space is not None
+    rest = {other: precision for other, precision in outcome.best.assignment.items() if other != name}
+    (trial,) = run.lab.measure([Spec(run.space.op_precisions(rest), outcome.setting, latency=run.goal.timed)])
+    return min(output.sqnr_db for output in trial.outputs)
 
 
 def _timed(run: Run, outcome: Outcome, found: Found) -> Point:
