@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli_convert import INTERRUPTED
 from bridge.cli_options import CustomOps, Inputs, Json, Metrics, Model, Preprocess, Rules, Signature, Threads, constants, shapes
 from bridge.recovery_names import DEFAULT_RECOVERY, RECOVERY_NAMES
-
-INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 def tune(

@@ -34,7 +34,8 @@ LAYERS = (
     {"tune", "inspect", "qat", "testing"},
     {"batch", "integrations"},
     {"cli_options"},
-    {"cli_convert", "cli_report", "cli_tune"},
+    {"cli_convert", "cli_report"},
+    {"cli_tune"},
     {"cli"},
     {"__main__", "__init__"},
 )
