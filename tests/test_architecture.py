@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"errors", "name_patterns", "progress"},
+    {"errors", "limits", "name_patterns", "progress"},
     {
         "agreement",
         "clustering",

@@ -6,6 +6,7 @@ from pathlib import Path
 from bridge.errors import UsageError
 from bridge.frontends import onnx_file
 from bridge.frontends.source_options import Frontend, SourceOptions, label
+from bridge.frontends.structure import refuse_nan
 from bridge.frontends.tensorflow_source import KERAS_SUFFIXES, TENSORFLOW_FRONTENDS
 from bridge.frontends.torch_source import PROGRAM_SUFFIX, SCRIPT_SUFFIXES, TORCH_FRONTENDS
 from bridge.types import SourceModel
@@ -38,7 +39,9 @@ def load(
     """
     for frontend in FRONTENDS:
         if frontend.accepts(source):
-            return frontend.load(source, SourceOptions(input_shapes, example_inputs, signature))
+            loaded = frontend.load(source, SourceOptions(input_shapes, example_inputs, signature))
+            refuse_nan(loaded.proto, where=label(source))
+            return loaded
     raise UsageError(
         f"Nothing here reads a source of type {label(source)}.",
         hint=f"Known: {', '.join(frontend.name for frontend in FRONTENDS)}.",

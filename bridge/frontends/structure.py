@@ -4,13 +4,19 @@
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from bridge.errors import InputError
+from bridge.errors import InputError, UnsupportedModelError
+from bridge.limits import MAX_NODES
 
+_FLOATS = MappingProxyType({onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.FLOAT16: "<f2"})
 _HALF_BYTE_TYPES = frozenset({onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1})
 _DATA_TYPES = frozenset(onnx.TensorProto.DataType.values())
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -35,6 +41,13 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
                 f"{where}: is written for opset {entry.version}, this onnx {onnx.__version__} knows 1 to {known}.",
                 hint="Install a newer onnx, or export the model with an older opset.",
             )
+    count = sum(1 for _ in _all_nodes([*model.graph.node, *(node for function in model.functions for node in function.node)]))
+    if count > MAX_NODES:
+        raise UnsupportedModelError(f"{where}: has {count} nodes; at most {MAX_NODES} are taken.", causes=["too-large"])
+    for what, names in (("inputs", model.graph.input), ("outputs", model.graph.output), ("initializers", model.graph.initializer)):
+        twice = next((name for name, times in Counter(one.name for one in names).items() if times > 1), None)
+        if twice is not None:
+            raise InputError(f"{where}: two {what} are called {twice!r}.", hint=_HINT)
     for tensor in tensors(model):
         _check_tensor(tensor, where)
     for value in model.graph.input:
@@ -51,6 +64,35 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         yield from _node_tensors(function.node)
+
+
+def _all_nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in _graphs(attribute):
+                yield from _all_nodes(graph.node)
+
+
+def refuse_nan(model: onnx.ModelProto, *, where: str) -> None:
+    """Refuses weights that are no numbers, as a training that diverged leaves them; infinity has its uses, in masks.
+
+    Raises:
+        InputError: names the first such weight.
+    """
+    for tensor in model.graph.initializer:
+        dtype = _FLOATS.get(tensor.data_type)
+        if dtype is None:
+            continue
+        values = np.frombuffer(tensor.raw_data, dtype) if tensor.HasField("raw_data") else numpy_helper.to_array(tensor)
+        with np.errstate(invalid="ignore"):
+            lowest = values.min() if values.size else 0.0
+        if np.isnan(lowest):  # as the minimum is where one value is; to ask that needs no copy
+            count = int(np.isnan(values).sum())
+            raise InputError(
+                f"{where}: weight {tensor.name!r} holds NaN, in {count} of {values.size} values.",
+                hint="The training diverged, or the file is damaged: go back to a checkpoint whose loss was a number.",
+            )
 
 
 def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -1,5 +1,6 @@
 """Functions that a file brings along, and registered decompositions, become nodes of the main graph under the names of their calls."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import onnx
@@ -9,6 +10,7 @@ import onnx_ir.passes.common as common
 from bridge.errors import UnsupportedModelError
 from bridge.graph import provenance, source_nodes
 from bridge.graph.ledger import translated
+from bridge.limits import MAX_NODES
 from bridge.types import SourceModel
 
 # Functions that a frontend wrote in place of an operator that ONNX does not have; their bodies keep the call's name, so they are inlined later.
@@ -30,6 +32,7 @@ def inline_local_functions(source: SourceModel) -> SourceModel:
     with translated("inline functions"):
         model = source_nodes.read_only_copy(source.proto)
         _refuse_recursion(model)
+        _refuse_explosion(model)
         _use_opset_of_model(model)
         source_nodes.name_nodes(model.graph)
         calls = {str(node.name): node for node in model.graph.all_nodes() if node.op_identifier() in model.functions}
@@ -61,6 +64,27 @@ def _refuse_recursion(model: ir.Model) -> None:
     if called:
         named = ", ".join(f"{domain} {name}" for domain, name, _ in sorted(called))
         raise UnsupportedModelError(f"Functions of the file call themselves: {named}.", hint="Export the model without recursion.")
+
+
+def _refuse_explosion(model: ir.Model) -> None:
+    """Ten functions that each call the one before ten times are short to write and endless to write out."""
+    sizes: dict[ir.OperatorIdentifier, int] = {}
+
+    def size(nodes: Iterable[ir.Node]) -> int:
+        return sum(sizes[node.op_identifier()] if node.op_identifier() in model.functions else 1 for node in nodes)
+
+    waiting = dict(model.functions)
+    while waiting:  # no function calls itself, so each round finds some that call only known ones
+        for key, function in list(waiting.items()):
+            nodes = list(function.all_nodes())
+            if not any(node.op_identifier() in waiting for node in nodes):
+                sizes[key] = size(nodes)
+                del waiting[key]
+    count = size(model.graph.all_nodes())
+    if count > MAX_NODES:
+        raise UnsupportedModelError(
+            f"The model has {count} nodes once its functions are written out; at most {MAX_NODES} are taken.", causes=["too-large"]
+        )
 
 
 def _use_opset_of_model(model: ir.Model) -> None:

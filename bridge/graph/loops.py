@@ -12,6 +12,7 @@ from bridge.graph import provenance
 from bridge.graph.bodies import copied, open_bodies
 from bridge.graph.evaluation import evaluate
 from bridge.graph.values import constant_array, new_constant
+from bridge.limits import MAX_NODES
 
 MAX_ROUNDS = 256  # a step of a recurrent layer is about 20 nodes
 
@@ -30,12 +31,15 @@ def _unroll(graph: ir.Graph, loop: ir.Node) -> None:
     carried = [value for value in loop.inputs[2:] if value is not None]
     trips = MAX_ROUNDS + 1 if limit is None else _known(limit)
     start = 1 if condition is None else _known(condition)
-    if trips is None or not start or len(carried) != len(loop.inputs) - 2:
-        return
     body = loop.attributes["body"].as_graph()
+    if trips is None or not start or len(carried) != len(loop.inputs) - 2 or (limit is not None and trips * len(body) > MAX_NODES):
+        return
     rounds: list[tuple[list[ir.Node], list[ir.Value]]] = []
     values = carried
     while len(rounds) < trips:
+        if (len(rounds) + 1) * len(body) > MAX_NODES:
+            _forget(rounds)
+            return
         rounds.append(_round(graph, body, len(rounds), values))
         outputs = rounds[-1][1]
         values = outputs[1 : 1 + len(carried)]

@@ -9,6 +9,7 @@ from bridge.graph import provenance
 from bridge.graph.bodies import copied, open_bodies
 from bridge.graph.loops import MAX_ROUNDS
 from bridge.graph.values import new_constant, static_shape
+from bridge.limits import MAX_NODES
 
 
 def unroll_scans(model: ir.Model) -> None:
@@ -29,7 +30,7 @@ def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
     if not count or len(values) != len(scan.inputs) or any(shape is None for shape in shapes):
         return
     steps = (shapes[0] or ())[axes[0]]
-    if not 0 < steps <= MAX_ROUNDS:
+    if not 0 < steps <= MAX_ROUNDS or steps * len(scan.attributes["body"].as_graph()) > MAX_NODES:
         return
     backwards = scan.attributes.get_ints("scan_input_directions", [0] * count)
     nodes: list[ir.Node] = []

@@ -114,7 +114,17 @@ def _tensor_faults(model: tflite.ModelT, tensors: list[tflite.TensorT]) -> Itera
             held, needed = len(model.buffers[tensor.buffer].data), math.prod(shape) * tflite.dtype(tensor).itemsize
             if held != needed:
                 yield f"constant {name!r} holds {held} bytes, its shape {list(shape)} takes {needed}"
+        yield from _value_faults(model, tensor, name)
         yield from _quantization_faults(tensor, name, shape, constant=0 <= tensor.buffer < len(model.buffers) and tflite.is_constant(model, tensor))
+
+
+def _value_faults(model: tflite.ModelT, tensor: tflite.TensorT, name: str) -> Iterator[str]:
+    if tensor.type in tflite.DTYPES and tflite.dtype(tensor).kind == "f" and tensor.sparsity is None and tflite.is_constant(model, tensor):
+        values = tflite.constant(model, tensor)
+        with np.errstate(invalid="ignore"):
+            lowest = values.min() if values.size else 0.0
+        if np.isnan(lowest):
+            yield f"weight {name!r} holds NaN"
 
 
 def _quantization_faults(tensor: tflite.TensorT, name: str, shape: tuple[int, ...], *, constant: bool) -> Iterator[str]:

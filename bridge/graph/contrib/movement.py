@@ -5,6 +5,7 @@ import onnx_ir as ir
 
 from bridge.graph.contrib.expansion import known, operand, own_attributes, total
 from bridge.graph.lowering.replacement import Builder, Replacement
+from bridge.limits import MAX_MATRIX
 
 _GRID_MODES = {"bilinear": "linear", "bicubic": "cubic"}  # renamed with opset 20
 
@@ -50,7 +51,10 @@ def arange(build: Builder, node: ir.Node) -> Replacement | str:
     if any(bound is None for bound in bounds):
         return "its bounds, which are no constants"
     start, limit, *step = [bound.reshape(()) for bound in bounds if bound is not None]
-    values = np.arange(start.item(), limit.item(), step[0].item() if step else 1).astype(start.dtype)
+    delta = step[0].item() if step else 1
+    if not delta or not abs((limit.item() - start.item()) / delta) <= MAX_MATRIX:
+        return "its length"
+    values = np.arange(start.item(), limit.item(), delta).astype(start.dtype)
     return build.done(build.op("Identity", build.constant(values)))
 
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from bridge.graph.lowering.replacement import Builder, Replacement
 from bridge.graph.values import constant_array, static_shape
+from bridge.limits import MAX_MATRIX
 
 _SPATIAL_RANKS = (3, 4)  # what TFLite resizes: the axes behind batch and channels
 _SAME = 1e-5  # weights are float32
@@ -26,6 +27,8 @@ def lower(graph: ir.Graph, node: ir.Node) -> Replacement | None:
     if shape is None or out_shape is None or coordinates not in _COORDINATES or node.inputs[0] is None:
         return None
     scales = _scales(node, shape, out_shape)
+    if any(size * out > MAX_MATRIX for size, out in zip(shape, out_shape, strict=True)):
+        return None
     matrices = {
         axis: _matrix(node, shape[axis], out_shape[axis], scales[axis]) for axis in range(len(shape)) if _resized(shape, out_shape, scales, axis)
     }
