@@ -5,12 +5,20 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from bridge.report.wording import visible
 
 RECENT_S = 600.0  # steps of the last so many seconds say how long the rest takes: one step may last a minute
+
+
+class TimeLeft(TimeRemainingColumn):
+    """How long the rest of a stage takes; nothing where it is done, or nobody knows how many steps it has."""
+
+    def render(self, task: Task) -> Text:
+        """`0:01:20 left`."""
+        return Text("") if task.finished or task.total is None else Text.assemble(super().render(task), " left")
 
 
 class ProgressBars:
@@ -21,8 +29,7 @@ class ProgressBars:
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        left = TimeRemainingColumn(elapsed_when_finished=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft())
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=RECENT_S)
         self._current: TaskID | None = None
 

@@ -8,12 +8,13 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
 from distributed import Client, KilledWorker, Worker, WorkerPlugin
+from distributed import Future as DaskFuture
 
 from bridge.errors import ToolError, UsageError, first_line
 
@@ -50,7 +51,7 @@ class Files(WorkerPlugin):  # type: ignore[misc]  # distributed is not there for
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        _unpacked[self.run] = target
+        _unpacked[self.run], self.content = target, {}
 
     def teardown(self, worker: Worker) -> None:
         """Takes them away."""
@@ -66,24 +67,26 @@ class DaskExecutor(Executor):
     """
 
     def __init__(self, client: Client) -> None:
-        self._client, self._inner = client, client.get_executor(pure=False)
+        self._client = client
         self._sent: dict[Path, _Sent] = {}
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Runs the function on one of the workers."""
         outer: Future[T] = Future()
-        inner = self._inner.submit(fn, *(self._there(arg) if isinstance(arg, Path) and arg.is_dir() else arg for arg in args), **kwargs)
+        there = (self._there(arg) if isinstance(arg, Path) and arg.is_dir() else arg for arg in args)
+        inner = self._client.submit(fn, *there, pure=False, **kwargs)  # not pure: each call runs, even if one like it ran before
         outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         inner.add_done_callback(lambda done: _hand_over(done, outer))
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # as the base class has it
-        """Takes what was sent away from the workers; the cluster stays."""
-        self._inner.shutdown(wait=wait and not cancel_futures)
+        """Takes what was sent away from the workers; the cluster stays. What was submitted and is not done by then is cancelled."""
+        del wait, cancel_futures
         for sent in self._sent.values():
             for name in sent.plugins:
-                with contextlib.suppress(OSError):  # the scheduler may have gone
-                    self._client.unregister_worker_plugin(name)
+                if self._client.status == "running":  # the scheduler may have gone
+                    with contextlib.suppress(OSError):
+                        self._client.unregister_worker_plugin(name)
         self._sent.clear()
 
     def _there(self, folder: Path) -> OnWorker:
@@ -126,18 +129,17 @@ def connect(address: str) -> Client:
         ) from error
 
 
-def _hand_over[T](inner: "Future[T]", outer: "Future[T]") -> None:
-    """The outcome of one future becomes that of another."""
+def _hand_over[T](inner: DaskFuture, outer: "Future[T]") -> None:
+    """The outcome of a task becomes that of the future that was given out, whatever it is: somebody waits for it."""
     if inner.cancelled():
         outer.cancel()
     if not outer.set_running_or_notify_cancel():
         return
-    error = inner.exception()
-    if isinstance(error, KilledWorker):
-        outer.set_exception(
-            ToolError("ends its Dask worker every time.", hint="Memory may not suffice: start workers with more, or with fewer threads.")
-        )
-    elif error is not None:
-        outer.set_exception(error)
-    else:
+    try:
         outer.set_result(inner.result())
+    except KilledWorker:
+        hint = "Memory may not suffice: start workers with more, or with fewer threads."
+        outer.set_exception(ToolError("ends its Dask worker every time.", hint=hint))
+    except BaseException as error:  # noqa: BLE001  # of any kind, as the task raised it
+        lost = isinstance(error, OSError | CancelledError) and inner.status != "error"  # not raised by the task, but on the way of its result
+        outer.set_exception(ToolError("the Dask scheduler has gone.", hint="What was measured is kept: run again.") if lost else error)

@@ -120,10 +120,30 @@ def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> Non
         pass
 
 
-def test_a_trial_that_always_ends_its_worker() -> None:
-    inner: Future[int] = Future()
-    outer: Future[int] = Future()
-    inner.set_exception(distributed.KilledWorker("run_trial", None, 3))
-    dask_cluster._hand_over(inner, outer)
-    with pytest.raises(ToolError, match="ends its Dask worker every time"):
-        outer.result()
+class Ended:
+    """A task of Dask that failed."""
+
+    def __init__(self, error: BaseException, status: str) -> None:
+        self._error, self.status = error, status
+
+    def cancelled(self) -> bool:
+        return False
+
+    def result(self) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "said"),
+    [
+        (distributed.KilledWorker("run_trial", None, 3), "error", ToolError, "ends its Dask worker every time"),
+        (OSError("closed"), "finished", ToolError, "the Dask scheduler has gone"),
+        (OSError("disk full"), "error", OSError, "disk full"),
+        (UsageError("as it was"), "error", UsageError, "as it was"),
+    ],
+)
+def test_every_end_of_a_task_is_handed_over(error: BaseException, status: str, kind: type[Exception], said: str) -> None:
+    outer: Future[object] = Future()
+    dask_cluster._hand_over(Ended(error, status), outer)
+    with pytest.raises(kind, match=said):
+        outer.result(timeout=0)

@@ -117,32 +117,42 @@ def test_ctrl_c_keeps_what_arrived_and_cancels_the_rest(workload: Workload, tmp_
 
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from bridge.tune.executors import open_executor
 from bridge.tune.lab import Lab
 from bridge.tune.workload import Workload
-from workloads import small_workload, specs
+from workloads import specs
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open_executor(workers=int(sys.argv[3])) as executor:
         Lab(Workload(Path(sys.argv[1])), executor, Path(sys.argv[2])).measure(specs())
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_after_kill_9_only_what_is_missing_is_measured(workload: Workload, expected: list[Trial], tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "end"), [(1, signal.SIGKILL), (2, signal.SIGKILL), (2, signal.SIGINT)])
+def test_after_an_end_in_the_middle_only_what_is_missing_is_measured(
+    workload: Workload, expected: list[Trial], tmp_path: Path, workers: int, end: signal.Signals
+) -> None:
     script, cache = tmp_path / "run.py", tmp_path / "cache"
     script.write_text(RUN)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])}
-    run = subprocess.Popen([sys.executable, str(script), str(workload.folder), str(cache), str(workers)], env=environment)
+    command = [sys.executable, str(script), str(workload.folder), str(cache), str(workers)]
+    run = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(list(cache.glob("[0-9a-f]*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.002)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    if end == signal.SIGINT:
+        os.killpg(run.pid, end)  # as a terminal does: the workers get it too
+    else:
+        run.send_signal(end)
+    said = run.communicate()[1].decode()
+    assert run.returncode == -end
+    assert said.count("Traceback") == (end == signal.SIGINT), said
     done = len(list(cache.glob("[0-9a-f]*.json")))
-    assert 3 <= done < len(expected), "it was killed in the middle"
+    assert 3 <= done < len(expected), "it ended in the middle"
     with open_executor() as executor:
         lab = Lab(workload, executor, cache)
         assert lab.measure(specs()) == expected
