@@ -4,7 +4,7 @@ from bridge.quantize.broken_constraints import broken_constraints
 from bridge.quantize.corrections import Corrections, merge
 from bridge.quantize.op_table import JOINING, OPS, has_kernel
 from bridge.quantize.precisions import INTEGER_WEIGHTS, PRECISIONS, find_precision, finest
-from bridge.quantize.quantizer import quantize, quantize_objects
+from bridge.quantize.quantizer import quantize, quantize_graph
 
 __all__ = [
     "INTEGER_WEIGHTS",
@@ -18,5 +18,5 @@ __all__ = [
     "has_kernel",
     "merge",
     "quantize",
-    "quantize_objects",
+    "quantize_graph",
 ]

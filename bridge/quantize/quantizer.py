@@ -60,14 +60,14 @@ def quantize(
         UsageError: an unknown precision or dtype, not one precision per operator, or corrections that do not fit.
     """
     find_precision(precision)
-    model = tflite.read(float_model)
+    graph = read_graph(tflite.read_once(float_model), where=str(float_model))
     if ranges is not None and ranges.model_sha256 and ranges.model_sha256 != (found := digest(float_model)):
         raise InputError(
             f"{float_model}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {found[:12]}.",
             hint="Calibrate again with this model.",
         )
-    outcomes = quantize_objects(
-        model,
+    model, outcomes = quantize_graph(
+        graph,
         where=str(float_model),
         ranges=ranges,
         op_precisions=op_precisions,
@@ -81,8 +81,8 @@ def quantize(
     return QuantizedModel(output, sha256, precision, outcomes)
 
 
-def quantize_objects(
-    model: tflite.ModelT,
+def quantize_graph(
+    graph: FloatGraph,
     *,
     where: str,
     ranges: Ranges | None,
@@ -91,11 +91,11 @@ def quantize_objects(
     output_dtype: str = "float32",
     corrections: Corrections = NONE,
     given: Mapping[str, Form] = NO_FORMS,
-) -> tuple[OpOutcome, ...]:
-    """Like `quantize`, of a file that is read already: its objects become those of the quantized file, which is not written.
+) -> tuple[tflite.ModelT, tuple[OpOutcome, ...]]:
+    """Like `quantize`, of a file that is read already: the quantized file in memory, and what became of each operator.
 
     Args:
-        model: the float file; changed.
+        graph: of the float file; it stays as it is, and knows more about its constants the next time.
         where: names it in errors.
         ranges: of this very file; whose they are is not looked at.
         op_precisions: as for `quantize`, and so are the others.
@@ -114,7 +114,6 @@ def quantize_objects(
         if dtype not in EDGE_TYPES:
             raise UsageError(f"{option} cannot be that. Received: {dtype!r}.", hint=f"Choose one of: {', '.join(EDGE_TYPES)}.")
     ranges = ranges or NO_RANGES
-    graph = read_graph(model, where=where)
     _check(graph, where, ranges, op_precisions, integer_edges=(input_dtype != "float32", output_dtype != "float32"))
     corrections.check(len(graph.ops))
     plan = make_plan(
@@ -126,7 +125,8 @@ def quantize_objects(
         input_type=input_dtype.upper(),
         output_type=output_dtype.upper(),
     )
-    return write_plan(graph, plan, model)
+    model = tflite.copied(graph.model)
+    return model, write_plan(graph, plan, model)
 
 
 def write_plan(graph: FloatGraph, plan: Plan, model: tflite.ModelT) -> tuple[OpOutcome, ...]:

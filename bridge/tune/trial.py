@@ -109,9 +109,8 @@ def run_trial(folder: PathLike[str], spec: Spec, threads: int = 1) -> Trial:
     started = time.perf_counter()
     workload = open_workload(Path(folder))
     facts, setting, measurement = workload.facts, workload.setting(spec.setting), workload.measurement()
-    model = tflite.read(workload.float_path)
-    ops = quantize.quantize_objects(
-        model,
+    model, ops = quantize.quantize_graph(
+        workload.graph,
         where=str(workload.float_path),
         ranges=setting.ranges,
         op_precisions=spec.op_precisions,

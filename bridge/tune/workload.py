@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,16 +20,19 @@ from bridge.compare.samples import spread
 from bridge.errors import InputError, UsageError
 from bridge.files import digest, write_bytes
 from bridge.preparing import Prepared, Request
+from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.task_metrics import AnyMetric, Measurement
+from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tune.portable_metrics import PortableMetrics, portable
 from bridge.tune.settings import Setting, read_setting, setting_names, with_owner, write_setting
+from bridge.tune.stored import StoredOutputs, StoredSamples
 from bridge.types import InputBinding, OutputResult, TensorSpec
 
 FACTS, FLOAT_FILE, SETTINGS, LABELS, TRUTH = "workload.json", "float.tflite", "settings", "labels.npy", "truth.npy"
 DEFAULT_SAMPLES = 64
 KERNELS = ("ai-edge-litert", "numpy")  # packages whose versions decide what a trial measures
-CODE = ("clustering.py", "compare", "quantize", "task_metrics", "tflite", "tune/trial.py", "tune/workload.py")  # parts of bridge that do
+CODE = ("clustering.py", "compare", "quantize", "task_metrics", "tflite", "tune/stored.py", "tune/trial.py", "tune/workload.py")  # parts of bridge that do
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +70,6 @@ class Facts:
 
 _FACTS = TypeAdapter(Facts)
 _live: dict[str, Sequence[AnyMetric]] = {}  # digest -> the metrics themselves, in the process that wrote the workload
-
-
-class StoredSample(dict[str, np.ndarray]):
-    """A sample that knows its position."""
-
-    def __init__(self, values: Mapping[str, np.ndarray], position: int) -> None:
-        super().__init__(values)
-        self.position = position
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredSamples:
-    """Evaluation samples and what is right for them, mapped from files."""
-
-    data: Dataset
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """[N] class per sample, None when the truth is unknown."""
-        return self.data.labels
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, position: int) -> StoredSample:
-        return StoredSample(self.data[position], position)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredOutputs:
-    """What the user's model computes for the samples of a workload: output name -> [N, *shape], mapped from a file."""
-
-    values: Mapping[str, np.ndarray]
-
-    def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Outputs:
-        """The outputs of those names for a `StoredSample`."""
-        if not isinstance(feeds, StoredSample):
-            raise TypeError("stored outputs are those of stored samples")
-        return {name: self.values[name][feeds.position] for name in (self.values if tensors is None else tensors)}
 
 
 class Workload:
@@ -205,6 +169,11 @@ class Workload:
     def float_path(self) -> Path:
         """The float TFLite file."""
         return self.folder / FLOAT_FILE
+
+    @functools.cached_property
+    def graph(self) -> FloatGraph:
+        """Of the float file; kept, since every trial adds to what it knows about its constants."""
+        return read_graph(tflite.parse(self.float_path.read_bytes(), where=str(self.float_path)), where=str(self.float_path))
 
     @functools.cached_property
     def samples(self) -> StoredSamples:

@@ -90,8 +90,7 @@ def cpu_ms(workload: Workload, specs: Sequence[Spec]) -> dict[str, float]:
         run_trial(workload.folder, spec)
         taken["trial"].append(time.process_time() - begin)
         begin = time.process_time()
-        model = tflite.read(workload.float_path)
-        quantize.quantize_objects(model, where="", ranges=setting.ranges, op_precisions=spec.op_precisions)
+        model, _ = quantize.quantize_graph(workload.graph, where="", ranges=setting.ranges, op_precisions=spec.op_precisions)
         tflite.serialize(model)
         taken["quantize"].append(time.process_time() - begin)
     return {name: round(median(one) * 1e3, 1) for name, one in taken.items()}
