@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,7 @@ from bridge.cli_options import (
 )
 from bridge.cli_report import report_app
 from bridge.cli_tune import tune
-from bridge.errors import BridgeError, RuleError, UsageError, first_line, printable
+from bridge.errors import BridgeError, RuleError, ToolError, UsageError, first_line, printable
 from bridge.supervised import ended_by, supervised
 
 app = typer.Typer(
@@ -204,6 +205,21 @@ def ops(
     _print(kernel_table.to_json(table) if json else kernel_table.render(table, details=bool(names)))
 
 
+@app.command()
+def findings(
+    codes: Annotated[list[str] | None, typer.Argument(help="Codes to explain, for example mismatched-scales; all without it, one line each.")] = None,
+    json: Json = False,
+) -> None:
+    """Explain what bridge finds wrong with models, data and files: cause, example, cure."""
+    from bridge.inspect import finding_table
+
+    kinds = finding_table.finding_table(tuple(codes or ()))
+    if json:
+        _print_json([asdict(kind) for kind in kinds])
+    else:
+        _print(finding_table.render(kinds, details=bool(codes)))
+
+
 @rules_app.command("list")
 def rules_list(json: Json = False) -> None:
     """List the rule packs that ship with bridge."""
@@ -283,30 +299,45 @@ def _print_json(value: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code; without arguments those of the process, in a child of its own."""
+    given = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
-        supervised(lambda: _run(None))
-    _run(arguments)
+        try:
+            supervised(lambda: _run(given))
+        except ToolError as error:
+            _fail(error, as_json="--json" in given)
+    _run(given)
 
 
-def _run(arguments: Sequence[str] | None) -> None:
+def _run(arguments: Sequence[str]) -> None:
+    as_json = "--json" in arguments
     try:
         with ended_by(signal.SIGTERM, signal.SIGHUP):
-            app(args=None if arguments is None else list(arguments), prog_name="bridge")
+            app(args=list(arguments), prog_name="bridge")
     except BridgeError as error:
-        _fail(error.message if isinstance(error, RuleError) else " ".join(error.message.split("\n")), error.hint, error.exit_code)
+        _fail(error, as_json=as_json)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or first_line(error)}.", "Check the disk, the path and the permissions.", UsageError.exit_code)
+        message = f"{where}{error.strerror or first_line(error)}."
+        _fail(UsageError(message, hint="Check the disk, the path and the permissions.", code="file-system"), as_json=as_json)
     except MemoryError:
-        _fail("There is not enough memory for this model and these data.", "A smaller --input shape, fewer --layer-samples.", UsageError.exit_code)
+        message = "There is not enough memory for this model and these data."
+        _fail(UsageError(message, hint="A smaller --input shape, fewer --layer-samples.", code="out-of-memory"), as_json=as_json)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: nothing was written.\n")
         raise SystemExit(INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001  # a fault of bridge: all there is to report it with
+        traceback.print_exc()
+        message = f"bridge itself failed: {type(error).__name__}: {first_line(error)}"
+        _fail(BridgeError(message, hint="Report it with the command and the lines above."), as_json=as_json)
 
 
-def _fail(message: str, hint: str, code: int) -> NoReturn:
-    """One sentence and what helps; names of a model's parts may hold whatever a terminal obeys."""
+def _fail(error: BridgeError, *, as_json: bool) -> NoReturn:
+    """One sentence, what helps and where more stands, with `--json` on stdout too; names of a model's parts may hold whatever a terminal obeys."""
+    message = error.message if isinstance(error, RuleError) else " ".join(error.message.split("\n"))
     sys.stderr.write(f"error: {printable(message[:MAX_MESSAGE])}\n")
-    if hint:
-        sys.stderr.write(f"hint: {printable(hint)}\n")
-    raise SystemExit(code) from None
+    if error.hint:
+        sys.stderr.write(f"hint: {printable(error.hint)}\n")
+    sys.stderr.write(f"more: bridge findings {' '.join(dict.fromkeys(finding.code for finding in error.findings))}\n")
+    if as_json:
+        _print_json(error.as_dict())
+    raise SystemExit(error.exit_code) from None

@@ -1,5 +1,7 @@
 """The error tree. Every failure that a user can cause is one of these and ends in one sentence, a hint and an exit code.
 
+Each has a code of bridge/findings, and says as findings what is wrong where.
+
 BridgeError                 1  something in bridge itself broke
 |-- UsageError              2  an option, a path or a combination that cannot work
 |   |-- InputError          2  a model or data file that cannot be read or does not fit
@@ -10,9 +12,12 @@ BridgeError                 1  something in bridge itself broke
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from dataclasses import asdict, replace
+from typing import ClassVar, Literal, override
 
-# Why a model does not become a TFLite file, one word for each class of reasons; stable, for tables and scripts.
+from bridge.findings import Diagnostic
+
+# Why a model does not become a TFLite file, one word for each class of reasons: codes of bridge/findings/conversion.py, for tables and scripts.
 type Cause = Literal[
     "constant-output",  # nothing depends on an input
     "control-flow",
@@ -52,45 +57,83 @@ class BridgeError(Exception):
     Args:
         message: where it happened, what is wrong and what was received, in one sentence.
         hint: the command or the edit that helps; empty when there is none.
+        code: of the kind of failure, in the table of bridge/findings; the first cause, or the code of the class, where none is given.
         causes: classes of reasons why a model cannot be converted, empty for other failures.
+        findings: what is wrong, one for each place; the message as one finding where none are given.
     """
 
     exit_code: ClassVar[int] = 1
+    usual_code: ClassVar[str] = "internal-error"
 
-    def __init__(self, message: str, *, hint: str = "", causes: Sequence[Cause] = ()) -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str = "", causes: Sequence[Cause] = (), findings: Sequence[Diagnostic] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.causes = tuple(causes)
+        self._code, self._findings = code, tuple(findings)
+
+    @property
+    def code(self) -> str:
+        """Of the kind of failure."""
+        return self._code or (self.causes[0] if self.causes else self.usual_code)
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """What is wrong, at least one."""
+        return self._findings or (Diagnostic(self.code, "error", self.message, self.hint),)
+
+    def advise(self, sentence: str) -> None:
+        """Adds to the hint, and to that of each finding."""
+        self._findings = tuple(replace(finding, hint=f"{finding.hint} {sentence}".strip()) for finding in self.findings)
+        self.hint = f"{self.hint} {sentence}".strip()
+
+    def as_dict(self) -> dict[str, object]:
+        """What `--json` prints instead of a result."""
+        failure = {"code": self.code, "exit_code": self.exit_code, "message": self.message, "hint": self.hint}
+        return {"error": failure, "diagnostics": [asdict(finding) for finding in self.findings]}
 
 
 class UsageError(BridgeError):
     """An option, a path or a combination of them that cannot work."""
 
     exit_code = 2
+    usual_code = "bad-usage"
 
 
 class InputError(UsageError):
     """A model or data file that cannot be read, or data that does not fit the model."""
 
+    usual_code = "bad-input"
+
 
 class RuleError(UsageError):
-    """A rule file that is malformed, or a rule that matches nothing."""
+    """A rule file that is malformed, or a rule that matches nothing; the message has a line for each fault."""
+
+    usual_code = "rule-file"
+
+    @property
+    @override
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """One for each line."""
+        return tuple(Diagnostic(self.code, "error", line, self.hint) for line in self.message.split("\n"))
 
 
 class UnsupportedModelError(BridgeError):
     """The model is readable but cannot become TFLite; the message names every cause."""
 
     exit_code = 3
+    usual_code = "unsupported-model"
 
 
 class ToolError(BridgeError):
     """An outside tool failed or ran out of time; the message names its log."""
 
     exit_code = 4
+    usual_code = "tool-failed"
 
 
 class GateError(BridgeError):
     """A gate was not met."""
 
     exit_code = 5
+    usual_code = "gate-not-met"

@@ -73,9 +73,13 @@ def check_results_folder(target: Path, *, force: bool, markers: Sequence[str]) -
         UsageError: `target` is no folder, or holds other files.
     """
     if target.exists() and not target.is_dir():
-        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
+        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.", code="output-folder")
     if not force and target.is_dir() and any(target.iterdir()) and not any((target / marker).is_file() for marker in markers):
-        raise UsageError(f"{target}: the output folder holds other files.", hint="Name another folder with -o, or add --force to write there.")
+        raise UsageError(
+            f"{target}: the output folder holds other files.",
+            hint="Name another folder with -o, or add --force to write there.",
+            code="output-folder",
+        )
 
 
 @contextlib.contextmanager
@@ -90,7 +94,7 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
         UsageError: `target` cannot be written to, is no folder, holds other files, or another run is writing there; or the disk is full.
     """
     if target.exists() and not target.is_dir():
-        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.")
+        raise UsageError(f"{target}: the output folder is a file.", hint="Name another folder with -o.", code="output-folder")
     created = not target.exists()
     with contextlib.ExitStack() as stack:
         try:
@@ -100,7 +104,7 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
             check_results_folder(target, force=force, markers=MARKERS)
             folder = Path(tempfile.mkdtemp(dir=target, prefix=UNFINISHED))
         except OSError as error:
-            raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
+            raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.", code="output-folder") from error
         try:
             yield folder
             _move_all(folder, target)
@@ -108,7 +112,9 @@ def results_folder(target: Path, *, force: bool) -> Iterator[Path]:
             if error.errno not in NO_ROOM:
                 raise
             where = error.filename or target
-            raise UsageError(f"{where}: cannot be written: {error.strerror}. Earlier results are as they were.", hint="Make room.") from error
+            raise UsageError(
+                f"{where}: cannot be written: {error.strerror}. Earlier results are as they were.", hint="Make room.", code="output-folder"
+            ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if created:
@@ -124,7 +130,9 @@ def _locked(target: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UsageError(f"{target}: another run is writing there.", hint="Wait for it, or name another folder with -o.") from error
+            raise UsageError(
+                f"{target}: another run is writing there.", hint="Wait for it, or name another folder with -o.", code="output-folder"
+            ) from error
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
@@ -161,5 +169,7 @@ def _move_all(folder: Path, target: Path) -> None:
         if not isinstance(error, OSError):
             raise
         raise UsageError(
-            f"{error.filename}: cannot be replaced: {error.strerror}. Earlier results are as they were.", hint="Name another folder with -o."
+            f"{error.filename}: cannot be replaced: {error.strerror}. Earlier results are as they were.",
+            hint="Name another folder with -o.",
+            code="output-folder",
         ) from error

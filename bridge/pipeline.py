@@ -21,11 +21,11 @@ from bridge.compare import (
     Reference,
     Values,
     compare_files,
+    cost_findings,
     find_mismatched_scales,
     look_at_values,
     measure_compression,
     measure_cost,
-    slower,
 )
 from bridge.conversion_result import ConversionResult, versions
 from bridge.convert import InputLayout, Via, check_backend
@@ -38,6 +38,7 @@ from bridge.preparing import DEFAULT_PRECISION, SAVED_MODEL, Request, prepare
 from bridge.progress import Progress, Silent, Stages
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.report.schema import Divergence, Evaluation, Metric
+from bridge.samples import meaningful
 from bridge.task_metrics import AnyMetric, Measurement, check_metrics
 from bridge.tflite import model as tflite
 from bridge.types import ChangeEffects, ConvertedModel, Graph, MismatchedScales, QuantizedModel, Ranges
@@ -264,8 +265,8 @@ def convert(
                     *kept_quantization.findings(opened.quantized, prepared.given, quantized),
                     *prepared.diagnostics[1],
                     *recovered.diagnostics,
-                    *compared.diagnostics,
-                    *slower(cost),
+                    *meaningful(compared.diagnostics, data.evaluation),
+                    *cost_findings(cost),
                 ),
                 gates=gates,
                 baseline=held_to,

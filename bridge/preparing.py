@@ -21,6 +21,7 @@ from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, to_float_tfl
 from bridge.custom_nodes import user_view, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
+from bridge.graph import refuse_large
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.progress import Stages
 from bridge.range_choices import tensor_choices, wide_tensors
@@ -140,6 +141,7 @@ def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepar
             first_sample=first_sample(*sources),
         )
         normal = opened.graph
+        refuse_large(normal)
         rule_files = rules_stage.load(request.rules)
         applied = kept_quantization.decide(rules_stage.apply(rule_files, normal.nodes, default_precision=precision), opened.quantized, normal.nodes)
         calibrates = opened.quantized is None and needs_ranges(applied.decisions, precision, request.input_dtype, request.output_dtype)

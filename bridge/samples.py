@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge import calibrate as calibrate_stage
 from bridge.calibrate import Calibration, Dataset
+from bridge.calibrate.dataset import SYNTHETIC as RANDOM
 from bridge.errors import UsageError
 from bridge.types import Diagnostic, Graph, TensorSpec
 
@@ -24,18 +25,23 @@ class RunSamples:
     diagnostics: tuple[Diagnostic, ...]
 
 
-SYNTHETIC = Diagnostic(
-    "synthetic-calibration",
-    "warning",
-    "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
-    "--calibration FILE.npz with 100 or more real samples, one array per model input.",
-)
-SYNTHETIC_EVALUATION = Diagnostic(
-    "synthetic-evaluation",
-    "warning",
-    "No samples were given, so the errors are those on random numbers.",
-    "--evaluation FILE.npz compares on real samples.",
-)
+def _synthetic() -> Diagnostic:
+    return Diagnostic(
+        "synthetic-calibration",
+        "warning",
+        "NOT FOR DEPLOYMENT: no calibration data were given, so the ranges come from random numbers.",
+        "--calibration FILE.npz with 100 or more real samples, one array per model input.",
+    )
+
+
+def synthetic_evaluation() -> Diagnostic:
+    """Said when there are no samples to compare on."""
+    return Diagnostic(
+        "synthetic-evaluation",
+        "warning",
+        "No samples were given, so the errors are those on random numbers.",
+        "--evaluation FILE.npz compares on real samples.",
+    )
 
 
 def find_sources(*sources: Path | str | Calibration | None, preprocess: str | Path | None) -> list[Calibration | None]:
@@ -61,12 +67,12 @@ def choose_samples(normal: Graph, calibration: Calibration | None, evaluation: C
     """Both sets, checked against the model's inputs, and what there is to say about where they come from."""
     if calibration is None and evaluation is None:
         random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=2 * SYNTHETIC_SAMPLES)
-        return RunSamples(*calibrate_stage.split(random, holdout=0.5), (SYNTHETIC_EVALUATION,) if ranges_given else (SYNTHETIC,))
+        return RunSamples(*calibrate_stage.split(random, holdout=0.5), (synthetic_evaluation(),) if ranges_given else (_synthetic(),))
     if calibration is None:
         return RunSamples(
             calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES),
             open_samples(evaluation, normal),
-            () if ranges_given else (SYNTHETIC,),
+            () if ranges_given else (_synthetic(),),
         )
     samples = open_samples(calibration, normal)
     if evaluation is not None:
@@ -86,7 +92,7 @@ def choose_evaluation(normal: Graph, calibration: Calibration | None, evaluation
     """
     if calibration is None and evaluation is None:
         random = calibrate_stage.synthetic(normal.inputs, seed=seed, samples=SYNTHETIC_SAMPLES)
-        return RunSamples(random, random, (SYNTHETIC_EVALUATION,))
+        return RunSamples(random, random, (synthetic_evaluation(),))
     samples = open_samples(evaluation or calibration, normal)
     return RunSamples(samples, samples, ())
 
@@ -99,7 +105,7 @@ def open_samples(data: Calibration | None, normal: Graph) -> Dataset:
         UsageError: there are none.
     """
     if data is None:
-        raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.")
+        raise UsageError("There are no samples to compare on.", hint="Give --evaluation or --calibration.", code="data-count")
     return data.dataset(normal.inputs)
 
 
@@ -111,3 +117,8 @@ def first_sample(*sources: Calibration | None) -> Callable[[Sequence[TensorSpec]
         return calibrate_stage.synthetic(inputs, seed=0, samples=1)[0] if source is None else source.peek(tuple(inputs))[0]
 
     return read
+
+
+def meaningful(findings: Sequence[Diagnostic], samples: Dataset) -> tuple[Diagnostic, ...]:
+    """The findings of a comparison; random samples are of no class."""
+    return tuple(finding for finding in findings if finding.code != "one-class" or not samples.source.startswith(RANDOM))

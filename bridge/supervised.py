@@ -11,17 +11,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from bridge.errors import ToolError
+
 PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 SENT_BY_THE_KERNEL = 1  # `si_code` above 0: of a terminal, which sends to the child as well
 PR_SET_PDEATHSIG = 1
-TOOL_FAILED = 4  # as ToolError ends
 
 
 def supervised(command: Callable[[], None]) -> None:
     """Runs a command that ends with SystemExit, in a child where the system allows that, and ends as it does.
 
     Raises:
-        SystemExit: always, with the command's code, 4 where the child was ended by a signal.
+        SystemExit: with the command's code.
+        ToolError: a signal ended the child.
     """
     if not hasattr(signal, "sigwaitinfo"):  # macOS
         command()
@@ -84,6 +86,8 @@ def _exit_code(code: int, asked_to_end: bool) -> int:
         return 128 - code
     name = signal.Signals(-code).name
     killed = "the system ran out of memory, or somebody killed it" if name == "SIGKILL" else "a native library crashed on a model or on data"
-    sys.stderr.write(f"error: bridge ended by {name}: {killed}. Nothing was written.\n")
-    sys.stderr.write("hint: A damaged file does that; check where the model comes from. `bridge inspect` reads it without running it.\n")
-    return TOOL_FAILED
+    raise ToolError(
+        f"bridge ended by {name}: {killed}. Nothing was written.",
+        hint="A damaged file does that; check where the model comes from. `bridge inspect` reads it without running it.",
+        code="library-crashed",
+    )

@@ -75,7 +75,7 @@ def _tflite_run(path: Path, source: Calibration | None, tensor_map: TensorMap | 
             TensorSpec(name, tflite.shape(tensor), "float32" if name in quantized else tflite.dtype(tensor).name) for name, tensor in inputs
         )
     if source is None:
-        raise UsageError("There are no samples to trace.", hint="Give --data.")
+        raise UsageError("There are no samples to trace.", hint="Give --data.", code="data-count")
     chosen = _chosen(source.dataset(specs), samples)
     bindings = tensor_map.inputs if tensor_map is not None else bind_inputs(chosen[0], model, where=str(path))
     return TFLiteRun(path, chosen, bindings=bindings, tensor_map=tensor_map, threads=threads)

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
+    {"findings"},
     {"errors", "limits", "name_patterns", "progress"},
     {
         "agreement",

@@ -1,3 +1,5 @@
+import pytest
+
 from bridge.changes import unclipped
 from bridge.types import Change, OpOutcome, TensorMap
 
@@ -5,6 +7,7 @@ CLIP = Change("clip", "sum", "sum_out", "", "-6 .. 6", False, "tails", "f.toml",
 REAL = Change("clip", "last", "y", "", "-6 .. 6", True, "tails", "f.toml", 9)
 
 
+@pytest.mark.provokes("clip-without-effect")
 def test_a_clip_by_range_on_an_operator_that_stayed_float_is_reported() -> None:
     tensor_map = TensorMap((), (), (), owners=("sum", "last"), absorbed={})
     ops = (OpOutcome(0, "ADD", "float32", "no int8 kernel", 0), OpOutcome(1, "SUB", "float32", "", 1))

@@ -90,6 +90,7 @@ def test_an_operator_that_tflite_does_not_have_ends_with_3(tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.provokes("evaluation-held-out")
 def test_a_failing_converter_ends_with_4_and_leaves_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_failing_converter_ends_with_4_and_leaves_its_log(
     assert run("convert", MODEL / "model.onnx", "--calibration", MODEL / "calibration.npz", "-o", tmp_path / "out") == 4  # not refused for the log
 
 
+@pytest.mark.provokes("baseline-differs")
 def test_a_missed_gate_ends_with_5_after_the_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--calibration", MODEL / "calibration.npz", "--evaluation", MODEL / "evaluation.npz", "--layer-samples", 2]
     earlier = {"model": {"path": "m", "sha256": "0", "framework": "onnx", "nodes": 0}, "coverage": {"nodes": 0, "mapped": 0, "explained": 0}}

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bridge.files import write_bytes
 from bridge.range_choices import tensor_choices, wide_tensors
@@ -30,6 +31,7 @@ def test_a_choice_holds_for_a_model_input() -> None:
     assert tensor_choices(mapping(image, y="t/y"), decided("conv", FIXED, "image")) == ({"serving_image": FIXED}, ())
 
 
+@pytest.mark.provokes("range-without-tensor")
 def test_a_tensor_that_tflite_does_not_have_is_said_once_for_a_rule() -> None:
     choices = {tensor: one for index in range(7) for tensor, one in decided(f"conv{index}", FIXED, f"c{index}").items()}
     found, (lost,) = tensor_choices(mapping(c6="t/c6", c0=None), choices)

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bridge.calibrate import Calibration
-from bridge.samples import SYNTHETIC_EVALUATION, choose_evaluation
+from bridge.samples import choose_evaluation, synthetic_evaluation
 from bridge.types import TensorSpec
 
 NORMAL: Any = SimpleNamespace(inputs=(TensorSpec("x", (1, 4), "float32"),))  # of a Graph only the inputs are looked at
@@ -26,7 +27,8 @@ def test_without_ranges_to_find_evaluation_samples_come_first() -> None:
     assert len(choose_evaluation(NORMAL, data(3), data(5), seed=0, ranges_given=False).evaluation) == 5
 
 
+@pytest.mark.provokes("synthetic-evaluation")
 def test_without_any_samples_the_errors_are_said_to_be_those_on_random_numbers() -> None:
     chosen = choose_evaluation(NORMAL, None, None, seed=0, ranges_given=False)
     assert len(chosen.evaluation) > 0
-    assert chosen.diagnostics == (SYNTHETIC_EVALUATION,)
+    assert chosen.diagnostics == (synthetic_evaluation(),)

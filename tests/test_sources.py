@@ -30,6 +30,7 @@ def shapes(opened: OpenedModel) -> list[tuple[int | str, ...]]:
     return [spec.shape for spec in opened.inputs]
 
 
+@pytest.mark.provokes("size-of-samples")
 def test_open_sizes_are_those_of_a_sample(path: Path) -> None:
     data = Calibration.from_arrays({"x": SAMPLES, "z": np.ones((5, 2), np.float32)})
     opened = open_model(path, input_shapes={}, first_sample=first_sample(None, data))

@@ -62,13 +62,17 @@ def open_arrays(path: Path) -> Mapping[str, StoredArray]:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: data files are {' or '.join(READERS)}. Received: {path.suffix or 'a name without an ending'}.")
+        raise InputError(
+            f"{path}: data files are {' or '.join(READERS)}. Received: {path.suffix or 'a name without an ending'}.", code="data-unreadable"
+        )
     try:
         return reader(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the data.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the data.", code="data-unreadable") from error
     except DAMAGE as error:
-        raise InputError(f"{path}: not a readable {path.suffix.lower()} file: {_quoted(error)}.", hint="Write it again with numpy.savez.") from error
+        raise InputError(
+            f"{path}: not a readable {path.suffix.lower()} file: {_quoted(error)}.", hint="Write it again with numpy.savez.", code="data-unreadable"
+        ) from error
 
 
 def _open_npy(path: Path) -> dict[str, StoredArray]:
@@ -82,26 +86,31 @@ def _open_npz(path: Path) -> dict[str, StoredArray]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len(members) > MAX_ARRAYS:
-            raise InputError(f"{path}: at most {MAX_ARRAYS} arrays are read. Received: {len(members)}.")
+            raise InputError(f"{path}: at most {MAX_ARRAYS} arrays are read. Received: {len(members)}.", code="data-unsafe")
         return {array.name: array for array in (_member(path, archive, info) for info in members if info.filename.endswith(".npy"))}
 
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> StoredArray:
     name = info.filename.removesuffix(".npy")
     if info.compress_type not in NUMPYS:
-        raise InputError(f"{path}: array {name!r} is compressed in a way that NumPy does not write.", hint="Write it again with numpy.savez.")
+        raise InputError(
+            f"{path}: array {name!r} is compressed in a way that NumPy does not write.",
+            hint="Write it again with numpy.savez.",
+            code="data-unreadable",
+        )
     with archive.open(info) as file:
         shape, fortran, dtype = _header(file, f"{path}: array {name!r}")
         header_bytes = file.tell()
     expected = header_bytes + dtype.itemsize * _count(shape)
     if info.file_size != expected:
-        raise InputError(f"{path}: array {name!r} of shape {list(shape)} takes {expected} bytes, the file says {info.file_size}.")
+        raise InputError(f"{path}: array {name!r} of shape {list(shape)} takes {expected} bytes, the file says {info.file_size}.", code="data-unsafe")
     if info.compress_type == zipfile.ZIP_STORED:
         return StoredArray(name, shape, dtype, lambda count: _read_stored(path, info, header_bytes, shape, fortran, dtype)[:count])
     if info.file_size > MAX_UNPACKED_BYTES:
         raise InputError(
             f"{path}: array {name!r} would unpack to {info.file_size / 2**30:.1f} GiB; at most {MAX_UNPACKED_BYTES / 2**30:.0f} GiB are unpacked.",
             hint="Write it with numpy.savez instead of numpy.savez_compressed: then it is read from the file sample by sample.",
+            code="data-unsafe",
         )
     return StoredArray(name, shape, dtype, lambda count: _unpack(path, info, shape, fortran, dtype, count))
 
@@ -118,7 +127,9 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
     shape, fortran, dtype = readers[version](file)
     if dtype.hasobject or dtype.fields is not None:
         raise InputError(
-            f"{where}: holds Python objects or records, which are never loaded. Received: dtype {dtype}.", hint="Save plain numeric arrays."
+            f"{where}: holds Python objects or records, which are never loaded. Received: dtype {dtype}.",
+            hint="Save plain numeric arrays.",
+            code="data-unsafe",
         )
     return tuple(int(size) for size in shape), bool(fortran), dtype
 
@@ -141,7 +152,10 @@ def _map(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: 
     """A read-only view of the file's bytes, whose end was not checked before."""
     available = path.stat().st_size - offset
     if dtype.itemsize * _count(shape) > available:
-        raise InputError(f"{path}: cut off: shape {list(shape)} of {dtype} needs {dtype.itemsize * _count(shape)} bytes, {available} are there.")
+        raise InputError(
+            f"{path}: cut off: shape {list(shape)} of {dtype} needs {dtype.itemsize * _count(shape)} bytes, {available} are there.",
+            code="data-unreadable",
+        )
     if _count(shape) == 0:
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
@@ -159,7 +173,7 @@ def _read_stored(
             file.seek(info.header_offset)
             start = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size)))
     except DAMAGE as error:
-        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.") from error
+        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.", code="data-unreadable") from error
     return _map(path, start + header_bytes, shape, fortran, dtype)
 
 
@@ -174,7 +188,7 @@ def _unpack(path: Path, info: zipfile.ZipInfo, shape: tuple[int, ...], fortran: 
                 member.read(1)  # the checksum is compared at the end of the member
         return np.frombuffer(content, dtype).reshape(rows, order="F" if fortran else "C")[:count]
     except DAMAGE as error:
-        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.") from error
+        raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.", code="data-unreadable") from error
 
 
 READERS: Mapping[str, Callable[[Path], dict[str, StoredArray]]] = {".npz": _open_npz, ".npy": _open_npy}

@@ -68,7 +68,7 @@ def calibrate(
     """
     parse_observer(observer)
     if len(dataset) == 0:
-        raise InputError(f"{dataset.source}: there are no samples to calibrate on.")
+        raise InputError(f"{dataset.source}: there are no samples to calibrate on.", code="data-count")
     valued = {name for name, choice in choices.items() if needs_values(choice.observer or observer)}
     watched = watch(tflite.read(float_model), extents=not needs_values(observer), valued=valued)
     plan = _Plan(watched, observer, choices, bits)

@@ -23,11 +23,13 @@ def from_function(function: Callable[[], object], inputs: Sequence[TensorSpec], 
     except InputError:
         raise
     except Exception as error:  # the user's own code, which may raise anything
-        raise InputError(f"{where} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}", hint=ABOUT) from error
+        raise InputError(
+            f"{where} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}", hint=ABOUT, code="data-unreadable"
+        ) from error
     if isinstance(result, Mapping):
         return from_arrays({str(name): as_array(value, f"{where}: {name!r}") for name, value in result.items()}, inputs, source=where, limit=limit)
     if isinstance(result, np.ndarray) and len(inputs) == 1:
         return from_arrays({inputs[0].name: result}, inputs, source=where, limit=limit)
     if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-        raise InputError(f"{where} gives no samples. Received: {type(result).__name__}.", hint=ABOUT)
+        raise InputError(f"{where} gives no samples. Received: {type(result).__name__}.", hint=ABOUT, code="data-unreadable")
     return from_stream(result, inputs, where=where, limit=limit)

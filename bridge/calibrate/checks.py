@@ -6,6 +6,7 @@ import numpy as np
 
 from bridge.calibrate.dataset import SYNTHETIC, Dataset
 from bridge.calibrate.extents import Extents
+from bridge.calibrate.variety import check_variety
 from bridge.types import Diagnostic, TensorRange
 
 FEW_SAMPLES = 16
@@ -40,7 +41,8 @@ def check_data(dataset: Dataset, inputs: Mapping[str, TensorRange]) -> tuple[Dia
     leaked = _labels_among_inputs(dataset)
     if leaked is not None:
         found.append(leaked)
-    return tuple(found)
+    varies = not inputs or any(extent.minimum != extent.maximum for extent in inputs.values())
+    return (*found, *(check_variety(dataset) if varies else ()))
 
 
 def check_ranges(dataset: Dataset, extents: Extents, names: Mapping[int, str]) -> tuple[Diagnostic, ...]:

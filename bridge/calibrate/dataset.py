@@ -170,7 +170,9 @@ def load(path: Path, inputs: Sequence[TensorSpec], *, limit: int | None = None) 
         if len(inputs) != 1:
             names = ", ".join(spec.name for spec in inputs)
             raise InputError(
-                f"{path}: a .npy file holds one array, the model has {len(inputs)} inputs: {names}.", hint="Save an .npz with numpy.savez."
+                f"{path}: a .npy file holds one array, the model has {len(inputs)} inputs: {names}.",
+                hint="Save an .npz with numpy.savez.",
+                code="data-missing-input",
             )
         stored = {inputs[0].name: stored.pop("")}
     return from_stored(stored, inputs, where=str(path), limit=limit)
@@ -208,7 +210,9 @@ def split(dataset: Dataset, *, holdout: float) -> tuple[Dataset, Dataset]:
     total = len(dataset)
     if total < 2:
         raise InputError(
-            f"{dataset.source}: of {total} sample none can be held out for the comparison.", hint="Give --evaluation data, or more samples."
+            f"{dataset.source}: of {total} sample none can be held out for the comparison.",
+            hint="Give --evaluation data, or more samples.",
+            code="data-count",
         )
     count = min(max(1, round(total * holdout)), total - 1)
     held = [position * total // count + total // count // 2 for position in range(count)]
@@ -227,10 +231,10 @@ def from_stored(stored: Mapping[str, StoredArray], inputs: Sequence[TensorSpec],
     counts = {name: array.shape[0] for name, array in stored.items() if name in names or (name in (LABELS, TRUTH) and array.shape)}
     if len(set(counts.values())) > 1:
         received = ", ".join(f"{name!r} {count}" for name, count in counts.items())
-        raise InputError(f"{where}: every array needs the same number of samples. Received: {received}.")
+        raise InputError(f"{where}: every array needs the same number of samples. Received: {received}.", code="data-count")
     total = min(counts[inputs[0].name], counts[inputs[0].name] if limit is None else limit)
     if total < 1:
-        raise InputError(f"{where}: there is no sample in it.")
+        raise InputError(f"{where}: there is no sample in it.", code="data-count")
     arrays = {name: stored[name].read(total) for name in shapes}
     for spec in inputs:
         if not stored[spec.name].finite:
@@ -249,17 +253,26 @@ def _sample_shape(stored: Mapping[str, StoredArray], spec: TensorSpec, where: st
         raise InputError(
             f"{where}: no array {spec.name!r} for the model input of that name. Received: {received}.",
             hint=f"Name the arrays like the model inputs: numpy.savez(file, **{{{spec.name!r}: ...}}).",
+            code="data-missing-input",
         )
     array = stored[spec.name]
     if array.dtype.name != spec.dtype:
-        raise InputError(f"{where}: array {spec.name!r} must be {spec.dtype}. Received: {array.dtype.name}.", hint=_dtype_hint(array.dtype, spec))
+        raise InputError(
+            f"{where}: array {spec.name!r} must be {spec.dtype}. Received: {array.dtype.name}.",
+            hint=_dtype_hint(array.dtype, spec),
+            code="data-dtype",
+        )
     one = array.shape[1:]
     if array.shape and fits(one, spec.shape):
         return one
     if array.shape and has_batch_of_one(spec) and fits(one, spec.shape[1:]):
         return (1, *one)
     expected = " or ".join(f"[samples, {', '.join(map(str, shape))}]" for shape in _accepted(spec))
-    raise InputError(f"{where}: array {spec.name!r} must have shape {expected}. Received: {list(array.shape)}.", hint=_shape_hint(array.shape, spec))
+    raise InputError(
+        f"{where}: array {spec.name!r} must have shape {expected}. Received: {list(array.shape)}.",
+        hint=_shape_hint(array.shape, spec),
+        code="data-shape",
+    )
 
 
 def has_batch_of_one(spec: TensorSpec) -> bool:
@@ -304,7 +317,9 @@ def _refuse_non_finite(array: Rows, spec: TensorSpec, where: str) -> None:
     for position in range(len(array)):
         value = array[position]
         if not np.isfinite(value).all():
-            raise InputError(f"{where}: array {spec.name!r} holds NaN or infinity in sample {position} (of {len(array)}, counted from 0).")
+            raise InputError(
+                f"{where}: array {spec.name!r} holds NaN or infinity in sample {position} (of {len(array)}, counted from 0).", code="data-non-finite"
+            )
 
 
 def _labels(stored: StoredArray, total: int, where: str) -> np.ndarray:
@@ -312,13 +327,17 @@ def _labels(stored: StoredArray, total: int, where: str) -> np.ndarray:
         raise InputError(
             f"{where}: array {LABELS!r} must be one class index per sample, integers of shape [samples]. Received: {stored.dtype.name} {list(stored.shape)}.",
             hint="Save one-hot labels as labels.argmax(-1).",
+            code="data-labels",
         )
     return np.asarray(stored.read(total), np.int64).reshape(-1)
 
 
 def _truth(stored: StoredArray, total: int, where: str) -> Rows:
     if not stored.shape or stored.dtype.kind not in "biuf":
-        raise InputError(f"{where}: array {TRUTH!r} must be numbers of shape [samples, ...]. Received: {stored.dtype.name} {list(stored.shape)}.")
+        raise InputError(
+            f"{where}: array {TRUTH!r} must be numbers of shape [samples, ...]. Received: {stored.dtype.name} {list(stored.shape)}.",
+            code="data-labels",
+        )
     return stored.read(total)
 
 

@@ -83,7 +83,7 @@ class ImageRows:
             with Image.open(path, formats=FORMATS) as image:
                 pixels = _fitted(image, self._geometry, self._preprocessing)
         except DAMAGE as error:
-            raise InputError(f"{path}: the picture is damaged: {_line(error)}.", hint="Remove it, or save it again.") from error
+            raise InputError(f"{path}: the picture is damaged: {_line(error)}.", hint="Remove it, or save it again.", code="data-pictures") from error
         return _values(pixels, self._geometry, self._preprocessing)
 
 
@@ -100,11 +100,11 @@ def open_images(folder: Path, preprocessing: Preprocessing, spec: TensorSpec) ->
     try:
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {error.strerror}.", hint="Check the path of the pictures.") from error
+        raise InputError(f"{folder}: cannot be read: {error.strerror}.", hint="Check the path of the pictures.", code="data-pictures") from error
     if not paths:
-        raise InputError(f"{folder}: there is no picture in it.", hint=f"Pictures end in {', '.join(sorted(SUFFIXES))}.")
+        raise InputError(f"{folder}: there is no picture in it.", hint=f"Pictures end in {', '.join(sorted(SUFFIXES))}.", code="data-count")
     if len(paths) > MAX_FILES:
-        raise InputError(f"{folder}: at most {MAX_FILES} pictures are read. Received: {len(paths)}.")
+        raise InputError(f"{folder}: at most {MAX_FILES} pictures are read. Received: {len(paths)}.", code="data-pictures")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for path in paths:
@@ -125,12 +125,14 @@ def geometry_of(spec: TensorSpec, preprocessing: Preprocessing) -> Geometry:
     """
     where = f"input {spec.name!r} {list(spec.shape)}"
     if len(spec.shape) not in (3, 4):
-        raise InputError(f"The {where} takes no pictures: a picture has 3 axes.", hint="Give the samples as .npz.")
+        raise InputError(f"The {where} takes no pictures: a picture has 3 axes.", hint="Give the samples as .npz.", code="data-pictures")
     sizes = spec.shape[-3:]
     layouts = {"nchw": (sizes[0], sizes[1:]), "nhwc": (sizes[2], sizes[:2])}
     fitting = [name for name, (channels, _) in layouts.items() if channels in (1, 3)] if preprocessing.layout == "auto" else [preprocessing.layout]
     if not fitting or layouts[fitting[0]][0] not in (1, 3):
-        raise InputError(f"The {where} takes no pictures: none of its axes has 1 or 3 channels.", hint="Give the samples as .npz.")
+        raise InputError(
+            f"The {where} takes no pictures: none of its axes has 1 or 3 channels.", hint="Give the samples as .npz.", code="data-pictures"
+        )
     channels, sides = layouts[fitting[0]]
     height, width = (_side(side, wanted, where) for side, wanted in zip(sides, preprocessing.size or (None, None), strict=True))
     dtype = spec.dtype if preprocessing.dtype == "auto" else preprocessing.dtype
@@ -141,6 +143,7 @@ def geometry_of(spec: TensorSpec, preprocessing: Preprocessing) -> Geometry:
         raise InputError(
             f"The {where} has {geometry.channels} channels, the preprocessing makes {max(counts | {needed})}.",
             hint="unit and raw make as many as the model takes; a .toml file says it in color, mean and std.",
+            code="data-pictures",
         )
     return geometry
 
@@ -149,11 +152,13 @@ def _side(side: int | str, wanted: int | None, where: str) -> int:
     if isinstance(side, str):
         if wanted is None:
             raise InputError(
-                f"The {where} takes pictures of any size.", hint="--input NAME=1x3x224x224 fixes it, or a preprocessing file with size = [224, 224]."
+                f"The {where} takes pictures of any size.",
+                hint="--input NAME=1x3x224x224 fixes it, or a preprocessing file with size = [224, 224].",
+                code="data-pictures",
             )
         return wanted
     if wanted not in (None, side):
-        raise InputError(f"The {where} takes other sizes than the preprocessing makes. Received: {wanted} instead of {side}.")
+        raise InputError(f"The {where} takes other sizes than the preprocessing makes. Received: {wanted} instead of {side}.", code="data-pictures")
     return side
 
 
@@ -164,15 +169,17 @@ def _check_header(path: Path) -> None:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture, whatever its name says.", hint="Remove it, or save it again.") from error
+        raise InputError(f"{path}: not a picture, whatever its name says.", hint="Remove it, or save it again.", code="data-pictures") from error
     except DAMAGE as error:
-        raise InputError(f"{path}: the picture cannot be read: {_line(error)}.", hint="Remove it, or save it again.") from error
+        raise InputError(f"{path}: the picture cannot be read: {_line(error)}.", hint="Remove it, or save it again.", code="data-pictures") from error
     if pixels > MAX_PIXELS:
         raise _too_large(path)
 
 
 def _too_large(path: Path) -> InputError:
-    return InputError(f"{path}: the picture would unpack to more than {MAX_PIXELS >> 20} million pixels.", hint="Scale it down first.")
+    return InputError(
+        f"{path}: the picture would unpack to more than {MAX_PIXELS >> 20} million pixels.", hint="Scale it down first.", code="data-pictures"
+    )
 
 
 def _fitted(image: Image.Image, geometry: Geometry, preprocessing: Preprocessing) -> np.ndarray:

@@ -67,23 +67,25 @@ def find_preprocessing(name: str | Path) -> Preprocessing:
         raise InputError(
             f"There is no preprocessing {str(name)[:80]!r}.",
             hint=f"Known: {', '.join(PREPROCESSINGS)}; or the path of a .toml file with keys of its own.",
+            code="data-pictures",
         )
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(f"{path}: a preprocessing file has at most {MAX_BYTES >> 10} KiB.")
+            raise InputError(f"{path}: a preprocessing file has at most {MAX_BYTES >> 10} KiB.", code="data-pictures")
         values = _File.model_validate(tomllib.loads(content.decode()))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the preprocessing.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the preprocessing.", code="data-pictures") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not TOML: {error}.") from error
+        raise InputError(f"{path}: not TOML: {error}.", code="data-pictures") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
             f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}. Received: {str(first['input'])[:80]}.",
             hint=f"Keys: {', '.join(_File.model_fields)}.",
+            code="data-pictures",
         ) from error
     return _preprocessing(values)
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from bridge.errors import InputError
 from bridge.files import write_bytes
@@ -26,6 +26,16 @@ class _Warning(_Model):
     message: str
     hint: str = ""
     node: str | None = None
+
+    @model_validator(mode="after")
+    def known(self) -> Self:
+        """Refuses codes that bridge/findings does not have."""
+        self.diagnostic()
+        return self
+
+    def diagnostic(self) -> Diagnostic:
+        """The finding that it is."""
+        return Diagnostic(self.code, self.severity, self.message, self.hint, self.node)
 
 
 class _Choice(_Model):
@@ -99,7 +109,7 @@ def read_ranges(path: Path, *, model_sha256: str) -> Ranges:
         samples=file.samples,
         source=file.source,
         model_sha256=file.model_sha256,
-        warnings=tuple(Diagnostic(w.code, w.severity, w.message, w.hint, w.node) for w in file.warnings),
+        warnings=tuple(warning.diagnostic() for warning in file.warnings),
         own_sqnr_db=None if file.own_sqnr_db is None else MappingProxyType(file.own_sqnr_db),
         spreads=None if file.spreads is None else MappingProxyType({name: Spread(half, most) for name, (half, most) in file.spreads.items()}),
         observer=file.observer,

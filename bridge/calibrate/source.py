@@ -40,6 +40,7 @@ class Calibration:
                 raise UsageError(
                     f"{path}: pictures need a preprocessing, the one that the model was trained with.",
                     hint=f"--preprocess {', '.join(PREPROCESSINGS)}, or a .toml file.",
+                    code="data-pictures",
                 )
             return cls.from_images(path, preprocess)
         if ":" in str(source) and not path.exists():
@@ -71,7 +72,9 @@ class Calibration:
 
             if len(inputs) != 1:
                 names = ", ".join(spec.name for spec in inputs)
-                raise InputError(f"{folder}: pictures are for a model with one input. Received: {names}.", hint="Give the samples as .npz.")
+                raise InputError(
+                    f"{folder}: pictures are for a model with one input. Received: {names}.", hint="Give the samples as .npz.", code="data-pictures"
+                )
             return from_stored(open_images(Path(folder), steps, inputs[0]), inputs, where=str(folder), limit=limit)
 
         return cls(open_for)

@@ -49,7 +49,7 @@ def from_stream(elements: Iterable[object], inputs: Sequence[TensorSpec], *, whe
             batches = {spec.name: _batch(arrays[spec.name], spec) for spec in inputs}
             counts = {name: len(batch) for name, batch in batches.items()}
             if len(set(counts.values())) > 1:
-                raise InputError(f"{at}: every input needs the same number of samples. Received: {counts}.")
+                raise InputError(f"{at}: every input needs the same number of samples. Received: {counts}.", code="data-count")
             if position == 0:  # the same words as for an .npz that does not fit
                 from_stored(_stored(batches), inputs, where=at, limit=None)
             count = len(batches[inputs[0].name])
@@ -58,7 +58,9 @@ def from_stream(elements: Iterable[object], inputs: Sequence[TensorSpec], *, whe
                 one_sample = batches[inputs[0].name].ndim > arrays[inputs[0].name].ndim
                 batches[TRUTH] = _truth(element[TRUTH], count, f"{at}: {TRUTH!r}", one_sample=one_sample)
             if position and (TRUTH in batches) != (TRUTH in spool.files):
-                raise InputError(f"{at}: {TRUTH!r} is in some elements and not in others.", hint="Give it with every element, or with none.")
+                raise InputError(
+                    f"{at}: {TRUTH!r} is in some elements and not in others.", hint="Give it with every element, or with none.", code="data-labels"
+                )
             spool.write({name: batch[:taken] for name, batch in batches.items()}, at)
             found = _classes(classes, count)
             labels += [found[:taken]] if found is not None else []
@@ -68,7 +70,7 @@ def from_stream(elements: Iterable[object], inputs: Sequence[TensorSpec], *, whe
                     break
         stored = spool.arrays()
     if not stored:
-        raise InputError(f"{where}: there is no sample in it.", hint="A generator can be iterated only once: give a fresh one.")
+        raise InputError(f"{where}: there is no sample in it.", hint="A generator can be iterated only once: give a fresh one.", code="data-count")
     total = stored[inputs[0].name].shape[0]
     classes_of_all = np.concatenate(labels) if labels else np.zeros(0, np.int64)
     if len(classes_of_all) == total:
@@ -82,7 +84,7 @@ def _iterated(elements: Iterable[object], where: str) -> Iterator[object]:
     except InputError:
         raise
     except Exception as error:  # the user's own code runs here, and may raise anything
-        raise InputError(f"{where}: iterating it raised {type(error).__name__}: {_line(error)}.") from error
+        raise InputError(f"{where}: iterating it raised {type(error).__name__}: {_line(error)}.", code="data-unreadable") from error
 
 
 def _parts(element: object, inputs: Sequence[TensorSpec], at: str) -> tuple[dict[str, np.ndarray], object]:
@@ -93,7 +95,9 @@ def _parts(element: object, inputs: Sequence[TensorSpec], at: str) -> tuple[dict
         missing = [name for name in names if name not in element]
         if missing:
             raise InputError(
-                f"{at}: no {missing[0]!r} for the model input of that name. Received: {', '.join(map(repr, element))}.", hint=ONE_ELEMENT
+                f"{at}: no {missing[0]!r} for the model input of that name. Received: {', '.join(map(repr, element))}.",
+                hint=ONE_ELEMENT,
+                code="data-missing-input",
             )
         labels = next((element[name] for name in LABEL_NAMES if name in element and name not in names), None)
         return {name: as_array(element[name], f"{at}: {name!r}") for name in names}, labels
@@ -101,12 +105,18 @@ def _parts(element: object, inputs: Sequence[TensorSpec], at: str) -> tuple[dict
         if len(element) == 2 and isinstance(element[0], Mapping | tuple | list) and not _is_number(element[0]):  # ((inputs...), labels)
             return _parts(element[0], inputs, at)[0], element[1]
         if len(element) not in (len(names), len(names) + 1):
-            raise InputError(f"{at}: the model has {len(names)} inputs: {', '.join(names)}. Received: a tuple of {len(element)}.", hint=ONE_ELEMENT)
+            raise InputError(
+                f"{at}: the model has {len(names)} inputs: {', '.join(names)}. Received: a tuple of {len(element)}.",
+                hint=ONE_ELEMENT,
+                code="data-missing-input",
+            )
         labels = element[len(names)] if len(element) > len(names) else None
         return {name: as_array(value, f"{at}: {name!r}") for name, value in zip(names, element, strict=False)}, labels
     if len(names) != 1:
         raise InputError(
-            f"{at}: the model has {len(names)} inputs: {', '.join(names)}. Received: {type(element).__name__} without names.", hint=ONE_ELEMENT
+            f"{at}: the model has {len(names)} inputs: {', '.join(names)}. Received: {type(element).__name__} without names.",
+            hint=ONE_ELEMENT,
+            code="data-missing-input",
         )
     return {names[0]: as_array(element, at)}, None
 
@@ -124,9 +134,9 @@ def as_array(value: object, where: str) -> np.ndarray:
             value = value.numpy()
         array = np.asarray(value)
     except Exception as error:  # whatever object it is, its methods may raise anything
-        raise InputError(f"{where}: no array: {type(error).__name__}: {_line(error)}.", hint=ONE_ELEMENT) from error
+        raise InputError(f"{where}: no array: {type(error).__name__}: {_line(error)}.", hint=ONE_ELEMENT, code="data-unreadable") from error
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{where}: no array of numbers. Received: {type(value).__name__} ({array.dtype}).", hint=ONE_ELEMENT)
+        raise InputError(f"{where}: no array of numbers. Received: {type(value).__name__} ({array.dtype}).", hint=ONE_ELEMENT, code="data-unreadable")
     return array
 
 
@@ -150,7 +160,7 @@ def _truth(value: object, count: int, at: str, *, one_sample: bool) -> np.ndarra
     array = as_array(value, at)
     array = array[None] if one_sample else array
     if not array.ndim or len(array) != count:
-        raise InputError(f"{at}: there are {count} samples in the element. Received: {list(array.shape)}.")
+        raise InputError(f"{at}: there are {count} samples in the element. Received: {list(array.shape)}.", code="data-count")
     return array
 
 
@@ -192,6 +202,7 @@ class _Spool:
                 raise InputError(
                     f"{at}: {name!r} must be like in the elements before it, {first[1]} {list(first[0])}. Received: {kind[1]} {list(kind[0])}.",
                     hint="Bring all samples to one size and dtype: the TFLite file takes only one.",
+                    code="data-shape",
                 )
             self._reserve(batch.nbytes)
             if name not in self.files:
@@ -205,6 +216,7 @@ class _Spool:
             raise InputError(
                 f"{self.where}: {self.samples} samples take {self.bytes / 2**30:.1f} GiB, more than is kept in {tempfile.gettempdir()}.",
                 hint="100 to 500 samples are enough: end the stream there, or give a limit.",
+                code="data-unsafe",
             )
 
     def arrays(self) -> dict[str, StoredArray]:

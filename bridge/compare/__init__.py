@@ -3,7 +3,7 @@
 from bridge.compare.bindings import bind_inputs
 from bridge.compare.comparison import Compared, Comparison, compare_files, node_of
 from bridge.compare.compression import Compression, measure_compression
-from bridge.compare.cost import Cost, measure_cost, slower
+from bridge.compare.cost import Cost, cost_findings, measure_cost
 from bridge.compare.divergence import Divergence, first_divergence
 from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
@@ -36,6 +36,7 @@ __all__ = [
     "bind_inputs",
     "compare_files",
     "compare_runs",
+    "cost_findings",
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
@@ -44,5 +45,4 @@ __all__ = [
     "measure_cost",
     "node_of",
     "record",
-    "slower",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.compare.accumulation import accumulated_error
 from bridge.compare.alignment import aligned
 from bridge.compare.attribution import counterparts
 from bridge.compare.bindings import bind_inputs, output_names, pair_outputs
@@ -25,13 +26,6 @@ from bridge.tflite.validity import check
 from bridge.types import Diagnostic, LayerResult, OpOutcome, OutputResult, TensorMap
 
 logger = logging.getLogger(__name__)
-
-NOT_ALIGNED = Diagnostic(
-    "files-not-aligned",
-    "info",
-    "The float file and the quantized file do not run the same operators in the same order, so there are only errors end to end.",
-    "Give the float file that the quantized one was made from.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ def compare_files(
         ToolError: a model does not run.
     """
     if len(samples) == 0:
-        raise InputError("There are no samples to compare on.", hint="Give --evaluation or --data.")
+        raise InputError("There are no samples to compare on.", hint="Give --evaluation or --data.", code="data-count")
     path, float_path, tensor_map = compared.path, compared.float_path, compared.tensor_map
     model, first = tflite.read_once(path), samples[0]
     check(model, where=str(path))
@@ -123,14 +117,15 @@ def compare_files(
         path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads
     )
     if tensor_map is not None and any(check.code == "kernels-disagree" and check.severity == "warning" for check in checks):
-        place = first_kernel_difference(files, first, memory_mb=memory_mb)
-        checks += () if place is None else (place,)
+        node = first_kernel_difference(files, first, memory_mb=memory_mb)
+        checks += () if node is None else (node,)
     if measured.shown_outputs:
         checks += check_shown(path, feeds, measured.shown_outputs, keep=measured.passes == 1, threads=threads)
     tflite.forget_files()
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
-    notes = (*measured.diagnostics, *checks, *findings, *((describe(found),) if found is not None else ()))
+    place = describe(found) if found is not None else accumulated_error(measured.layers, outputs)
+    notes = (*measured.diagnostics, *checks, *findings, *(() if place is None else (place,)))
     return Comparison(measured.layers, outputs, notes, found)
 
 
@@ -148,7 +143,16 @@ def _files(path: Path, float_path: Path | None, tensor_map: TensorMap, ops: Sequ
         return Files(path, tensor_map), ()
     float_model, quantized_model = tflite.read_once(float_path), tflite.read_once(path)
     pairs = aligned(float_model, quantized_model) if ops is None else counterparts(float_model, quantized_model, ops)
-    return (Files(path, tensor_map), (NOT_ALIGNED,)) if pairs is None else (Files(path, tensor_map, float_path, pairs), ())
+    return (Files(path, tensor_map), (_not_aligned(),)) if pairs is None else (Files(path, tensor_map, float_path, pairs), ())
+
+
+def _not_aligned() -> Diagnostic:
+    return Diagnostic(
+        "files-not-aligned",
+        "info",
+        "The float file and the quantized file do not run the same operators in the same order, so there are only errors end to end.",
+        "Give the float file that the quantized one was made from.",
+    )
 
 
 def output_pairs(reference: Reference, opened: Candidate, tensor_map: TensorMap | None, sample: Mapping[str, np.ndarray]) -> list[OutputPair]:

@@ -8,6 +8,7 @@ import psutil
 
 from bridge.compare import metrics
 from bridge.compare.attribution import Cut
+from bridge.compare.channel_findings import channel_findings
 from bridge.compare.forms import feeder
 from bridge.compare.kernel_checks import STEPS
 from bridge.compare.layers import Files, LayerPass, open_pass
@@ -98,7 +99,7 @@ def measure_layers(
         opened.measure(((samples.name_of(position), samples[position]) for position in positions), tell)
         del shown, opened  # before the next ones take their memory
     clipped = _first_clipped(rows)
-    found.layers, found.diagnostics = results(rows, files.tensor_map), (*notes, *(() if clipped is None else (clipped,)))
+    found.layers, found.diagnostics = results(rows, files.tensor_map), (*notes, *(() if clipped is None else (clipped,)), *channel_findings(rows))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from bridge.compare import attribution, metrics
 from bridge.compare.attribution import Counterparts
 from bridge.compare.candidates import in_layout
+from bridge.compare.channels import Usage
 from bridge.compare.forms import Form, form_of
 from bridge.compare.metrics import ErrorSums
 from bridge.tflite import model as tflite
@@ -41,6 +42,7 @@ class Row:
         reason: why something is not measured.
         beyond: how far float values reach beyond what the integers can hold, in widths of that range.
         clipped: how many of them do.
+        usage: how it uses its integers.
     """
 
     pair: TensorPair
@@ -56,6 +58,7 @@ class Row:
     worst: list[tuple[float, str]] = field(default_factory=list)
     beyond: float = 0.0
     clipped: int = 0
+    usage: Usage = field(default_factory=Usage)
 
     def add(self, name: str, reference: np.ndarray, real: Values, stored: Values, alone: Values) -> None:
         """Takes in one sample: its name, the ONNX value, and the values of the float file, of the quantized file end to end, and of its nodes alone."""
@@ -76,6 +79,7 @@ class Row:
             self.own_sums.add(value, alone[tensor], self.form, noise_only=True)
             if self.form is not None and value.size:
                 self._clip(value, alone[tensor].dtype)
+                self.usage.add(value, alone[tensor])
 
     def _clip(self, value: np.ndarray, dtype: np.dtype[np.generic]) -> None:
         """Counts what the integers cannot hold; most values are inside, so their extremes are looked at first."""
@@ -84,7 +88,9 @@ class Row:
         low, high = ((limit - self.form.zero_point) * self.form.scale for limit in (limits.min, limits.max))
         margin = self.form.scale / 2  # rounds to the last integer
         if lowest < low - margin or highest > high + margin:
-            self.clipped += int(np.count_nonzero(value < low - margin) + np.count_nonzero(value > high + margin))
+            outside = (value < low - margin) | (value > high + margin)
+            self.clipped += int(np.count_nonzero(outside))
+            self.usage.cut(outside)
             self.beyond = max(self.beyond, (highest - high) / (high - low), (low - lowest) / (high - low))
 
     def _rank(self, name: str, sqnr_db: float) -> None:

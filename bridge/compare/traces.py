@@ -124,7 +124,7 @@ def record(run: Run, path: Path, *, progress: Callable[[int], None]) -> None:
         OSError: the file cannot be written.
     """
     if len(run) == 0:
-        raise InputError("There are no samples to trace.", hint="Give --data.")
+        raise InputError("There are no samples to trace.", hint="Give --data.", code="data-count")
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         arrays: dict[str, np.ndarray] = {}
         files: dict[str, Path] = {}

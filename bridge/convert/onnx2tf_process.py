@@ -65,6 +65,7 @@ def command() -> tuple[str, ...]:
         raise UsageError(
             f"onnx2tf is not installed in {sys.prefix} and {COMMAND_VARIABLE} is not set.",
             hint=f"{INSTALL_COMMAND}, or {COMMAND_VARIABLE}='uvx --python 3.12 onnx2tf' to run it from an environment of its own.",
+            code="missing-package",
         )
     return (sys.executable, "-m", "onnx2tf")
 
@@ -93,7 +94,9 @@ def check_backend(via: Via, *, saved_model: bool) -> None:
     missing = [name for name in TENSORFLOW_PACKAGES if importlib.util.find_spec(name) is None]
     if via == "tensorflow" and missing and not os.environ.get(COMMAND_VARIABLE):
         raise UsageError(
-            f"The way via TensorFlow needs {' and '.join(missing)}.", hint="uv sync --extra tensorflow, or pip install 'tflite-bridge[tensorflow]'."
+            f"The way via TensorFlow needs {' and '.join(missing)}.",
+            hint="uv sync --extra tensorflow, or pip install 'tflite-bridge[tensorflow]'.",
+            code="missing-package",
         )
 
 

@@ -24,7 +24,7 @@ def part_between(model: onnx.ModelProto, start: Sequence[str], end: Sequence[str
     """
     if not start and not end:
         return model
-    known = _known(model)
+    known = known_types(model)
     written = {name for node in model.graph.node for name in node.output if name} | {value.name for value in model.graph.input}
     for name in (*start, *end):
         if name not in written:
@@ -43,7 +43,7 @@ def part_between(model: onnx.ModelProto, start: Sequence[str], end: Sequence[str
     return part
 
 
-def _known(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+def known_types(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """Tensors whose type the file tells or onnx infers; a custom operator hides what is behind it."""
     graph = onnx.shape_inference.infer_shapes(model).graph if model.ByteSize() < MAX_INFERRED_BYTES else model.graph
     return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output) if value.type.tensor_type.elem_type}
@@ -80,7 +80,7 @@ def extract(
         node = producers.get(name)
         if node is not None and name not in fed and id(node) not in kept:
             kept.add(id(node))
-            queue += [*node.input, *_outer_reads(node)]
+            queue += [*node.input, *outer_reads(node)]
     part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     part.graph.name = model.graph.name or "part"
     part.graph.node.extend(node for node in nodes if id(node) in kept)
@@ -93,11 +93,11 @@ def extract(
     return part
 
 
-def _outer_reads(node: onnx.NodeProto) -> list[str]:
+def outer_reads(node: onnx.NodeProto) -> list[str]:
     """What branches and bodies of a node read; their own names among it do no harm, for nothing outside writes them."""
     graphs = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
     inner = [each for graph in graphs for each in graph.node]
-    return [value.name for graph in graphs for value in graph.output] + [name for each in inner for name in (*each.input, *_outer_reads(each))]
+    return [value.name for graph in graphs for value in graph.output] + [name for each in inner for name in (*each.input, *outer_reads(each))]
 
 
 def value_info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:

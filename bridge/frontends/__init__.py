@@ -45,6 +45,7 @@ def load(
     raise UsageError(
         f"Nothing here reads a source of type {label(source)}.",
         hint=f"Known: {', '.join(frontend.name for frontend in FRONTENDS)}.",
+        code="unknown-source",
     )
 
 

@@ -32,6 +32,6 @@ def confirmation(
         received = run(feeds)
         for name, expected in zip(names, outputs, strict=True):
             if received[name].shape != expected.shape or agreement_db(expected, received[name]) < least_db:
-                raise ToolError(f"{message} at output {name!r}.")
+                raise ToolError(f"{message} at output {name!r}.", code="export-differs")
 
     return confirm

@@ -50,12 +50,14 @@ def files(path: Path) -> tuple[Path, ...]:
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise InputError(f"{path}: is a folder, not an ONNX file.", hint=_EXPORT_HINT)
+            raise InputError(f"{path}: is a folder, not an ONNX file.", hint=_EXPORT_HINT, code="model-unreadable")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.") from error
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the model.") from error
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror or error}.", hint="Check the path of the model.", code="model-unreadable"
+        ) from error
 
 
 def _parse(path: Path, content: bytes) -> onnx.ModelProto:
@@ -63,9 +65,13 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise InputError(f"{path}: is not an ONNX model, or it is cut off ({len(content)} bytes).", hint=_EXPORT_HINT) from error
+        raise InputError(
+            f"{path}: is not an ONNX model, or it is cut off ({len(content)} bytes).", hint=_EXPORT_HINT, code="model-unreadable"
+        ) from error
     if not model.ir_version or not model.opset_import or not (model.graph.node or model.graph.output):
-        raise InputError(f"{path}: is not an ONNX model: it has no graph or no opset ({len(content)} bytes).", hint=_EXPORT_HINT)
+        raise InputError(
+            f"{path}: is not an ONNX model: it has no graph or no opset ({len(content)} bytes).", hint=_EXPORT_HINT, code="model-unreadable"
+        )
     return model
 
 
@@ -80,5 +86,6 @@ def _load_external_data(path: Path, model: onnx.ModelProto, digest: "hashlib._Ha
                 raise InputError(
                     f"{path}: external data {location!r} of tensor {tensor.name!r} cannot be read: {str(error).strip()}",
                     hint="External data must be plain files in the model's folder, as the exporter wrote them.",
+                    code="model-unreadable",
                 ) from error
             digest.update(tensor.raw_data)

@@ -53,7 +53,9 @@ class Frontend:
         try:
             home = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            raise UsageError(f"{label(source)}: reading it needs {self.needs}.", hint=f"pip install 'tflite-bridge[{self.extra}]'") from error
+            raise UsageError(
+                f"{label(source)}: reading it needs {self.needs}.", hint=f"pip install 'tflite-bridge[{self.extra}]'", code="missing-package"
+            ) from error
         result: SourceModel = getattr(home, function)(source, options)
         return result
 

@@ -40,6 +40,7 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
             raise InputError(
                 f"{where}: is written for opset {entry.version}, this onnx {onnx.__version__} knows 1 to {known}.",
                 hint="Install a newer onnx, or export the model with an older opset.",
+                code="model-invalid",
             )
     count = sum(1 for _ in _all_nodes([*model.graph.node, *(node for function in model.functions for node in function.node)]))
     if count > MAX_NODES:
@@ -47,13 +48,13 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
     for what, names in (("inputs", model.graph.input), ("outputs", model.graph.output), ("initializers", model.graph.initializer)):
         twice = next((name for name, times in Counter(one.name for one in names).items() if times > 1), None)
         if twice is not None:
-            raise InputError(f"{where}: two {what} are called {twice!r}.", hint=_HINT)
+            raise InputError(f"{where}: two {what} are called {twice!r}.", hint=_HINT, code="model-invalid")
     for tensor in tensors(model):
         _check_tensor(tensor, where)
     for value in model.graph.input:
         kind = value.type.tensor_type.elem_type
         if value.type.HasField("tensor_type") and (kind not in _DATA_TYPES or kind == onnx.TensorProto.UNDEFINED):
-            raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT)
+            raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT, code="model-invalid")
     _check_graph(model.graph, frozenset(), where)
     for function in model.functions:
         _check_nodes(function.node, set(function.input), function.output, where)
@@ -92,6 +93,7 @@ def refuse_nan(model: onnx.ModelProto, *, where: str) -> None:
             raise InputError(
                 f"{where}: weight {tensor.name!r} holds NaN, in {count} of {values.size} values.",
                 hint="The training diverged, or the file is damaged: go back to a checkpoint whose loss was a number.",
+                code="model-invalid",
             )
 
 
@@ -119,9 +121,9 @@ def _graphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
 def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
     about = f"{where}: tensor {tensor.name!r}"
     if tensor.data_type not in _DATA_TYPES or tensor.data_type == onnx.TensorProto.UNDEFINED:
-        raise InputError(f"{about} has no data type that ONNX knows. Received: {tensor.data_type}.", hint=_HINT)
+        raise InputError(f"{about} has no data type that ONNX knows. Received: {tensor.data_type}.", hint=_HINT, code="model-invalid")
     if any(size < 0 for size in tensor.dims):
-        raise InputError(f"{about} has a negative size. Received: {list(tensor.dims)}.", hint=_HINT)
+        raise InputError(f"{about} has a negative size. Received: {list(tensor.dims)}.", hint=_HINT, code="model-invalid")
     count = math.prod(tensor.dims)
     if tensor.HasField("raw_data") and tensor.data_type != onnx.TensorProto.STRING:
         wanted, received, unit = _bytes(tensor.data_type, count), len(tensor.raw_data), "bytes"
@@ -129,7 +131,7 @@ def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
         received, unit = max(len(getattr(tensor, field)) for field in _TYPED_FIELDS), "elements"
         wanted = (count + 1) // 2 if tensor.data_type in _HALF_BYTE_TYPES else count * (2 if tensor.data_type in _COMPLEX else 1)
     if wanted != received:
-        raise InputError(f"{about} of shape {list(tensor.dims)} needs {wanted} {unit}. Received: {received}.", hint=_HINT)
+        raise InputError(f"{about} of shape {list(tensor.dims)} needs {wanted} {unit}. Received: {received}.", hint=_HINT, code="model-invalid")
 
 
 def _bytes(data_type: int, count: int) -> int:
@@ -148,17 +150,17 @@ def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequ
     for position, node in enumerate(nodes):
         about = f"{where}: node {node.name or f'{node.op_type}_{position}'!r}"
         if not all(isinstance(text, str) for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
-            raise InputError(f"{about} has a name that is no text.", hint=_HINT)  # bytes that are no UTF-8
+            raise InputError(f"{about} has a name that is no text.", hint=_HINT, code="model-invalid")  # bytes that are no UTF-8
         missing = next((name for name in node.input if name not in known), None)
         if missing is not None:
-            raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT)
+            raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT, code="model-invalid")
         for attribute in node.attribute:
             for graph in _graphs(attribute):
                 _check_graph(graph, frozenset(known), where)
         twice = next((name for name in node.output if name and name in known), None)
         if twice is not None:
-            raise InputError(f"{about} writes {twice!r}, which exists already.", hint=_HINT)
+            raise InputError(f"{about} writes {twice!r}, which exists already.", hint=_HINT, code="model-invalid")
         known |= set(node.output)
     absent = next((name for name in outputs if name not in known), None)
     if absent is not None:
-        raise InputError(f"{where}: nothing writes the output {absent!r}.", hint=_HINT)
+        raise InputError(f"{where}: nothing writes the output {absent!r}.", hint=_HINT, code="model-invalid")

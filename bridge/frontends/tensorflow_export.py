@@ -62,13 +62,12 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     """
     path = Path(source)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.")
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
         raise InputError(
-            f"{path}: Keras cannot read it: {_cause(error)}",
-            hint=_KERAS_2_HINT if _is_keras_2(path) else _OWN_LAYERS_HINT,
+            f"{path}: Keras cannot read it: {_cause(error)}", hint=_KERAS_2_HINT if _is_keras_2(path) else _OWN_LAYERS_HINT, code="model-unreadable"
         ) from error
     return _of_file(from_keras(model, options), path, path.read_bytes())
 
@@ -97,7 +96,9 @@ def from_saved_model(source: str | Path, options: SourceOptions) -> SourceModel:
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # whatever a broken folder leads to inside of TensorFlow
-        raise InputError(f"{path}: TensorFlow cannot read it: {_cause(error)}", hint="Give the folder that holds saved_model.pb.") from error
+        raise InputError(
+            f"{path}: TensorFlow cannot read it: {_cause(error)}", hint="Give the folder that holds saved_model.pb.", code="model-unreadable"
+        ) from error
     names = sorted(loaded.signatures)
     wanted = options.signature or ("serving_default" if "serving_default" in names else names[0] if len(names) == 1 else "")
     if wanted not in names:
@@ -125,7 +126,11 @@ def from_function(function: Any, options: SourceOptions) -> SourceModel:
     elif examples:
         specs = [tf.TensorSpec(np.shape(value), tf.as_dtype(np.asarray(value).dtype), name=name) for name, value in examples.items()]
     else:
-        raise UsageError(f"{where}: a tf.function without an input signature needs example inputs.", hint="Give example_inputs=(x,).")
+        raise UsageError(
+            f"{where}: a tf.function without an input signature needs example inputs.",
+            hint="Give example_inputs=(x,).",
+            code="missing-example-inputs",
+        )
     return _from_call(function, _fixed(specs, options, where=where), where=where, framework="tensorflow")
 
 
@@ -144,12 +149,15 @@ def _from_call(
             kept: dict[str, Any] = dict.fromkeys(FAKE_QUANT, (write_fake_quant, []))
             proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET, custom_op_handlers=kept)
     except Exception as error:  # tracing runs the user's own code
-        raise UnsupportedModelError(f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_cause(error)}") from error
+        raise UnsupportedModelError(
+            f"{where}: TensorFlow cannot trace it, or tf2onnx cannot translate it: {_cause(error)}", code="export-failed"
+        ) from error
     foreign = [value.name for value in proto.graph.input if value.name not in {spec.name for spec in specs}]
     if foreign:
         raise UnsupportedModelError(
             f"{where}: tf2onnx made {len(foreign)} tensors that the function captures inputs of the model.",
             hint="Compute them inside of the function, or make them tf.Variables.",
+            code="export-failed",
         )
     _name_by_layers(proto, layers)
     move_reshapes_behind_rounding(proto)
@@ -184,7 +192,11 @@ def _keras_inputs(model: Any, options: SourceOptions) -> tuple[list[Any], Callab
         specs = [tf.TensorSpec(np.shape(value), tf.as_dtype(np.asarray(value).dtype), name=name) for name, value in examples.items()]
         keys = list(examples) if isinstance(options.example_inputs, Mapping) else None
         return specs, lambda values: dict(zip(keys, values, strict=True)) if keys else values[0] if len(values) == 1 else list(values)
-    raise UsageError(f"{model.name}: a subclassed model needs example inputs: it does not know its own.", hint="Give example_inputs=(x,).")
+    raise UsageError(
+        f"{model.name}: a subclassed model needs example inputs: it does not know its own.",
+        hint="Give example_inputs=(x,).",
+        code="missing-example-inputs",
+    )
 
 
 def _argument_names(model: Any, count: int) -> list[str]:

@@ -60,11 +60,11 @@ def _refuse_quantized(path: Path, model: tflite.ModelT) -> None:
             name = tflite.op_name(model, op)
             if name in QUANTIZING_OPS:
                 written = tflite.text(graph.tensors[op.outputs[0]].name)
-                raise InputError(f"{path}: is quantized or float16 already: {name} writes {written!r}.", hint=_FLOAT_HINT)
+                raise InputError(f"{path}: is quantized or float16 already: {name} writes {written!r}.", hint=_FLOAT_HINT, code="already-quantized")
         for tensor in graph.tensors:
             if tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale):
                 name, kind = tflite.text(tensor.name), tflite.TYPE_NAMES[tensor.type]
-                raise InputError(f"{path}: is quantized already: tensor {name!r} is {kind} with a scale.", hint=_FLOAT_HINT)
+                raise InputError(f"{path}: is quantized already: tensor {name!r} is {kind} with a scale.", hint=_FLOAT_HINT, code="already-quantized")
 
 
 _FLOAT_HINT = "Give the float32 file: with TFLiteConverter, the one made without `optimizations`."

@@ -6,12 +6,12 @@ import importlib.util
 import inspect
 import io
 import logging
-import re
 import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import onnx
 import torch
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
+from bridge.frontends import torch_failures
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.torch_translations import translations
@@ -42,6 +43,7 @@ def from_object(source: Any, options: SourceOptions) -> SourceModel:
     where = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         return _from_script(module, options, where=where, digest=None)
+    _refuse_meta(module, where=where)
     args, kwargs = _examples(module.forward, options, where=where, device=_device(module))
     with _in_eval_mode(module), torch.no_grad():
         expected = _outputs(module, args, kwargs, where=where)
@@ -61,7 +63,9 @@ def from_program_file(source: str | Path, _options: SourceOptions) -> SourceMode
         with _quiet():
             program = torch.export.load(path)
     except Exception as error:  # whatever a broken archive leads to inside of torch
-        raise InputError(f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.export.save wrote.") from error
+        raise InputError(
+            f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.export.save wrote.", code="model-unreadable"
+        ) from error
     return _from_program(program, where=str(path), outputs=None, path=path)
 
 
@@ -76,21 +80,28 @@ def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
         raise InputError(
             f"{path}: holds weights or pickled Python objects, no program.",
             hint="Build the module in Python, load the weights into it and call bridge.convert(module, example_inputs=...).",
+            code="model-unreadable",
         )
     try:
         with _quiet():
             module = torch.jit.load(path, map_location="cpu")
     except Exception as error:  # whatever a broken archive leads to inside of torch
-        raise InputError(f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.jit.save wrote.") from error
+        raise InputError(
+            f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.jit.save wrote.", code="model-unreadable"
+        ) from error
     return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
 
 
 def _archive(source: str | Path) -> Path:
     path = Path(source)
     if not path.exists():
-        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.")
+        raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: is no PyTorch archive, or it is cut off.", hint="Give the file that torch.export.save or torch.jit.save wrote.")
+        raise InputError(
+            f"{path}: is no PyTorch archive, or it is cut off.",
+            hint="Give the file that torch.export.save or torch.jit.save wrote.",
+            code="model-unreadable",
+        )
     return path
 
 
@@ -113,7 +124,7 @@ def _from_program(program: Any, *, where: str, outputs: Sequence[np.ndarray] | N
         with _quiet():
             proto = torch.onnx.export(program, dynamo=True, verbose=False, custom_translation_table=translations(torch.ops.aten)).model_proto
     except Exception as error:  # the exporter's errors have no common class that is public
-        raise UnsupportedModelError(_untranslated(program, error, where), hint=_UNTRANSLATED_HINT) from error
+        raise UnsupportedModelError(torch_failures.untranslated(program, error, where), hint=_UNTRANSLATED_HINT, code="export-failed") from error
     names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is torch.export.graph_signature.InputKind.USER_INPUT]
     _name_inputs(proto, names)
     examples = program.example_inputs
@@ -136,7 +147,9 @@ def _from_script(module: Any, options: SourceOptions, *, where: str, digest: str
             with _quiet():
                 torch.onnx.export(module, values, buffer, dynamo=False, verbose=False, input_names=names[: len(values)], opset_version=18)
         except Exception as error:  # the exporter's errors have no common class that is public
-            raise UnsupportedModelError(f"{where}: torch's TorchScript exporter cannot translate it: {first_line(error)}") from error
+            raise UnsupportedModelError(
+                f"{where}: torch's TorchScript exporter cannot translate it: {first_line(error)}", code="export-failed"
+            ) from error
     proto = onnx.load_from_string(buffer.getvalue())
     feeds = dict(zip(names, map(_array, values), strict=False))
     return _source_model(proto, path=path, digest=digest, where=where, feeds=feeds, outputs=expected)
@@ -194,6 +207,7 @@ def _examples(forward: Any, options: SourceOptions, *, where: str, device: Any, 
             raise UsageError(
                 f"{where}: tracing needs an example of every input. Missing: {', '.join(missing)}.",
                 hint="Give example_inputs=(x,), or the shapes: input_shapes={'x': (1, 3, 224, 224)}, --input x=1x3x224x224.",
+                code="missing-example-inputs",
             )
         generator = torch.Generator().manual_seed(0)
         return tuple(torch.randn(options.input_shapes[name], generator=generator).to(device) for name in names), {}
@@ -211,11 +225,38 @@ def _tensor(value: Any, device: Any) -> Any:
 
 
 def _outputs(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, where: str) -> list[np.ndarray]:
+    values = (*args, *kwargs.values())
     try:
-        return [_array(value) for value in _flat(module(*args, **kwargs))]
+        result = module(*args, **kwargs)
+        found = [_array(value) for value in _flat(result)]
     except Exception as error:  # the user's own code
-        shapes = ", ".join(f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else repr(value) for value in (*args, *kwargs.values()))
-        raise UsageError(f"{where}: the module does not run on the example inputs ({shapes}): {first_line(error)}") from error
+        shapes = ", ".join(f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else repr(value) for value in values)
+        raise UsageError(
+            f"{where}: the module does not run on the example inputs ({shapes}){torch_failures.place(module, error)}: {first_line(error)}",
+            hint=torch_failures.advice(module, values, error),
+            code="module-fails",
+        ) from error
+    others = [type(value).__name__ for value in torch.utils._pytree.tree_leaves(result) if not isinstance(value, torch.Tensor | NoneType)]
+    if others or not found:
+        received = f"{', '.join(others)} among {len(found)} tensors" if found else ", ".join(others) or "nothing"
+        raise UnsupportedModelError(
+            f"{where}: forward has to return tensors and nothing else. Received: {received}.",
+            hint="Leave out .item(), .tolist(), int() and len() at its end, or wrap it in a module that returns the tensors alone.",
+            code="no-tensor-output",
+        )
+    return found
+
+
+def _refuse_meta(module: Any, *, where: str) -> None:
+    """Weights that only have shapes."""
+    empty = [name for name, value in (*module.named_parameters(), *module.named_buffers()) if value.is_meta]
+    if empty:
+        more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
+        raise UsageError(
+            f"{where}: {len(empty)} weights are on the meta device and have no values: {', '.join(map(repr, empty[:3]))}{more}.",
+            hint="Build the module on the CPU, or module.to_empty(device='cpu') and then load_state_dict; accelerate's empty weights have to be loaded.",
+            code="no-weights",
+        )
 
 
 def _traced(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, where: str) -> Any:
@@ -223,36 +264,15 @@ def _traced(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, where
         with _quiet():
             return torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:  # what tracing meets in the user's code
-        lines = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)', str(error))
-        place = "" if not lines else f" at {Path(lines[-1][0]).name}:{lines[-1][1]} in {lines[-1][2]}: `{lines[-1][3].strip()}`"
         raise UnsupportedModelError(
-            f"{where}: torch.export cannot trace the module{place}. {first_line(error)}",
-            hint="What depends on the values of tensors cannot be traced: use torch.where or torch.cond, or export the parts on their own.",
+            f"{where}: torch.export cannot trace the module{torch_failures.place(module, error)}. {first_line(error)}",
+            hint="What depends on the values of tensors cannot be traced: use torch.where, torch.cond or a fixed number of rounds, "
+            "or export the parts before and behind it on their own.",
+            code="data-dependent-code",
         ) from error
 
 
 _UNTRANSLATED_HINT = "Write the operation with others that ONNX has, or give torch.onnx.export a translation and convert the .onnx file."
-
-
-def _untranslated(program: Any, error: BaseException, where: str) -> str:
-    """Which operator of which module has no translation."""
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None:
-        chain.append(cause)
-    text = "\n".join(map(str, chain))
-    found = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
-    if found is None:
-        return f"{where}: torch's ONNX exporter fails: {first_line(chain[-1])}"
-    operator = found.group(1)
-    places = []
-    with contextlib.suppress(Exception):  # only for the message
-        for node in program.run_decompositions().graph.nodes:
-            if node.op == "call_function" and operator.rpartition(".")[2] in str(node.target):  # prims.x stands for aten.special_x
-                stack = list(node.meta.get("nn_module_stack", {}).values())
-                path, kind = stack[-1] if stack else ("", "")
-                places.append(f"{path or 'the model itself'} ({getattr(kind, '__name__', kind)})")
-    inside = f" It is in {', '.join(dict.fromkeys(places))}." if places else ""
-    return f"{where}: torch's ONNX exporter has no translation for {operator}.{inside}"
 
 
 def _name_inputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bridge.graph import provenance
+from bridge.types import Diagnostic
+
 
 def open_bodies(model: ir.Model, op_type: str) -> list[ir.Node]:
     """The nodes of that type in the main graph, after the constants of all bodies have moved there; nothing moves where there are none."""
@@ -13,6 +16,18 @@ def open_bodies(model: ir.Model, op_type: str) -> list[ir.Node]:
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         common.LiftSubgraphInitializersToMainGraphPass()(model)
     return nodes
+
+
+def written_out(node: ir.Node, *, rounds: int, nodes: int) -> Diagnostic:
+    """Says that a loop became straight code, which is as long as it has rounds."""
+    name = provenance.name(node) or str(node.name)
+    return Diagnostic(
+        "control-flow-written-out",
+        "info",
+        f"{node.op_type} {name!r} has {rounds} rounds, which are written out: {nodes} nodes.",
+        "TFLite has no quantized loop. Fewer steps make a smaller file: --input chooses the length.",
+        name,
+    )
 
 
 def copied(body: ir.Graph, given: Sequence[ir.Value], *, number: int) -> tuple[list[ir.Node], list[ir.Value]]:

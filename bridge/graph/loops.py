@@ -9,48 +9,52 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.graph import provenance
-from bridge.graph.bodies import copied, open_bodies
+from bridge.graph.bodies import copied, open_bodies, written_out
 from bridge.graph.evaluation import evaluate
 from bridge.graph.values import constant_array, new_constant
 from bridge.limits import MAX_NODES
+from bridge.types import Diagnostic
 
 MAX_ROUNDS = 256  # a step of a recurrent layer is about 20 nodes
 
 
-def unroll_loops(model: ir.Model) -> None:
+def unroll_loops(model: ir.Model) -> tuple[Diagnostic, ...]:
     """Replaces every Loop with a constant trip count, or none, and a condition that depends on nothing but constants and the round.
 
     Source: ONNX Loop-13; body inputs: round, condition, carried values; body outputs: condition, carried values, scanned values.
     """
-    for node in open_bodies(model, "Loop"):
-        _unroll(model.graph, node)
+    found = [_unroll(model.graph, node) for node in open_bodies(model, "Loop")]
+    return tuple(one for one in found if one is not None)
 
 
-def _unroll(graph: ir.Graph, loop: ir.Node) -> None:
+def _unroll(graph: ir.Graph, loop: ir.Node) -> Diagnostic | None:
+    """What was written out, None where the loop stays."""
     limit, condition = loop.inputs[:2]
     carried = [value for value in loop.inputs[2:] if value is not None]
     trips = MAX_ROUNDS + 1 if limit is None else _known(limit)
     start = 1 if condition is None else _known(condition)
     body = loop.attributes["body"].as_graph()
     if trips is None or not start or len(carried) != len(loop.inputs) - 2 or (limit is not None and trips * len(body) > MAX_NODES):
-        return
+        return None
     rounds: list[tuple[list[ir.Node], list[ir.Value]]] = []
     values = carried
     while len(rounds) < trips:
         if (len(rounds) + 1) * len(body) > MAX_NODES:
             _forget(rounds)
-            return
+            return None
         rounds.append(_round(graph, body, len(rounds), values))
         outputs = rounds[-1][1]
         values = outputs[1 : 1 + len(carried)]
         go_on = evaluate(outputs[0], {})
         if go_on is None or len(rounds) > MAX_ROUNDS:
             _forget(rounds)
-            return
+            return None
         if not go_on.any():
             break
-    if rounds:
-        _insert(graph, loop, rounds, values)
+    if not rounds:
+        return None
+    _insert(graph, loop, rounds, values)
+    return written_out(loop, rounds=len(rounds), nodes=sum(len(nodes) for nodes, _ in rounds))
 
 
 def _forget(rounds: Sequence[tuple[list[ir.Node], list[ir.Value]]]) -> None:

@@ -1,16 +1,18 @@
 """The order of passes that turns a user's ONNX model into the normalised graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from bridge.errors import UnsupportedModelError
 from bridge.graph import facts, provenance, safe_names, source_nodes
 from bridge.graph.affine import fold_constant_factors
 from bridge.graph.batch_norm import batch_norm_to_conv
 from bridge.graph.channel_layer_norm import fuse_channel_norms
 from bridge.graph.contrib import expand_contrib, move_to_own_domain
+from bridge.graph.cuts import advise
 from bridge.graph.float_types import to_float32
 from bridge.graph.folding import fold_constants
 from bridge.graph.functions import expand_unknown, expand_without_shapes
@@ -27,7 +29,7 @@ from bridge.graph.outputs_apart import separate_outputs
 from bridge.graph.patterns import find_places, recognise
 from bridge.graph.reshapes import cancel_reshapes
 from bridge.graph.scans import unroll_scans
-from bridge.graph.supported import check_supported
+from bridge.graph.supported import check_supported, refused_nodes
 from bridge.graph.transposes import cancel_transposes
 from bridge.graph.values import static_shape
 from bridge.types import Diagnostic, Graph, SourceModel, TensorSpec
@@ -97,9 +99,21 @@ def normalize(source: SourceModel, *, input_shapes: Mapping[str, tuple[int, ...]
         diagnostics = [*source.diagnostics, *fix_input_shapes(model, input_shapes)]
     ledger = Ledger(model, source_nodes.list_nodes(model))
     for step in STEPS:
-        diagnostics += ledger.run(step)
+        try:
+            diagnostics += ledger.run(step)
+        except UnsupportedModelError as error:
+            if step.run is check_supported:
+                _advise_cut(error, source, ledger, refused_nodes(model))
+            raise
     with translated("names"):
         return _graph(source, model, ledger, interface, diagnostics)
+
+
+def _advise_cut(error: UnsupportedModelError, source: SourceModel, ledger: Ledger, refused: Collection[str]) -> None:
+    """Says in the hint which part of the model can be taken, where a cut leaves a fair part of it."""
+    advice = advise(source.proto, {tensor for node in ledger.sources() if node.name in refused for tensor in node.outputs})
+    if advice is not None:
+        error.advise(advice.sentence())
 
 
 class _Interface:

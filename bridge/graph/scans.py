@@ -6,32 +6,34 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.graph import provenance
-from bridge.graph.bodies import copied, open_bodies
+from bridge.graph.bodies import copied, open_bodies, written_out
 from bridge.graph.loops import MAX_ROUNDS
 from bridge.graph.values import new_constant, static_shape
 from bridge.limits import MAX_NODES
+from bridge.types import Diagnostic
 
 
-def unroll_scans(model: ir.Model) -> None:
+def unroll_scans(model: ir.Model) -> tuple[Diagnostic, ...]:
     """Replaces every Scan over a sequence of known length.
 
     Source: ONNX Scan-11; body inputs: states, one slice of each scanned input; body outputs: states, one slice of each scanned output.
     """
-    for node in open_bodies(model, "Scan"):
-        _unroll(model.graph, node)
+    found = [_unroll(model.graph, node) for node in open_bodies(model, "Scan")]
+    return tuple(one for one in found if one is not None)
 
 
-def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
+def _unroll(graph: ir.Graph, scan: ir.Node) -> Diagnostic | None:
+    """What was written out, None where the scan stays."""
     count = scan.attributes.get_int("num_scan_inputs", 0)
     values = [value for value in scan.inputs if value is not None]
     states, scanned = values[: len(values) - count], values[len(values) - count :]
     axes = scan.attributes.get_ints("scan_input_axes", [0] * count)
     shapes = [static_shape(value) for value in scanned]
     if not count or len(values) != len(scan.inputs) or any(shape is None for shape in shapes):
-        return
+        return None
     steps = (shapes[0] or ())[axes[0]]
     if not 0 < steps <= MAX_ROUNDS or steps * len(scan.attributes["body"].as_graph()) > MAX_NODES:
-        return
+        return None
     backwards = scan.attributes.get_ints("scan_input_directions", [0] * count)
     nodes: list[ir.Node] = []
     written: list[list[ir.Value]] = []
@@ -54,6 +56,7 @@ def _unroll(graph: ir.Graph, scan: ir.Node) -> None:
         if not provenance.origins(node):
             provenance.inherit([node], [scan], main=scan)
     ir.convenience.replace_nodes_and_values(graph, scan, [scan], [*nodes, *copies], scan.outputs, [copy.outputs[0] for copy in copies])
+    return written_out(scan, rounds=steps, nodes=len(nodes))
 
 
 def _stacked(graph: ir.Graph, scan: ir.Node, written: Sequence[Sequence[ir.Value]], nodes: list[ir.Node]) -> list[ir.Value]:

@@ -1,7 +1,7 @@
 """Refuses models that cannot become TFLite, with every cause at once."""
 
 import math
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import onnx
 import onnx_ir as ir
@@ -9,6 +9,7 @@ import onnx_ir as ir
 from bridge.errors import Cause, UnsupportedModelError
 from bridge.graph import provenance
 from bridge.graph.values import constant_array, static_shape
+from bridge.types import Diagnostic
 
 _STANDARD = ("", "ai.onnx")
 _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
@@ -23,6 +24,7 @@ _REGISTER = (
     "Two ways out: bridge.register_op says what a custom operator means, as standard operators or as a TFLite CUSTOM operator (docs/custom-ops.md, "
     "--custom-ops MODULE); or cut the nodes off: --from TENSOR and --to TENSOR take the part between tensors."
 )
+_EVAL = "Export in eval mode: model.eval() before torch.onnx.export, training=False in Keras."
 _MAX_BYTES = (1 << 31) - 1  # a flatbuffer counts with 32 bits, and so do the kernels
 
 
@@ -33,8 +35,7 @@ def check_supported(model: ir.Model) -> None:
         UnsupportedModelError: operators outside the standard, control flow, values that are no tensors, have no type in TFLite or a shape that
             depends on data, results that are random, training.
     """
-    opset = model.opset_imports.get("", 1)
-    found = [(cause, text, provenance.name(node) or str(node.name)) for node in model.graph for cause, text in _causes(node, opset)]
+    found = list(_refused_nodes(model))
     found += [
         ("no-tflite-type", f"{value.dtype} values, which TFLite does not have,", str(value.name))
         for value in model.graph.inputs
@@ -44,19 +45,43 @@ def check_supported(model: ir.Model) -> None:
     if not found and not any(node.op_type != "Constant" for node in model.graph):
         found = [("constant-output", "nothing to compute: a constant, or an input handed on,", str(value.name)) for value in model.graph.outputs]
     if found:
-        named: dict[str, list[str]] = {}
-        for _, text, name in found:
-            named.setdefault(text, []).append(name)
-        raise UnsupportedModelError(
-            f"The model cannot become TFLite: {'; '.join(f'{text} at {_listed(names)}' for text, names in named.items())}.",
-            hint=_hint({cause for cause, _, _ in found}),
-            causes=sorted({cause for cause, _, _ in found}),
-        )
+        raise _refusal(found)
+
+
+def refused_nodes(model: ir.Model) -> frozenset[str]:
+    """Names of the nodes for which `check_supported` refuses a model."""
+    return frozenset(name for _, _, name in _refused_nodes(model))
+
+
+def _refused_nodes(model: ir.Model) -> Iterator[tuple[Cause, str, str]]:
+    opset = model.opset_imports.get("", 1)
+    for node in model.graph:
+        for cause, text in _causes(node, opset):
+            yield cause, text, provenance.name(node) or str(node.name)
+
+
+def _refusal(found: Sequence[tuple[Cause, str, str]]) -> UnsupportedModelError:
+    """What is wrong with a model, as one sentence and as findings.
+
+    Args:
+        found: cause, words for it, and the node or tensor, for each place.
+    """
+    named: dict[tuple[Cause, str], list[str]] = {}
+    for cause, text, name in found:
+        named.setdefault((cause, text), []).append(name)
+    return UnsupportedModelError(
+        f"The model cannot become TFLite: {'; '.join(f'{text} at {_listed(names)}' for (_, text), names in named.items())}.",
+        hint=_hint({cause for cause, _, _ in found}),
+        causes=sorted({cause for cause, _, _ in found}),
+        findings=[Diagnostic(cause, "error", f"{text} at {_listed(names)}.", _hint({cause}), names[0]) for (cause, text), names in named.items()],
+    )
 
 
 def _hint(causes: Set[Cause]) -> str:
     if "foreign-domain" in causes:
         return _REGISTER
+    if causes == {"training"}:
+        return _EVAL
     return f"{_CUT} {_FIX}" if "dynamic-shape" in causes else _CUT
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage
+from bridge.inspect.model_findings import model_findings
 from bridge.inspect.tflite_ops import without_kernel
 from bridge.sources import open_model
 from bridge.types import Diagnostic, Graph, NearMiss, SourceModel, TensorSpec
@@ -70,7 +71,7 @@ class Inspection:
         nodes: in topological order.
         rules: in the order of the files.
         float_ops: TFLite operators without a kernel in the precision asked for, with the nodes that need them.
-        diagnostics: what normalising changed, and faults of the rule files.
+        diagnostics: what normalising changed, faults of the rule files, and what the model shows of trouble to come.
     """
 
     path: str | None
@@ -170,7 +171,7 @@ def overview(
         nodes=nodes,
         rules=_rule_views(applied),
         float_ops=MappingProxyType({op: tuple(names) for op, names in sorted(float_ops.items())}),
-        diagnostics=(*normal.diagnostics, *faults),
+        diagnostics=(*normal.diagnostics, *faults, *model_findings(normal, applied.decisions, has_kernel)),
     )
 
 

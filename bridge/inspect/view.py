@@ -15,6 +15,7 @@ WIDTH = 120  # of `render`; a terminal has its own
 NAMED = 3  # names shown of a list; --json has all
 KINDS = 12  # operators shown
 FINDINGS = 20
+GRAVEST = ("error", "warning", "info")
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
 
@@ -43,7 +44,6 @@ def _parts(inspection: Inspection) -> Iterator[RenderableType]:
     yield ""
     yield _precisions(inspection)
     yield from _rules(inspection)
-    yield from _float_ops(inspection)
     yield from _findings(inspection)
 
 
@@ -79,21 +79,13 @@ def _rules(inspection: Inspection) -> Iterator[RenderableType]:
         yield Text(f"rules that match nothing: {', '.join(idle)}", "dim")
 
 
-def _float_ops(inspection: Inspection) -> Iterator[RenderableType]:
-    if inspection.float_ops:
-        yield ""
-        yield Text("no kernel in the precision asked for, so these stay float:")
-    for op, names in inspection.float_ops.items():
-        yield Text(f"  {op} in {len(names)} node{'s' * (len(names) > 1)}: {_names(names)}")
-
-
 def _findings(inspection: Inspection) -> Iterator[RenderableType]:
     if inspection.diagnostics:
         yield ""
-    for finding in inspection.diagnostics[:FINDINGS]:
+    for finding in sorted(inspection.diagnostics, key=lambda finding: GRAVEST.index(finding.severity))[:FINDINGS]:
         where = f" {_clean(finding.node)}:" if finding.node else ""
         text = f"{where} {cut(printable(finding.message), limit=400)} {finding.hint}".rstrip()
-        yield Text.assemble((f"{finding.severity}:", STYLES[finding.severity]), text)
+        yield Text.assemble((f"{finding.severity} [{finding.code}]:", STYLES[finding.severity]), text)
     if len(inspection.diagnostics) > FINDINGS:
         yield Text(f"and {len(inspection.diagnostics) - FINDINGS} more findings, --json lists all", "dim")
 

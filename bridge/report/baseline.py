@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from bridge.errors import UsageError
+from bridge.findings import Diagnostic as Finding
 from bridge.report.diff import Difference, ReportDiff, diff, notes
 from bridge.report.gates import evaluate
 from bridge.report.schema import Diagnostic, Gate, GatePart, Report, Verdict
@@ -82,7 +83,8 @@ def judge(report: Report, gates: Sequence[str], baseline: Baseline | None = None
 def baseline_findings(report: Report, baseline: Baseline | None) -> tuple[Diagnostic, ...]:
     """One warning for each reason why both may not be comparable."""
     said = notes(baseline.report, report) if baseline else ()
-    return tuple(Diagnostic(code="baseline-differs", severity="warning", message=f"{note} Baseline: {baseline.path}.") for note in said if baseline)
+    found = [Finding("baseline-differs", "warning", f"{note} Baseline: {baseline.path}.") for note in said if baseline]
+    return tuple(Diagnostic(**asdict(finding)) for finding in found)
 
 
 def baseline_gates(report: Report, baseline: Baseline) -> tuple[Gate, ...]:

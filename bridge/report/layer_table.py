@@ -45,7 +45,9 @@ def parquet(report: Report) -> bytes:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow, which is not installed.", hint="uv sync --extra parquet, or take --format csv.") from error
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed.", hint="uv sync --extra parquet, or take --format csv.", code="missing-package"
+        ) from error
     text, number = pyarrow.string(), pyarrow.float64()
     made = pyarrow.table({name: pyarrow.array(values, text if name in TEXT else number) for name, values in columns(report).items()})
     sink = io.BytesIO()

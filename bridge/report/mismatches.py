@@ -1,7 +1,9 @@
 """What the report says about operators that force inputs of different size into one scale."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
+from bridge.findings import Diagnostic as Finding
 from bridge.report.rule_text import float_rule
 from bridge.report.schema import Diagnostic
 from bridge.report.wording import decibel, significant, visible
@@ -22,7 +24,8 @@ def mismatch_findings(mismatches: Sequence[MismatchedScales]) -> tuple[Diagnosti
         hint, rule = COVERED.format(node=leader), ""
         if leader == found.node:
             hint, rule = AT_OUTPUT if found.at_output else INSIDE, float_rule(f"{CODE}-{found.node.strip('/')}", _message(found), found.float_nodes)
-        findings.append(Diagnostic(code=CODE, severity="warning", node=found.node, message=_message(found), hint=hint, rule=rule))
+        finding = Finding(CODE, "warning", _message(found), hint, found.node)
+        findings.append(Diagnostic(**asdict(finding), rule=rule))
     return tuple(findings)
 
 

@@ -147,6 +147,7 @@ def _refuse_idle_rules(findings: Sequence[Findings], context: Context) -> None:
         raise RuleError(
             "\n".join(idle_message(found, context) for found in idle),
             hint="Correct the match, or write optional = true where a rule may match nothing. `bridge inspect MODEL` lists the nodes.",
+            code="rule-matches-nothing",
         )
 
 

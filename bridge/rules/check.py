@@ -60,7 +60,7 @@ def check(names_or_paths: Sequence[str | Path], *, nodes: Sequence[NodeFacts] | 
         try:
             files.extend(load((name,)))
         except RuleError as error:
-            found.extend(Diagnostic("rule-file", "error", message, error.hint) for message in error.message.split("\n"))
+            found.extend(error.findings)
     for file in files:
         for rule, line in zip(file.rules, file.lines, strict=True):
             found.extend(_unknown_operators(file, rule, line))

@@ -73,7 +73,9 @@ def explain(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], glob: st
     if not selected:
         known = [name for node in nodes for name in (*node_names(node), node.scope)]
         raise RuleError(
-            f"{glob!r} fits no node of the model: {glob_suggestion('node name', glob, known)}", hint="`bridge inspect MODEL` lists the nodes."
+            f"{glob!r} fits no node of the model: {glob_suggestion('node name', glob, known)}",
+            hint="`bridge inspect MODEL` lists the nodes.",
+            code="rule-matches-nothing",
         )
     findings = examine(rule_files, context)
     ranges = decide_ranges(nodes, findings)

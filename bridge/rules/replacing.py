@@ -56,5 +56,7 @@ def undefined(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) -> tuple
             else:
                 wrong.append(text)
     if wrong:
-        raise RuleError("\n".join(wrong), hint="Narrow the match by a condition of kind 'pattern' or 'op_type', or write optional = true.")
+        raise RuleError(
+            "\n".join(wrong), hint="Narrow the match by a condition of kind 'pattern' or 'op_type', or write optional = true.", code="rule-impossible"
+        )
     return tuple(listed_only)

@@ -70,7 +70,7 @@ def refuse_integers(findings: Sequence[Findings], nodes: Sequence[NodeFacts]) ->
             else:
                 wrong.append(text)
     if wrong:
-        raise RuleError("\n".join(wrong), hint="Take range, clip and observer out of the rule, or name float tensors.")
+        raise RuleError("\n".join(wrong), hint="Take range, clip and observer out of the rule, or name float tensors.", code="rule-impossible")
     return tuple(listed_only)
 
 

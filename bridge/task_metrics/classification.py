@@ -28,7 +28,7 @@ class TopK:
                 hint="Name another: top1@OUTPUT.",
             )
         if not 0 <= label < scores.size:
-            raise InputError(f"top{self._k}: the truth is class {label}, the output {self._output!r} has {scores.size} scores.")
+            raise InputError(f"top{self._k}: the truth is class {label}, the output {self._output!r} has {scores.size} scores.", code="data-labels")
         better = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
         self._hits += bool(better < self._k and not math.isnan(scores[label]))
         self._count += 1
@@ -55,7 +55,9 @@ class Auc:
         """One sample; its score is kept."""
         scores, label = candidate[self._output].reshape(-1), _label(truth)
         if scores.size > 2 or label not in (0, 1):
-            raise InputError(f"auc: one or two scores and a truth of 0 or 1 are needed. Received: {scores.size} scores, truth {label}.")
+            raise InputError(
+                f"auc: one or two scores and a truth of 0 or 1 are needed. Received: {scores.size} scores, truth {label}.", code="data-labels"
+            )
         self._scores.append(float(scores[-1]))
         self._labels.append(label)
 
@@ -77,7 +79,11 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 def _label(truth: np.ndarray | None) -> int:
     if truth is None or truth.size != 1 or not float(truth.item()).is_integer():
-        raise InputError(f"The truth of a sample is one class index here. Received: {_described(truth)}.", hint="Save an array `labels` [samples].")
+        raise InputError(
+            f"The truth of a sample is one class index here. Received: {_described(truth)}.",
+            hint="Save an array `labels` [samples].",
+            code="data-labels",
+        )
     return int(truth.item())
 
 

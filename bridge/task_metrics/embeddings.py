@@ -48,7 +48,11 @@ class Spearman:
             self._first = None
             return
         if truth is None or truth.size != 1:
-            raise InputError("spearman: the truth of a sample is the similarity of its pair, one number.", hint="Save an array `truth` [samples].")
+            raise InputError(
+                "spearman: the truth of a sample is the similarity of its pair, one number.",
+                hint="Save an array `truth` [samples].",
+                code="data-labels",
+            )
         self._first = value
         self._similarities.append(float(truth.item()))
 

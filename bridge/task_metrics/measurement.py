@@ -68,6 +68,7 @@ class Measurement:
                 raise UsageError(
                     f"Metric {metric.name} needs the truth, and the evaluation data ({samples.source}) have none.",
                     hint="Save `labels` [samples] or `truth` [samples, ...] beside the inputs.",
+                    code="data-labels",
                 )
         return made
 

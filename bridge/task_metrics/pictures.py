@@ -62,7 +62,9 @@ def _pair(name: str, output: np.ndarray, truth: np.ndarray | None) -> tuple[np.n
     if truth is None or np.squeeze(output).shape != np.squeeze(truth).shape:
         received = "none" if truth is None else str(list(truth.shape))
         raise InputError(
-            f"{name}: the truth is a picture of shape {list(output.shape)}. Received: {received}.", hint="Save an array `truth` [N, ...]."
+            f"{name}: the truth is a picture of shape {list(output.shape)}. Received: {received}.",
+            hint="Save an array `truth` [N, ...].",
+            code="data-labels",
         )
     peak = 255.0 if truth.dtype == np.uint8 else 1.0
     return np.squeeze(output).astype(np.float64), np.squeeze(truth).astype(np.float64), peak

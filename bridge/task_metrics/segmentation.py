@@ -28,7 +28,9 @@ class MeanIou:
         if truth is None or truth.ndim != 2:
             received = "none" if truth is None else str(list(truth.shape))
             raise InputError(
-                f"mean_iou: the truth of a sample is a class per pixel, [H, W]. Received: {received}.", hint="Save an array `truth` [N, H, W]."
+                f"mean_iou: the truth of a sample is a class per pixel, [H, W]. Received: {received}.",
+                hint="Save an array `truth` [N, H, W].",
+                code="data-labels",
             )
         known = truth[(truth >= 0) & (truth != IGNORED)]
         found, classes = self._classes(candidate[self._output], truth.shape, int(known.max(initial=0)) + 1)
@@ -53,7 +55,9 @@ class MeanIou:
             return scores.argmax(fitting[0]).reshape(shape), scores.shape[fitting[0]]
         if fitting:
             raise InputError(f"mean_iou: output {self._output!r} {list(scores.shape)}: axes {fitting} may all be that of the classes.")
-        raise InputError(f"mean_iou: output {self._output!r} {list(scores.shape)} has no score per class for a truth of {list(shape)}.")
+        raise InputError(
+            f"mean_iou: output {self._output!r} {list(scores.shape)} has no score per class for a truth of {list(shape)}.", code="data-labels"
+        )
 
 
 def _rest(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

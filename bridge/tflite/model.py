@@ -72,7 +72,7 @@ def read_once(path: Path) -> ModelT:
         now = path.stat()
         return _read_version(path, now.st_ino, now.st_mtime_ns, now.st_size)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the .tflite file.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the .tflite file.", code="model-unreadable") from error
 
 
 @functools.lru_cache(maxsize=2)
@@ -103,7 +103,7 @@ def parse(content: bytes, *, where: str) -> ModelT:
         InputError: the bytes are no TFLite flatbuffer.
     """
     if content[4:8] != FILE_IDENTIFIER:
-        raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.")
+        raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.", code="model-unreadable")
     try:
         model = unpack(content)
         for buffer in model.buffers:
@@ -112,7 +112,7 @@ def parse(content: bytes, *, where: str) -> ModelT:
                 buffer.offset = buffer.size = 0
         _fill_in(model)
     except Exception as error:  # the generated reader raises whatever a broken offset leads to
-        raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.") from error
+        raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.", code="model-unreadable") from error
     return model
 
 

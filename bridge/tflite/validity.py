@@ -27,7 +27,7 @@ def check(model: tflite.ModelT, *, where: str) -> None:
     """
     fault = next(_faults(model), None)
     if fault is not None:
-        raise InputError(f"{where}: the TFLite file is damaged: {fault}.")
+        raise InputError(f"{where}: the TFLite file is damaged: {fault}.", code="model-unreadable")
 
 
 def _faults(model: tflite.ModelT) -> Iterator[str]:

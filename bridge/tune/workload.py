@@ -32,7 +32,16 @@ from bridge.types import InputBinding, OutputResult, TensorSpec
 FACTS, FLOAT_FILE, SETTINGS, LABELS, TRUTH = "workload.json", "float.tflite", "settings", "labels.npy", "truth.npy"
 DEFAULT_SAMPLES = 64
 KERNELS = ("ai-edge-litert", "numpy")  # packages whose versions decide what a trial measures
-CODE = ("clustering.py", "compare", "quantize", "task_metrics", "tflite", "tune/stored.py", "tune/trial.py", "tune/workload.py")  # parts of bridge that do
+CODE = (
+    "clustering.py",
+    "compare",
+    "quantize",
+    "task_metrics",
+    "tflite",
+    "tune/stored.py",
+    "tune/trial.py",
+    "tune/workload.py",
+)  # parts of bridge that do
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Frozen values that cross stages. No arrays in here: a value holds names, shapes, paths and digests."""
 
-from bridge.types.basics import Diagnostic, Severity, TensorSpec
+from bridge.findings import Diagnostic, Severity
+from bridge.types.basics import TensorSpec
 from bridge.types.changes import Change, ChangeEffect, ChangeEffects, ChangeKind
 from bridge.types.comparison import JoinedInput, LayerResult, MismatchedScales, OutputResult, SampleError
 from bridge.types.conversion import ConvertedModel, Evidence, InputBinding, PairStatus, TensorMap, TensorPair

@@ -1,9 +1,6 @@
-"""What every stage speaks of: a tensor, and a finding."""
+"""What every stage speaks of: a tensor."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-Severity = Literal["info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +10,3 @@ class TensorSpec:
     name: str
     shape: tuple[int | str, ...]
     dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """One finding. `code` is stable and kebab-case, `node` is the user's name of the node it is about."""
-
-    code: str
-    severity: Severity
-    message: str
-    hint: str = ""
-    node: str | None = None

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from bridge.types.basics import Diagnostic, TensorSpec
+from bridge.findings import Diagnostic
+from bridge.types.basics import TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

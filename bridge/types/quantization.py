@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from bridge.findings import Diagnostic
 from bridge.observer_names import DEFAULT_OBSERVER
-from bridge.types.basics import Diagnostic
 from bridge.types.rulings import RangeChoice
 
 

@@ -71,6 +71,7 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.provokes("data-unsafe")
 def test_a_header_that_promises_more_than_the_member_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
@@ -107,6 +108,7 @@ def test_what_is_no_array_file_is_refused(tmp_path: Path, name: str, content: by
         open_arrays(path)
 
 
+@pytest.mark.provokes("data-unreadable")
 def test_a_header_that_is_no_python_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.npy"
     np.save(path, VALUES)

@@ -157,6 +157,7 @@ def test_what_a_nan_may_reach_shows_its_values(tmp_path: Path) -> None:
     assert watch(tflite.read(large_file(tmp_path, "NEG", "LOG", "ABS")), extents=True).reduced == (True, False, False)
 
 
+@pytest.mark.provokes("non-finite-activations")
 def test_an_infinite_extent_is_looked_at_again(tmp_path: Path) -> None:
     path = large_file(tmp_path, "NEG", "ABS")
     model = tflite.read(path)
@@ -184,6 +185,7 @@ def test_integer_activations_have_no_range(tmp_path: Path) -> None:
     assert dict(ranges.tensors) == {}
 
 
+@pytest.mark.provokes("calibrated-without-delegate")
 def test_a_file_that_the_delegate_refuses_runs_on_the_builtin_kernels_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = square_reshape_negate(tmp_path)
     data = from_arrays({"x": VALUES}, [X])
@@ -204,6 +206,7 @@ def test_a_file_that_the_delegate_refuses_runs_on_the_builtin_kernels_and_says_s
     assert "failed to prepare" in ranges.warnings[0].message
 
 
+@pytest.mark.provokes("bad-input")
 def test_a_failure_in_the_middle_of_the_data_ends_all_workers(tmp_path: Path) -> None:
     class Breaking(Dataset):
         def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -215,6 +218,7 @@ def test_a_failure_in_the_middle_of_the_data_ends_all_workers(tmp_path: Path) ->
         calibrate(square_reshape_negate(tmp_path), data, BINDINGS, threads=2, progress=silent)
 
 
+@pytest.mark.provokes("tool-failed")
 def test_a_failure_of_one_worker_ends_the_others() -> None:
     begun = threading.Event()
 
@@ -242,12 +246,14 @@ def test_each_sample_goes_to_one_worker() -> None:
     assert sorted(taken) == list(range(50))
 
 
+@pytest.mark.provokes("bad-usage")
 def test_an_unknown_observer_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no observer 'median'") as caught:
         calibrate(square_reshape_negate(tmp_path), from_arrays({"x": VALUES}, [X]), BINDINGS, observer="median", threads=1, progress=silent)
     assert "min_max" in caught.value.hint
 
 
+@pytest.mark.provokes("data-count")
 def test_no_samples_are_refused(tmp_path: Path) -> None:
     empty = from_arrays({"x": VALUES}, [X]).subset([])
     with pytest.raises(InputError, match="no samples to calibrate on"):

@@ -45,6 +45,7 @@ def test_iterating_twice_gives_the_same_samples(tmp_path: Path) -> None:
         np.testing.assert_array_equal(first["image"], second["image"])
 
 
+@pytest.mark.provokes("data-missing-input")
 def test_an_npy_file_serves_a_model_with_one_input(tmp_path: Path) -> None:
     np.save(tmp_path / "calib.npy", IMAGES)
     assert len(load(tmp_path / "calib.npy", [IMAGE], limit=4)) == 4
@@ -106,6 +107,7 @@ def test_what_does_not_fit_is_refused_with_a_way_out(tmp_path: Path, arrays: dic
     assert hint in caught.value.hint
 
 
+@pytest.mark.provokes("data-non-finite")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_name_the_first_sample(tmp_path: Path, bad: float) -> None:
     values = IMAGES.copy()

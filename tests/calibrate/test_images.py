@@ -146,6 +146,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         samples(tmp_path, "raw")
 
 
+@pytest.mark.provokes("data-pictures")
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
     save(tmp_path / "a.png", (0, 0, 0))
     (tmp_path / "b.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")

@@ -78,6 +78,7 @@ def test_pictures_as_the_model_takes_them_get_no_advice(
     assert codes(model(tmp_path, scale=scale, behind=behind), values, channels_first=channels_first) == []
 
 
+@pytest.mark.provokes("not-normalised")
 @each_layout
 @pytest.mark.parametrize("behind", [None, "MUL"])
 def test_raw_pixels_for_a_model_of_normalised_ones_are_found(tmp_path: Path, channels_first: bool, behind: str | None) -> None:
@@ -85,12 +86,14 @@ def test_raw_pixels_for_a_model_of_normalised_ones_are_found(tmp_path: Path, cha
     assert codes(path, ordered(pictures(), channels_first=channels_first), channels_first=channels_first) == ["not-normalised"]
 
 
+@pytest.mark.provokes("scaled-too-small")
 @each_layout
 def test_scaled_pictures_for_a_model_of_raw_ones_are_found(tmp_path: Path, channels_first: bool) -> None:
     values = ordered(pictures() / 255, channels_first=channels_first)
     assert codes(model(tmp_path, scale=255.0), values, channels_first=channels_first) == ["scaled-too-small"]
 
 
+@pytest.mark.provokes("layout-swapped")
 def test_pictures_that_were_reshaped_instead_of_transposed_are_found(tmp_path: Path) -> None:
     path, values = model(tmp_path, scale=1.0), pictures() / 255
     assert codes(path, values.reshape(SAMPLES, 3, SIDE, SIDE), channels_first=True) == ["layout-swapped"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_outputs import Data
-from two_layers import SAMPLES, converted, float_file, int8_file, onnx_model, pair, tensor_map
+from two_layers import SAMPLES, Builder, converted, float_file, int8_file, onnx_model, pair, tensor_map
 
 from bridge.compare import Compared, Comparison, OnnxRunner, compare_files
 from bridge.compare.samples import spread
@@ -71,6 +71,7 @@ def test_every_pair_has_a_row_and_a_second_node_of_a_tensor_no_own_error(tmp_pat
     assert rows["flatten"].inherited_sqnr_db == rows["first"].inherited_sqnr_db
 
 
+@pytest.mark.provokes("first-divergence")
 def test_a_wrong_conversion_is_the_first_divergence(tmp_path: Path) -> None:
     model = onnx_model()
     model.graph.initializer[1].raw_data = (np.frombuffer(model.graph.initializer[1].raw_data, np.float32) + np.float32(1.0)).tobytes()
@@ -129,3 +130,14 @@ def test_a_comparison_that_did_not_happen_is_empty() -> None:
 @pytest.mark.parametrize(("total", "count", "expected"), [(3, 5, (0, 1, 2)), (10, 5, (0, 2, 4, 6, 8)), (10, 3, (0, 3, 6)), (5, 5, (0, 1, 2, 3, 4))])
 def test_layer_samples_are_spread_over_the_set(total: int, count: int, expected: tuple[int, ...]) -> None:
     assert spread(total, count) == expected
+
+
+@pytest.mark.provokes("files-not-aligned")
+def test_a_float_file_with_other_operators_gives_errors_end_to_end_only(tmp_path: Path) -> None:
+    build = Builder()
+    x, y = build.tensor("x", (1, 4)), build.tensor("y", (1, 4))
+    build.op("RELU", [x], [y])
+    other = build.save(tmp_path / "other.tflite", [x], [y])
+    found = compare_files(OnnxRunner(onnx_model()), Compared(int8_file(tmp_path), other, tensor_map()), Data(SAMPLES), threads=1, progress=len_of)
+    assert "files-not-aligned" in {finding.code for finding in found.diagnostics}
+    assert all(layer.own_sqnr_db is None for layer in found.layers)

@@ -90,6 +90,7 @@ def test_top1_agreement_needs_no_labels_and_accuracies_do(tmp_path: Path) -> Non
     assert result.top1_quantized == float((QUANTIZED.argmax(-1) == labels).mean())
 
 
+@pytest.mark.provokes("labels-out-of-range")
 def test_labels_that_the_output_has_no_score_for_are_said(tmp_path: Path) -> None:
     result, (found,) = compare(tmp_path, Data(SAMPLES, np.arange(20)))
     assert (found.code, found.severity) == ("labels-out-of-range", "warning")
@@ -123,6 +124,7 @@ def test_an_output_in_another_layout_is_compared_in_that_of_onnx(tmp_path: Path)
     assert result.sqnr_db == math.inf
 
 
+@pytest.mark.provokes("non-finite-output")
 def test_an_output_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     node = helper.make_node("Neg", ["x"], ["y"])
     values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2]) for name in ("x", "y")]

@@ -33,6 +33,7 @@ def measured(folder: Path, samples: np.ndarray = SAMPLES, *, memory_mb: int = 40
     return found
 
 
+@pytest.mark.provokes("memory-budget")
 def test_several_passes_find_what_one_pass_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = measured(tmp_path)
     monkeypatch.setattr(passes, "SMALLEST_CHUNK", 1)
@@ -44,6 +45,7 @@ def test_several_passes_find_what_one_pass_finds(tmp_path: Path, monkeypatch: py
     assert all(row.own_sqnr_db is not None and row.conversion_sqnr_db is not None for row in one.layers)
 
 
+@pytest.mark.provokes("clipped-range")
 def test_the_worst_samples_of_a_layer_have_their_names(tmp_path: Path) -> None:
     samples = SAMPLES.copy()
     samples[7] *= 30.0  # beyond every range
@@ -61,6 +63,7 @@ def test_values_at_the_end_of_the_type_are_counted(tmp_path: Path) -> None:
     assert share > 0.1
 
 
+@pytest.mark.provokes("kernel-differs")
 def test_the_first_node_whose_kernels_disagree_is_named(tmp_path: Path) -> None:
     build, axes = Builder(), np.array([1, 2], np.int32)
     image, total = build.tensor("image", (2, 6, 6, 5)), build.tensor("total", (2, 5))

@@ -29,6 +29,7 @@ def test_onnxruntime_is_the_reference_where_it_runs() -> None:
     assert doubts == ()
 
 
+@pytest.mark.provokes("reference-evaluator")
 def test_the_evaluator_takes_over_where_onnxruntime_cannot_load_the_model() -> None:
     proto = model("a = Relu(x) y = Neg(a)", opset=onnx.defs.onnx_opset_version())  # onnxruntime 1.31 loads none newer than 26
     reference, doubts = open_reference(SourceModel(proto, "d"), [{"x": X}], threads=1)
@@ -40,12 +41,14 @@ def test_the_evaluator_takes_over_where_onnxruntime_cannot_load_the_model() -> N
     np.testing.assert_array_equal(found["y"], -np.maximum(X, 0))
 
 
+@pytest.mark.provokes("no-reference")
 def test_what_neither_can_run_has_onnxruntimes_reason_and_a_cause() -> None:
     with pytest.raises(InputError, match="onnxruntime cannot load the model") as raised:
         open_reference(source("y = Strange(x)"), [{"x": X}], threads=1)
     assert raised.value.causes == ("no-reference",)
 
 
+@pytest.mark.provokes("unsupported-model")
 def test_a_foreign_domain_is_left_to_onnxruntime() -> None:
     with pytest.raises(BridgeError, match="onnxruntime cannot load the model"):
         open_reference(source("y = strange.Relu(x)", domain="strange"), [{"x": X}], threads=1)

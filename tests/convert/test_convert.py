@@ -66,6 +66,7 @@ def test_the_binding_says_how_the_input_is_fed(tmp_path: Path, layout: InputLayo
     assert (binding.onnx_name, binding.permutation) == ("x", permutation)
 
 
+@pytest.mark.provokes("outputs-differ")
 def test_a_file_that_disagrees_with_the_reference_is_no_success(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="does not compute what onnxruntime computes at 'y'"):
         convert(tmp_path, spoil=0.1)

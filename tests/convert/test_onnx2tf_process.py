@@ -39,11 +39,13 @@ def test_success_without_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest
         run_script("pass", tmp_path, monkeypatch)
 
 
+@pytest.mark.provokes("onnx2tf-failed")
 def test_a_crash_names_the_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolError, match="killed by signal SIGSEGV"):
         run_script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", tmp_path, monkeypatch)
 
 
+@pytest.mark.provokes("onnx2tf-timeout")
 def test_the_time_limit_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolError, match=r"did not finish within 0\.5 s"):
         run_script("import time; time.sleep(60)", tmp_path, monkeypatch, timeout_s=0.5)
@@ -88,6 +90,7 @@ def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path: Path, monkeypa
         onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log"))
 
 
+@pytest.mark.provokes("missing-package")
 def test_without_onnx2tf_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(onnx2tf_process.COMMAND_VARIABLE, raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

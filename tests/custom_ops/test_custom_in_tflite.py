@@ -57,6 +57,7 @@ def halves(path: Path) -> tuple[bytes, bytes]:
     return pieces[0], pieces[1]
 
 
+@pytest.mark.provokes("custom-op")
 def test_a_custom_operator_gets_its_operands_in_the_layout_of_the_model(tmp_path: Path) -> None:
     save(tmp_path, PICTURE, PICTURE_SIZES, shape=(1, 3, 8, 8))
     bridge.register_op("my.layers", "Swoosh", tflite_custom="SwooshKernel", reference=swoosh)

@@ -122,6 +122,7 @@ def checked(**registered: Any) -> Any:
     return check_decompositions(whole, custom_calls(proto), lambda feeds, names: run(whole, feeds, names), [FEED])
 
 
+@pytest.mark.provokes("custom-op-checked")
 def test_a_decomposition_that_agrees_is_reported_with_the_figure() -> None:
     (found,) = checked(reference=swoosh)
     assert found.code == "custom-op-checked"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
+import pytest
 
 import bridge
 from bridge.report.schema import Report
@@ -117,6 +118,7 @@ def test_the_range_of_a_model_input_is_what_the_rule_says(tmp_path: Path) -> Non
     np.testing.assert_allclose(scale, 8.0 / 255.0, rtol=1e-6)
 
 
+@pytest.mark.provokes("replacement-stays-float")
 def test_a_replaced_function_that_another_rule_keeps_float_is_pointed_at(tmp_path: Path) -> None:
     text = RULES + '[[rules]]\nid = "keep"\nreason = "."\nmatch = [{ kind = "name", glob = "swish" }]\nprecision = "float32"\n'
     (finding,) = (one for one in convert(tmp_path, text).diagnostics if one.code == "replacement-stays-float")

@@ -69,6 +69,7 @@ def stored(proto: onnx.ModelProto) -> Iterator[tuple[str, float]]:
             yield node.output[0], float(constants[node.input[1]])
 
 
+@pytest.mark.provokes("quantized-model")
 @pytest.mark.parametrize(
     ("activations", "per_channel", "form"),
     [("uint8", False, QuantFormat.QDQ), ("int8", True, QuantFormat.QDQ), ("int16", True, QuantFormat.QDQ), ("uint8", False, QuantFormat.QOperator)],

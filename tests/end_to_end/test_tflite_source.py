@@ -134,6 +134,7 @@ def test_a_rule_names_operators_of_tflite(of_bridge: Path, data: Path, tmp_path:
     assert types == {"CONV_2D": np.float32, "FULLY_CONNECTED": np.int8}
 
 
+@pytest.mark.provokes("already-quantized")
 def test_what_is_quantized_already_is_refused(of_bridge: Path, data: Path, tmp_path: Path) -> None:
     made = bridge.convert(of_bridge, calibration=data, output_dir=tmp_path / "out", compare=False, recover=()).artifacts["static_wi8_ai8"]
     with pytest.raises(InputError, match=r"static_wi8_ai8\.tflite: is quantized or float16 already: QUANTIZE writes"):
@@ -152,6 +153,7 @@ def test_float16_weights_are_refused(net: Any, tmp_path: Path) -> None:
     assert "optimizations" in caught.value.hint
 
 
+@pytest.mark.provokes("no-tflite-operator")
 def test_custom_operators_are_refused_by_name(tmp_path: Path) -> None:
     model = tflite.new_model("a test")
     graph = tflite.main_graph(model)

@@ -23,11 +23,13 @@ def test_a_path_is_read_as_onnx(tmp_path: Path, kind: type) -> None:
     assert source.path == path
 
 
+@pytest.mark.provokes("model-not-found")
 def test_a_missing_path_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         frontends.load(tmp_path / "model.onnx", input_shapes={})
 
 
+@pytest.mark.provokes("unknown-source")
 def test_a_source_of_an_unknown_type_names_the_known_frontends() -> None:
     with pytest.raises(UsageError, match=r"builtins\.int") as caught:
         frontends.load(7, input_shapes={})

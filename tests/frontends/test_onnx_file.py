@@ -83,6 +83,7 @@ def test_another_kind_of_file_is_no_model(tmp_path: Path, content: bytes) -> Non
         onnx_file.load(path)
 
 
+@pytest.mark.provokes("model-unreadable")
 def test_a_cut_off_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
     path = write(tmp_path)
     whole = path.read_bytes()
@@ -161,6 +162,7 @@ def test_the_file_is_only_read(tmp_path: Path) -> None:
     assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in tmp_path.iterdir()} == before
 
 
+@pytest.mark.provokes("illegal-operator")
 def test_erfc_becomes_one_minus_erf_under_its_own_name(tmp_path: Path) -> None:
     text = """
 <ir_version: 7, opset_import: ["" : 13]>
@@ -209,6 +211,7 @@ def test_a_graph_that_cannot_be_followed_is_refused(tmp_path: Path, text: str, c
         onnx_file.load(write(tmp_path, MODEL.replace("y = Relu(x)", text)))
 
 
+@pytest.mark.provokes("model-invalid")
 def test_a_branch_may_read_what_lies_around_it(tmp_path: Path) -> None:
     text = """
 <ir_version: 8, opset_import: ["" : 17]>

@@ -100,6 +100,7 @@ def test_a_function_is_read_by_its_signature_or_its_examples(net: Any) -> None:
         frontends.load(free, input_shapes={})
 
 
+@pytest.mark.provokes("export-failed")
 def test_captured_tensors_are_no_inputs() -> None:
     captured = tf.constant(X) * 2
     function = tf.function(lambda x: x + captured, input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32, name="x")])
@@ -107,6 +108,7 @@ def test_captured_tensors_are_no_inputs() -> None:
         frontends.load(function, input_shapes={})
 
 
+@pytest.mark.provokes("missing-example-inputs")
 def test_a_subclassed_model_with_two_outputs_needs_an_example() -> None:
     model = Subclassed()
     with pytest.raises(UsageError, match="subclassed: a subclassed model needs example inputs"):
@@ -179,6 +181,7 @@ def test_layers_that_keras_has_numbered_keep_their_numbers(tmp_path: Path) -> No
         np.testing.assert_array_equal(values[matrices[layer.name].input[1]], layer.kernel.numpy())
 
 
+@pytest.mark.provokes("string")
 def test_text_inputs_are_refused() -> None:
     function = tf.function(tf.strings.length, input_signature=[tf.TensorSpec((4,), tf.string, name="words")])
     with pytest.raises(UnsupportedModelError, match="input 'words' is text"):

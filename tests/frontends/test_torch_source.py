@@ -129,6 +129,7 @@ def test_an_input_that_is_an_output_too_keeps_its_name() -> None:
     source.confirm(runner.run)
 
 
+@pytest.mark.provokes("float-width")
 def test_a_float64_module_is_confirmed_in_float32() -> None:
     net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU()).double()
     source = frontends.load(net, input_shapes={}, example_inputs=(torch.randn(1, 2, 8, dtype=torch.float64),))
@@ -186,14 +187,16 @@ def test_without_examples_the_missing_inputs_are_named() -> None:
     assert "example_inputs=(x,)" in caught.value.hint
 
 
+@pytest.mark.provokes("module-fails")
 def test_examples_that_do_not_fit_are_shown() -> None:
     with pytest.raises(UsageError, match=r"Net: the module does not run on the example inputs \(\(2, 5\) torch.float32\)"):
         frontends.load(Net(), input_shapes={}, example_inputs=(torch.zeros(2, 5),))
 
 
+@pytest.mark.provokes("data-dependent-code")
 def test_the_line_that_cannot_be_traced_is_named() -> None:
     with pytest.raises(
-        UnsupportedModelError, match=r"Branching: torch.export cannot trace the module at test_torch_source.py:\d+ in forward: `if x.sum"
+        UnsupportedModelError, match=r"Branching: torch.export cannot trace the module in Branching at test_torch_source.py:\d+: `if x.sum"
     ):
         frontends.load(Branching(), input_shapes={}, example_inputs=(X,))
 

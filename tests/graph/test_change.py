@@ -128,6 +128,7 @@ def test_the_bias_of_a_contrib_operator_is_not_replaced(normalized: Normalize) -
     assert_same(model, change(model.graph, replacing(model, "gelu_tanh", names), []), 0)
 
 
+@pytest.mark.provokes("replacement-not-done")
 def test_a_part_that_is_no_whole_function_is_reported(normalized: Normalize) -> None:
     model = normalized(f"{IO} {{ [only] y = Relu(x) }}")
     (said,) = change(model.graph, replacing(model, "hard_swish"), []).diagnostics

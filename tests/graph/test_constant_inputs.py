@@ -51,6 +51,7 @@ def test_declared_shapes_settle_what_has_one_value_only(body: str, expected: lis
     assert ("s" in inputs(fixed)) == (expected is None)
 
 
+@pytest.mark.provokes("input-settled")
 def test_what_is_settled_is_said() -> None:
     fixed = fix_inputs(source("(float[2, 6] x, int64[2] s) => (float[4, 3] y) { y = Reshape(x, s) }"), {})
     (note,) = fixed.diagnostics

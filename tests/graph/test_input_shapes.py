@@ -9,6 +9,7 @@ from bridge.errors import InputError
 OPEN = '(float["N", 3, "H", "W"] x) => (float["N", 3, "H", "W"] y) { y = Relu(x) }'
 
 
+@pytest.mark.provokes("free-dimension")
 def test_unknown_sizes_become_one_and_it_is_said(normalized: Normalize) -> None:
     result = normalized(OPEN)
     assert [(spec.name, spec.shape) for spec in result.graph.inputs] == [("x", (1, 3, 1, 1))]

@@ -119,6 +119,7 @@ def test_a_new_value_cannot_share_a_name_with_one_that_is_there() -> None:
     assert [name for name in model.graph.initializers if name != "u"] == list(model.graph.initializers)
 
 
+@pytest.mark.provokes("graph-pass")
 def test_a_pass_that_fails_names_itself_and_the_cause() -> None:
     _, ledger = build(CHAIN)
 

@@ -31,6 +31,7 @@ def test_names_and_recorded_scopes_survive_the_lift(normalized: Normalize) -> No
     assert result.worst_sqnr_db() == float("inf")
 
 
+@pytest.mark.provokes("opset-kept")
 def test_a_model_that_cannot_be_lifted_stays_and_it_is_said(normalized: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
     from bridge.graph import opset
 

@@ -119,6 +119,7 @@ def test_a_quantized_output_keeps_its_name() -> None:
     assert set(source.activations) == {"y"}
 
 
+@pytest.mark.provokes("quantized-twice")
 def test_a_tensor_quantized_in_two_ways_is_reported() -> None:
     text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (float[2] y, float[2] v) {
     q = QuantizeLinear(x, s, z)

@@ -17,6 +17,7 @@ g (float[2] x) => (float[2] y) {
 """
 
 
+@pytest.mark.provokes("unknown-operator")
 def test_every_unknown_operator_is_named_with_domain_and_node(normalized: Normalize) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         normalized(onnx.parser.parse_model(CUSTOM))
@@ -29,6 +30,7 @@ def test_every_unknown_operator_is_named_with_domain_and_node(normalized: Normal
     assert caught.value.hint
 
 
+@pytest.mark.provokes("foreign-domain")
 def test_a_long_list_of_nodes_is_cut(normalized: Normalize) -> None:
     nodes = " ".join(f"[n{i}] t{i + 1} = com.example.Odd(t{i})" for i in range(8))
     text = f'<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]> g (float[2] t0) => (float[2] t8) {{ {nodes} }}'
@@ -44,6 +46,7 @@ g (float[2] x) => (float[2] y) { t = com.example.Log(x) y = Relu(x) }
     assert normalized(onnx.parser.parse_model(text)).ops == ["Relu"]
 
 
+@pytest.mark.provokes("control-flow")
 def test_control_flow_that_depends_on_data_is_refused(normalized: Normalize) -> None:
     text = """(bool c, float[2] x) => (float[2] y) {
         [choice] y = If(c) <then_branch = a () => (float[2] p) { p = Neg(x) }, else_branch = b () => (float[2] q) { q = Abs(x) }>
@@ -52,12 +55,14 @@ def test_control_flow_that_depends_on_data_is_refused(normalized: Normalize) -> 
         normalized(text)
 
 
+@pytest.mark.provokes("sequence")
 def test_sequences_that_stay_are_refused(normalized: Normalize) -> None:
     text = "(float[2] x, int64 i) => (float[2] y) { s = SequenceConstruct(x, x) [pick] y = SequenceAt(s, i) }"
     with pytest.raises(UnsupportedModelError, match=r"sequence or optional values \(SequenceConstruct\)"):
         normalized(text)
 
 
+@pytest.mark.provokes("too-large")
 def test_a_tensor_that_no_flatbuffer_holds_is_refused(normalized: Normalize) -> None:
     text = '(float["N", 4096] x) => (float["N", 4096] y) { [big] y = Relu(x) }'
     with pytest.raises(UnsupportedModelError, match=r"a tensor of more than 2 GB \(Relu\) at 'big'"):

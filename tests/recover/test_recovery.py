@@ -32,6 +32,7 @@ def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     assert all(name in caught.value.hint for name in RECOVERY_NAMES)
 
 
+@pytest.mark.provokes("recovery")
 def test_methods_run_in_the_order_of_the_table_whatever_order_is_given(tmp_path: Path) -> None:
     path = net(tmp_path)
     found = recover(job(path, VALUES), min_max(path, VALUES), tuple(reversed(RECOVERY_NAMES)), ranges_given=False)

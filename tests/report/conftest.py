@@ -147,7 +147,7 @@ def stages() -> dict[str, Any]:
         outputs=(TensorSpec("scores", (1, 8), "float32"),),
         tensor_names={},
         node_names={},
-        diagnostics=(Diagnostic("float64-narrowed", "info", "The model computes in float64; it runs in float32.", node="conv"),),
+        diagnostics=(Diagnostic("float-width", "info", "The model computes in float64; it runs in float32.", node="conv"),),
         digest="5ca1ab1e" * 8,
     )
     tensor_map = TensorMap(
@@ -177,7 +177,7 @@ def stages() -> dict[str, Any]:
             64,
             "calib.npz",
             "f10a" * 16,
-            (Diagnostic("ranges-still-grow", "warning", "Ranges still grow.", "Use more samples."),),
+            (Diagnostic("ranges-still-growing", "warning", "Ranges still grow.", "Use more samples."),),
             growth={"tfl_fc_out": (0.5, 0.75, 0.875, 1.0), "inner": (0.25, 0.5, 0.5, 1.0), "steady": (1.0, 1.0, 1.0, 1.0)},
         ),
         "layers": tuple(_layer(pair) for pair in PAIRS),
@@ -247,7 +247,7 @@ def stages() -> dict[str, Any]:
             TaskResult("top5", 0.98, 0.99, "higher", "", "scores", 16),
             TaskResult("edge_error", 1.5, 1.25, "lower", "px", "", 16),
         ),
-        "diagnostics": (Diagnostic("not-faster", "warning", "int8 is not faster than float.", "See cost.", None),),
+        "diagnostics": (Diagnostic("quantized-not-faster", "warning", "int8 is not faster than float.", "See cost.", None),),
         "gates": ("sqnr>=20", "layer:own_sqnr>=25"),
         "artifacts": {FLOAT: OUT / "net.float32.tflite", INT8: OUT / f"net.{INT8}.tflite"},
         "output_dir": OUT,
@@ -292,7 +292,7 @@ def rename(stages: dict[str, Any]) -> Callable[[str], Report]:
                 for layer in stages["layers"]
             ),
             "outcomes": (replace(stages["outcomes"][0], matched=(name,), id=name, reason=name),),
-            "diagnostics": (Diagnostic("hostile", "warning", name, name, name),),
+            "diagnostics": (Diagnostic("first-divergence", "warning", name, name, name),),
             "divergence": stages["divergence"].model_copy(update={"node": name}),
             "path": name,
             "histograms": tuple(one.model_copy(update={"tensor": name}) for one in stages["histograms"]),

@@ -86,6 +86,7 @@ def test_gates_that_hold_give_the_verdict(report: Report) -> None:
     assert gate(report, "sqnr>=24", "speedup>=3").passed
 
 
+@pytest.mark.provokes("gate-not-met")
 def test_a_missed_gate_is_an_error_that_names_it_and_the_worst_place(report: Report) -> None:
     with pytest.raises(GateError, match=r"^1 of 2 gates not met: sqnr>=25 \(24\.6 at scores\)\.$"):
         gate(report, "sqnr>=25", "speedup>=3")

@@ -96,7 +96,7 @@ def test_annotations_name_what_failed_and_stop_at_ten(report: Report) -> None:
         "::error title=Gate not met::sqnr>=30: 24.6 at scores",
         "::error title=Gate not met::layer:own_sqnr>=25: 19.5 at fc_out, 1 of 4 miss it",
     ]
-    assert "::warning title=not-faster::int8 is not faster than float. See cost." in lines
+    assert "::warning title=quantized-not-faster::int8 is not faster than float. See cost." in lines
     many = RENDERERS["github"].render(_gated(report, *(f"sqnr>={i}" for i in range(30, 45)))).splitlines()
     assert len([line for line in many if line.startswith("::error")]) == 10
     assert "::error title=bridge::and 6 more in report.html" in many

@@ -1,11 +1,14 @@
 import tomllib
 
+import pytest
+
 from bridge.report.mismatches import mismatch_findings
 from bridge.types import JoinedInput, MismatchedScales
 
 BOXES, SCORES = JoinedInput("boxes", 0.0, 640.0, 45.0, 45.0), JoinedInput("scores", 0.001, 0.999, 2.25, 40.5)
 
 
+@pytest.mark.provokes("mismatched-scales")
 def test_a_finding_names_the_inputs_their_ranges_and_what_they_keep() -> None:
     (found,) = mismatch_findings([MismatchedScales("/head/concat", "CONCATENATION", (BOXES, SCORES), ("/head/concat",), at_output=True)])
     assert (found.code, found.severity, found.node) == ("mismatched-scales", "warning", "/head/concat")

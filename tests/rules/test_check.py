@@ -22,6 +22,7 @@ def test_good_files_have_no_faults(rule_file: Make) -> None:
     assert check([pack.name for pack in list_packs()]) == ()
 
 
+@pytest.mark.provokes("rule-file")
 def test_faults_of_all_files_are_collected(tmp_path: Path, rule_file: Make) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text("schema_version = 1\nrules = []\nmore = 1\nmost = 2")
@@ -31,6 +32,7 @@ def test_faults_of_all_files_are_collected(tmp_path: Path, rule_file: Make) -> N
     assert found[2].message == "nowhere.toml: no such rule file"
 
 
+@pytest.mark.provokes("rule-unreachable")
 def test_a_rule_that_a_later_one_always_overrides_is_unreachable(rule_file: Make) -> None:
     file = rule_file(f"{CONV}, {HEAD}", CONV)
     (found,) = check([file.label])
@@ -62,6 +64,7 @@ def test_what_a_reset_takes_back_is_not_called_unreachable(rule_file: Make) -> N
     assert codes([rule_file(CONV, CONV, name="one.toml"), rule_file(CONV, name="two.toml", top="reset = true")]) == []
 
 
+@pytest.mark.provokes("rule-unknown-operator")
 def test_an_operator_that_onnx_does_not_have_is_a_warning(rule_file: Make) -> None:
     (found,) = check([rule_file('{ kind = "op_type", op_types = ["LayerNorm"] }').label])
     assert (found.code, found.severity) == ("rule-unknown-operator", "warning")

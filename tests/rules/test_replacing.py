@@ -34,6 +34,7 @@ def test_an_operator_of_another_domain_is_another_function(node: Node, rule_file
         run([file], [node("own", "Gelu", domain="my.ops")])
 
 
+@pytest.mark.provokes("rule-impossible")
 def test_what_a_replacement_is_not_defined_for_is_refused_with_all_nodes(node: Node, rule_file: Make) -> None:
     file = rule_file(ALL, precision=None, extra='replace = "hard_swish"')
     nodes = [node("a", "Conv"), node("b", "Gelu"), node("c", "Relu")]
@@ -42,6 +43,7 @@ def test_what_a_replacement_is_not_defined_for_is_refused_with_all_nodes(node: N
     assert [fault.code for fault in check([file.label], nodes=nodes)] == ["rule-impossible"]
 
 
+@pytest.mark.provokes("replacement-not-defined")
 def test_an_optional_rule_replaces_what_it_can_and_lists_the_rest(node: Node, rule_file: Make) -> None:
     file = rule_file(ALL, precision=None, extra='replace = "hard_swish"\noptional = true')
     applied = apply([file], [node("a", "Conv"), node("b", "Gelu")], default_precision=INT8)

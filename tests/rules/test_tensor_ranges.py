@@ -53,6 +53,7 @@ def test_a_range_of_integers_alone_is_refused(node: Node, rule_file: Make) -> No
     assert [fault.code for fault in check([file.label], nodes=nodes)] == ["rule-impossible"]
 
 
+@pytest.mark.provokes("range-of-integers")
 def test_an_optional_range_of_integers_is_said(node: Node, rule_file: Make) -> None:
     nodes = [ids(node("embed", "Gather", inputs=["image"], outputs=["e"]), "int64")]
     applied = apply([rule_file(IMAGE, precision=None, extra="range = [0, 255]\noptional = true")], nodes, default_precision=INT8)

@@ -94,6 +94,7 @@ def test_a_function_that_fails_is_one_sentence(function: object, message: str) -
         _run(function)
 
 
+@pytest.mark.provokes("data-labels")
 def test_a_metric_that_needs_the_truth_refuses_data_without_it() -> None:
     bare = from_arrays({"x": np.zeros((3, 2), np.float32)}, [TensorSpec("x", (2,), "float32")], source="eval.npz")
     with pytest.raises(UsageError, match=r"Metric top1 needs the truth, and the evaluation data \(eval\.npz\) have none"):

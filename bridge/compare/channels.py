@@ -1,0 +1,83 @@
+"""How a quantized tensor uses its integers: channels that are lost or cut off, and outliers that leave the rest a few steps."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LOOKED_AT = 1 << 16  # values of a sample that tell how many integers most of them take
+MOST = 0.999  # of the values
+LEAST_CHANNELS = 4  # fewer are no channels but coordinates, colours or classes
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the samples tell of a tensor; channels are along the last axis of the file's layout.
+
+    Attributes:
+        low: smallest float value of each channel.
+        high: the largest.
+        stored_low: smallest integer of each channel.
+        stored_high: the largest.
+        cut_off: how many values of each channel lie beyond the range.
+        seen: values of each channel.
+        samples: how many were taken in.
+        counts: how often each of the 256 integers of an int8 tensor occurs, among those looked at.
+    """
+
+    low: np.ndarray = field(default_factory=lambda: np.full(1, np.inf))
+    high: np.ndarray = field(default_factory=lambda: np.full(1, -np.inf))
+    stored_low: np.ndarray = field(default_factory=lambda: np.full(1, np.iinfo(np.int32).max))
+    stored_high: np.ndarray = field(default_factory=lambda: np.full(1, np.iinfo(np.int32).min))
+    cut_off: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    seen: int = 0
+    samples: int = 0
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    def add(self, value: np.ndarray, stored: np.ndarray) -> None:
+        """Takes in one sample: float values, and the integers that the node computes for them."""
+        channels = value.shape[-1] if value.ndim > 1 else 1
+        rows, integers = value.reshape(-1, channels), stored.reshape(-1, channels)
+        self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
+        self.stored_low = np.minimum(self.stored_low, integers.min(axis=0))
+        self.stored_high = np.maximum(self.stored_high, integers.max(axis=0))
+        self.seen, self.samples = self.seen + len(rows), self.samples + 1
+        if stored.dtype == np.int8:
+            flat = integers.reshape(-1)
+            self.counts += np.bincount(flat[:: max(1, flat.size // LOOKED_AT)].view(np.uint8), minlength=256)
+
+    def cut(self, beyond: np.ndarray) -> None:
+        """Counts the values that the range cut off, for those samples that have any."""
+        channels = beyond.shape[-1] if beyond.ndim > 1 else 1
+        self.cut_off = self.cut_off + np.count_nonzero(beyond.reshape(-1, channels), axis=0)
+
+    @property
+    def channels(self) -> int:
+        """How many there are, 0 where the last axis is none of channels."""
+        return len(self.low) if self.seen and len(self.low) >= LEAST_CHANNELS else 0
+
+    def dead(self) -> int:
+        """Channels that have one and the same value in the float file."""
+        return int(np.count_nonzero(self.low == self.high)) if self.channels else 0
+
+    def lost(self) -> int:
+        """Channels that have one and the same integer for float values that differ, all of them inside of the range."""
+        if not self.channels:
+            return 0
+        return int(np.count_nonzero((self.high > self.low) & (self.stored_low == self.stored_high) & (self.cut_off == 0)))
+
+    def saturated(self, share: float) -> int:
+        """Channels of which more than `share` of the values lie beyond the range."""
+        return int(np.count_nonzero(self.cut_off > share * self.seen)) if self.channels else 0
+
+    def crowded(self) -> int | None:
+        """How many of the 256 integers lie between the ends of all but a thousandth of the values; None for a wider type."""
+        if not self.counts.any():
+            return None
+        ordered = np.roll(self.counts, 128)  # from -128 on
+        cumulated = np.cumsum(ordered) / ordered.sum()
+        rest = (1.0 - MOST) / 2
+        return int(np.searchsorted(cumulated, 1.0 - rest) - np.searchsorted(cumulated, rest, side="right") + 1)
+
+    def width(self) -> int:
+        """Integers from the smallest to the largest that occurs."""
+        return int(self.stored_high.max() - self.stored_low.min() + 1) if self.seen else 0
