@@ -6,9 +6,11 @@ import pytest
 from test_outputs import Data
 from two_layers import SAMPLES, Builder, converted, float_file, int8_file, onnx_model, pair, tensor_map
 
-from bridge.compare import Compared, Comparison, OnnxRunner, compare_files
+from bridge.compare import Compared, Comparison, OnnxRunner, candidates, compare_files
+from bridge.compare.candidates import open_exposed
 from bridge.compare.samples import spread
-from bridge.errors import InputError
+from bridge.errors import InputError, ToolError
+from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorPair
 
 
@@ -141,3 +143,19 @@ def test_a_float_file_with_other_operators_gives_errors_end_to_end_only(tmp_path
     found = compare_files(OnnxRunner(onnx_model()), Compared(int8_file(tmp_path), other, tensor_map()), Data(SAMPLES), threads=1, progress=len_of)
     assert "files-not-aligned" in {finding.code for finding in found.diagnostics}
     assert all(layer.own_sqnr_db is None for layer in found.layers)
+
+
+@pytest.mark.provokes("compared-without-delegate")
+def test_what_the_delegate_refuses_is_compared_on_the_builtin_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = candidates._tried
+
+    def without_delegate(interpreter: Interpreter, feeds: dict[str, np.ndarray]) -> Interpreter:
+        if not refused:
+            refused.append(True)
+            raise ToolError("XNNPACK failed")
+        return tried(interpreter, feeds)
+
+    refused: list[bool] = []
+    monkeypatch.setattr(candidates, "_tried", without_delegate)
+    opened = open_exposed(float_file(tmp_path).read_bytes(), {"x": SAMPLES[0]}, what="the float file", threads=1)
+    assert [finding.code for finding in opened.diagnostics] == ["compared-without-delegate"]

@@ -10,11 +10,8 @@ import pytest
 
 from bridge import cli, supervised
 from bridge.calibrate.dataset import from_arrays
-from bridge.compare import candidates
-from bridge.compare.candidates import open_exposed
 from bridge.errors import InputError, ToolError
 from bridge.inspect import finding_table
-from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorSpec
 
 MODEL = Path(__file__).parents[2] / "models" / "digits_cnn_bn_silu"
@@ -97,24 +94,6 @@ def test_nhwc_data_for_an_nchw_model() -> None:
     with pytest.raises(InputError, match=r"Received: \[100, 8, 8, 3\]") as caught:
         from_arrays({"x": np.zeros((100, 8, 8, 3), np.float32)}, [PICTURE], source="calib.npz")
     assert "looks like NHWC data for an NCHW input: save 'x' as array.transpose(0, 3, 1, 2)" in caught.value.hint
-
-
-@pytest.mark.provokes("compared-without-delegate")
-def test_what_the_delegate_refuses_is_compared_on_the_builtin_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = candidates._tried
-
-    def without_delegate(interpreter: Interpreter, feeds: dict[str, np.ndarray]) -> Interpreter:
-        if not refused:
-            refused.append(True)
-            raise ToolError("XNNPACK failed")
-        return tried(interpreter, feeds)
-
-    refused: list[bool] = []
-    monkeypatch.setattr(candidates, "_tried", without_delegate)
-    from two_layers import SAMPLES, float_file
-
-    opened = open_exposed(float_file(tmp_path).read_bytes(), {"x": SAMPLES[0]}, what="the float file", threads=1)
-    assert [finding.code for finding in opened.diagnostics] == ["compared-without-delegate"]
 
 
 def test_findings_are_explained_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
