@@ -61,7 +61,7 @@ def convert_many(
 
     Raises:
         UsageError: what cannot work for any model; models that cannot be told apart; no cluster at the address.
-        RuleError: a rule file for all models is malformed.
+        RuleError: a rule file is missing or malformed.
     """
     if jobs < 1:
         raise UsageError(f"At least one job is needed. Received: jobs={jobs}.")
@@ -83,7 +83,8 @@ def convert_many(
         for job in found:
             futures[submit(job)] = job
         for future in as_completed(futures):
-            runner.collect(futures.pop(future), future)
+            runner.collect(futures[future], future)
+            del futures[future]
     for future, job in futures.items():  # that ended while the run was interrupted
         if future.done() and not future.cancelled():
             runner.collect(job, future)
@@ -142,7 +143,10 @@ class _Run:
     def begin(self) -> None:
         """Says what will be done, on disk too: a run that is killed leaves a summary."""
         self._progress.begin(len(self._rows))
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            raise UsageError(f"{self._target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -181,3 +185,5 @@ def _row(job: Job, future: Future[ModelRow]) -> ModelRow:
         return future.result()
     except BridgeError as error:
         return ModelRow(name=job.name, model=str(job.path), exit_code=error.exit_code, error=error.message, hint=error.hint)
+    except OSError as error:  # a file that is gone, no space, no further process
+        return ModelRow(name=job.name, model=str(job.path), exit_code=1, error=f"{job.path}: {first_line(error)}.")

@@ -166,6 +166,12 @@ def test_a_folder_with_other_files_is_refused(folder: Path) -> None:
         convert_many(["good.onnx"], output_dir=folder)
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(folder: Path) -> None:
+    (folder / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write there"):
+        convert_many(["good.onnx"], output_dir=folder / "file" / "out")
+
+
 def test_one_model_without_jobs_is_converted_as_ever_and_may_be_named_in_paths(folder: Path) -> None:
     shutil.copy(MODEL / "calibration.npz", folder / "good.npz")
     with pytest.raises(SystemExit) as ended:
