@@ -271,6 +271,7 @@ def convert(
                 gates=gates,
                 baseline=held_to,
                 timing_s=stages.seconds,
+                spent_s=stages.shares.seconds(),
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 input_dtype=input_dtype,
             )

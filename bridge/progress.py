@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from bridge.outside import Shares
+
 
 class Progress(Protocol):
     """Told by the pipeline what it is doing; a bar on a terminal, a no-op in a library call."""
@@ -58,10 +60,11 @@ class Stages:
     Attributes:
         progress: who is told.
         seconds: name of a stage -> how long it took, all times together.
+        shares: what the work spends from now on, and who spends it.
     """
 
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.seconds = progress, dict[str, float]()
+        self.progress, self.seconds, self.shares = progress, dict[str, float](), Shares()
 
     @contextlib.contextmanager
     def __call__(self, name: str, total: int = 0) -> Iterator[None]:

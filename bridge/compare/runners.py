@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as status
 
+from bridge import outside
 from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelError, first_line
 from bridge.types import TensorSpec
 
@@ -107,9 +108,12 @@ class OnnxRunner:
         """
         names = list(self.tensors if tensors is None else tensors)
         try:
-            return dict(zip(names, self._session.run(names, self._fitting(feeds)), strict=True))
+            fitting = self._fitting(feeds)
+            with outside.INFERENCE:
+                found = self._session.run(names, fitting)
         except tuple(RUN_ERRORS) as error:
             raise _translated(error, RUN_ERRORS)(f"onnxruntime cannot run the model: {first_line(error)}") from error
+        return dict(zip(names, found, strict=True))
 
     def _fitting(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         wanted = {spec.name: spec.dtype for spec in self.inputs if spec.dtype.startswith("float")}
@@ -142,14 +146,17 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
         further.graph.output.add().name = name
     providers = ["CPUExecutionProvider"]
     if _weight_bytes(model) < MAX_PROTO_BYTES // 2:
-        return onnxruntime.InferenceSession(model.SerializeToString() + further.SerializeToString(), options, providers=providers)
+        content = model.SerializeToString() + further.SerializeToString()
+        with outside.OPENING:
+            return onnxruntime.InferenceSession(content, options, providers=providers)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     copy.MergeFrom(further)
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save_model(copy, path, save_as_external_data=True)
-        return onnxruntime.InferenceSession(path, options, providers=providers)
+        with outside.OPENING:
+            return onnxruntime.InferenceSession(path, options, providers=providers)
 
 
 def _weight_bytes(model: onnx.ModelProto) -> int:

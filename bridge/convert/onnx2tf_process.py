@@ -17,6 +17,7 @@ from typing import Literal
 
 import psutil
 
+from bridge import outside
 from bridge.errors import ToolError, UsageError
 
 COMMAND_VARIABLE = "BRIDGE_ONNX2TF"
@@ -119,7 +120,8 @@ def run(onnx_file: Path, *, keep_inputs: Sequence[str], options: Onnx2tfOptions)
     with log.open("wb") as file:
         file.write(f"$ {shlex.join(arguments)}\n".encode())
         file.flush()
-        code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=options.memory_limit_mb)
+        with outside.ONNX2TF:
+            code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=options.memory_limit_mb)
     written = folder / f"{onnx_file.stem}_float32.tflite"
     if code is None:
         raise ToolError(

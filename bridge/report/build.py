@@ -90,6 +90,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
     gates: Sequence[str] = (),
     baseline: Baseline | None = None,
     timing_s: Mapping[str, float] = MappingProxyType({}),
+    spent_s: Mapping[str, float] = MappingProxyType({}),
     peak_rss_mb: float | None = None,
     options: Mapping[str, Scalar | tuple[Scalar, ...]] = MappingProxyType({}),
     input_dtype: str = FLOAT,
@@ -126,6 +127,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         gates: expressions as in `bridge.report.gates`.
         baseline: an earlier report that the run may not be worse than.
         timing_s: stage -> seconds, in the order they ran.
+        spent_s: seconds of the whole up to here, of its own share, and of each tool of others.
         peak_rss_mb: largest resident memory of the process, in MB.
         options: what the user chose.
         input_dtype: dtype of the float inputs of the quantized file.
@@ -173,6 +175,7 @@ def build(  # noqa: PLR0913  # one argument per stage value
         islands=islands(graph.nodes, by_name, precision) if quantized else (),
         diagnostics=findings,
         timing_s=dict(timing_s),
+        spent_s=dict(spent_s),
         peak_rss_mb=peak_rss_mb,
         metrics=tuple(metrics),
         task_metrics=tuple(map(task_metric, task_metrics)),

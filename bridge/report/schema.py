@@ -415,6 +415,9 @@ class Report(Part):
     Attributes:
         histograms: of the layers that lose most and of the outputs.
         weights: of the layers that lose most.
+        timing_s: stage -> seconds, in the order they ran; together the whole of `spent_s`, but for the report.
+        spent_s: seconds of the `whole` up to the report, of the `own` part in which no tool of others worked, and of `onnx2tf` (its process), `opening`
+            (onnxruntime and LiteRT load a model) and `inference` (they run one); threads that work side by side count once.
         edges: (writer, reader) of the normalised graph, as positions in `nodes`; those of fused nodes are the edges of the node `into`.
     """
 
@@ -440,6 +443,7 @@ class Report(Part):
     islands: tuple[Island, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     timing_s: Mapping[str, Real] = Field(default_factory=dict)
+    spent_s: Mapping[str, Real] = Field(default_factory=dict)
     peak_rss_mb: Real | None = None
     metrics: tuple[Metric, ...] = ()
     task_metrics: tuple[TaskMetric, ...] = ()

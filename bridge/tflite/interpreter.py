@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
+from bridge import outside
 from bridge.errors import ToolError
 from bridge.types import TensorSpec
 
@@ -40,7 +41,7 @@ class Interpreter:
         where = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self._name = "the model" if isinstance(model, bytes) else str(model)
         try:
-            with warnings.catch_warnings():
+            with outside.OPENING, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")  # whoever asks for it knows
                 self._interpreter = litert.Interpreter(
                     **where,
@@ -48,7 +49,7 @@ class Interpreter:
                     experimental_op_resolver_type=RESOLVERS[kernels],
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
-            self._interpreter.allocate_tensors()
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error
         self._inputs = self._interpreter.get_input_details()
@@ -88,7 +89,8 @@ class Interpreter:
         try:
             for detail in self._inputs:
                 self._interpreter.set_tensor(detail["index"], np.ascontiguousarray(feeds[detail["name"]]))
-            self._interpreter.invoke()
+            with outside.INFERENCE:
+                self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot run it: {str(error).strip()}", causes=["tflite-fails"]) from error
 

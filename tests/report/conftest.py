@@ -253,6 +253,7 @@ def stages() -> dict[str, Any]:
         "output_dir": OUT,
         "versions": {"bridge": "0.1.0", "onnx2tf": "2.6.9"},
         "timing_s": {"normalize": 0.12, "convert": 2.5, "quantize": 0.4, "compare": 3.25},
+        "spent_s": {"whole": 6.5, "own": 2.0, "onnx2tf": 2.25, "opening": 0.5, "inference": 1.75},
         "peak_rss_mb": 612.5,
         "options": {"rules": ("default",), "seed": 0},
     }
