@@ -14,6 +14,12 @@ SAME_DB = 60.0  # what the exported model has to keep of the outputs
 SAME_ROUNDED_DB = 40.0
 
 
+HINT = (
+    "Two calls of the model have to give the same: no random numbers, no dropout or batch statistics that are on whatever the mode. If they do, the "
+    "exporter has a fault: export in another way and convert that file."
+)
+
+
 def confirmation(
     message: str, names: Sequence[str], feeds: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray], *, rounds: bool = False
 ) -> Confirmation:
@@ -32,6 +38,6 @@ def confirmation(
         received = run(feeds)
         for name, expected in zip(names, outputs, strict=True):
             if received[name].shape != expected.shape or agreement_db(expected, received[name]) < least_db:
-                raise ToolError(f"{message} at output {name!r}.", code="export-differs")
+                raise ToolError(f"{message} at output {name!r}.", hint=HINT, code="export-differs")
 
     return confirm

@@ -1,6 +1,7 @@
 """Where to cut a model so that what cannot be converted is left out."""
 
 import contextlib
+import shlex
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 
@@ -10,7 +11,10 @@ from bridge.custom_ops.extract import known_types, outer_reads
 
 MOST_TENSORS = 4  # a cut through more is no advice
 LEAST_SHARE = 0.5  # of the nodes, that has to be left
-_FLOATS = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16})
+LONGEST_NAME = 200  # characters
+MOST_SPLITS = 8  # nodes that are tried as the last one in front
+FLOAT = onnx.TensorProto.FLOAT
+_DATA = frozenset({FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16, onnx.TensorProto.UINT8})  # UINT8: pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Advice:
 
     def sentence(self) -> str:
         """What to write on the command line."""
-        options = " ".join([*(f"--from '{name}'" for name in self.start), *(f"--to '{name}'" for name in self.end)])
+        options = " ".join([*(f"--from {shlex.quote(name)}" for name in self.start), *(f"--to {shlex.quote(name)}" for name in self.end)])
         return f"Here `{options}` takes {self.kept} of the {self.total} nodes, without these."
 
 
@@ -37,7 +41,7 @@ class _Node:
 
 
 def advise(model: onnx.ModelProto, refused: Collection[str]) -> Advice | None:
-    """The larger of the part before and the part behind some nodes; None where neither is a fair part of the model.
+    """The largest part without some nodes: before them, behind them, or between the first and the last of them; None where none is a fair part.
 
     Args:
         model: the user's.
@@ -46,28 +50,30 @@ def advise(model: onnx.ModelProto, refused: Collection[str]) -> Advice | None:
     nodes = [
         _Node(frozenset((*node.input, *outer_reads(node))), frozenset(node.output) - {""}) for node in model.graph.node if node.op_type != "Constant"
     ]
-    bad = {place for place, node in enumerate(nodes) if not node.writes.isdisjoint(refused)}
+    bad = [place for place, node in enumerate(nodes) if not node.writes.isdisjoint(refused)]
     if not bad:
         return None
-    outputs = {value.name for value in model.graph.output}
-    types = _types(model)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    behind, before = bad | _behind(nodes, bad), bad | _before(nodes, bad)
-    front = [node for place, node in enumerate(nodes) if place not in behind]
-    made, read = _written(front), {name for place in behind for name in nodes[place].reads} | outputs
-    ends = [name for name in made if name in read and types.get(name, onnx.TensorProto.FLOAT) in _FLOATS]
-    back = [node for place, node in enumerate(nodes) if place not in before]
-    made = _written(back)
-    starts = [name for name in dict.fromkeys(name for node in back for name in node.reads) if name in _written(nodes) and name not in made]
-    starts = [name for name in starts if name not in constants]
-    found = []
-    if 0 < len(ends) <= MOST_TENSORS:
-        found.append(Advice((), tuple(ends), _needed(front, ends), len(nodes)))
-    floats = all(types.get(name, onnx.TensorProto.FLOAT) in _FLOATS for name in starts)
-    if 0 < len(starts) <= MOST_TENSORS and floats and outputs <= set(made):
-        found.append(Advice(tuple(starts), (), len(back), len(nodes)))
-    best = max(found, key=lambda advice: advice.kept, default=None)
+    splits = range(len(bad) + 1) if len(bad) <= MOST_SPLITS else (0, len(bad))
+    parts = [_part(model, nodes, set(bad[:split]), set(bad[split:])) for split in splits]
+    best = max((part for part in parts if part is not None), key=lambda part: part.kept, default=None)
     return best if best is not None and best.kept >= LEAST_SHARE * len(nodes) else None
+
+
+def _part(model: onnx.ModelProto, nodes: Sequence[_Node], front: Set[int], back: Set[int]) -> Advice | None:
+    """What is left without `front` and all that leads there, and without `back` and all behind it."""
+    outside = front | _before(nodes, front) | back | _behind(nodes, back)
+    kept = [node for place, node in enumerate(nodes) if place not in outside]
+    made, read_outside = _written(kept), {name for place in outside for name in nodes[place].reads}
+    outputs = [value.name for value in model.graph.output]
+    written, types = set(_written(nodes)), _types(model)
+    starts = [name for name in dict.fromkeys(name for node in kept for name in sorted(node.reads)) if name in written and name not in made]
+    whole = set(outputs) <= set(made)
+    ends = [] if whole else [name for name in made if (name in read_outside or name in outputs) and types.get(name, FLOAT) in _DATA]
+    if len(starts) + len(ends) > MOST_TENSORS or any(len(name) > LONGEST_NAME for name in (*starts, *ends)):
+        return None
+    if not (whole or ends) or not all(types.get(name, FLOAT) in _DATA for name in starts):
+        return None
+    return Advice(tuple(starts), tuple(ends), _needed(kept, outputs if whole else ends), len(nodes))
 
 
 def _types(model: onnx.ModelProto) -> dict[str, int]:

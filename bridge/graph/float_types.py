@@ -75,7 +75,7 @@ def _diagnostic(nodes: list[str]) -> tuple[Diagnostic, ...]:
         Diagnostic(
             code="float-width",
             severity="info",
-            message=f"{len(nodes)} nodes worked in float64, float16 or bfloat16 and work in float32 now: {', '.join(nodes[:_NAMED])}{more}.",
+            message=f"{len(nodes)} node{'s' * (len(nodes) > 1)} worked in float64, float16 or bfloat16 and {'work' if len(nodes) > 1 else 'works'} in float32 now: {', '.join(nodes[:_NAMED])}{more}.",
             node=nodes[0] if len(nodes) == 1 else None,
         ),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.sources import open_model
+from bridge.sources import open_model, open_reference
 
 pytest.importorskip("torch")
 import torch
@@ -117,6 +117,34 @@ def test_batch_norm_and_dropout_in_training_mode_are_exported_as_for_inference()
     opened = open_model(module, input_shapes={}, example_inputs=(X,))
     assert module.training
     assert "Dropout" not in {node.op_type for node in opened.graph.nodes}
+
+
+class BatchStatistics(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """Normalises with the statistics of the batch, whatever its mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.batch_norm(x, self.norm.running_mean, self.norm.running_var, training=True)
+
+
+@pytest.mark.provokes("export-differs")
+def test_batch_norm_that_is_always_in_training_mode_is_no_silent_difference() -> None:
+    opened = open_model(BatchStatistics(), input_shapes={}, example_inputs=(torch.arange(8.0).reshape(2, 4),))
+    with pytest.raises(BridgeError, match="computes something else than the module") as caught:
+        open_reference(opened.reference, threads=1)
+    assert caught.value.code == "export-differs"
+    assert "batch statistics" in caught.value.hint
+
+
+def test_dropout_that_is_always_on_is_training() -> None:
+    class Noisy(nn.Module):  # type: ignore[misc]  # torch is not typed here
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.dropout(x, 0.5, training=True)
+
+    assert failure(Noisy(), X).code == "training"
 
 
 def test_a_module_inside_a_module_keeps_its_path() -> None:

@@ -34,7 +34,7 @@ def test_a_refused_model_gives_its_findings_as_json(tmp_path: Path, capsys: pyte
         assert told["error"]["code"] == "foreign-domain"
         assert told["error"]["exit_code"] == 3
         assert [(one["code"], one["severity"], one["node"]) for one in told["diagnostics"]] == [("foreign-domain", "error", "odd")]
-        assert "`--to 'b'` takes 2 of the 3 nodes" in told["diagnostics"][0]["hint"]
+        assert "`--to b` takes 2 of the 3 nodes" in told["diagnostics"][0]["hint"]
         assert "more: bridge findings foreign-domain" in captured.err
     assert run("inspect", tmp_path / "m.onnx") == 3
     assert capsys.readouterr().out == ""

@@ -68,7 +68,7 @@ def detector(tail: str, output: str) -> onnx.ModelProto:
 def test_the_cut_before_what_ends_a_model_is_told_and_works(tmp_path: Path) -> None:
     model = detector("[nms] keep = my.ops.Nms(boxes, scores)", "float[1,4] keep")
     error = refused(model)
-    assert error.hint.endswith("Here `--to 'boxes' --to 'scores'` takes 4 of the 5 nodes, without these.")
+    assert error.hint.endswith("Here `--to boxes --to scores` takes 4 of the 5 nodes, without these.")
     assert error.findings[0].hint.endswith("without these.")
     onnx.save(model, tmp_path / "m.onnx")
     part = open_model(tmp_path / "m.onnx", input_shapes={}, end=("boxes", "scores")).graph
@@ -77,7 +77,7 @@ def test_the_cut_before_what_ends_a_model_is_told_and_works(tmp_path: Path) -> N
 
 def test_the_cut_behind_what_begins_a_model_is_told_and_works(tmp_path: Path) -> None:
     model = parsed("(float[1,4] x) => (float[1,4] y) { [decode] image = my.ops.Decode(x) a = Relu(image) b = Sigmoid(a) y = Tanh(b) }")
-    assert refused(model).hint.endswith("Here `--from 'image'` takes 3 of the 4 nodes, without these.")
+    assert refused(model).hint.endswith("Here `--from image` takes 3 of the 4 nodes, without these.")
     onnx.save(model, tmp_path / "m.onnx")
     part = open_model(tmp_path / "m.onnx", input_shapes={"image": (1, 4)}, start=("image",)).graph
     assert [node.op_type for node in part.nodes] == ["Relu", "Sigmoid", "Tanh"]
@@ -89,3 +89,13 @@ def test_no_cut_is_told_where_little_would_be_left() -> None:
     many = " ".join(f"p{i} = Relu(x)" for i in range(6))
     wide = parsed(f"(float[2] x) => (float[2] y) {{ {many} y = my.ops.Odd(p0, p1, p2, p3, p4, p5) }}")
     assert advise(wide, ["y"]) is None
+
+
+def test_the_part_between_what_begins_and_what_ends_a_model_is_told_and_works(tmp_path: Path) -> None:
+    model = parsed(
+        "(float[1,4] x) => (float[1,4] y) { [decode] image = my.ops.Decode(x) a = Relu(image) b = Sigmoid(a) c = Tanh(b) [encode] y = my.ops.Encode(c) }"
+    )
+    assert refused(model).hint.endswith("Here `--from image --to c` takes 3 of the 5 nodes, without these.")
+    onnx.save(model, tmp_path / "m.onnx")
+    part = open_model(tmp_path / "m.onnx", input_shapes={"image": (1, 4)}, start=("image",), end=("c",)).graph
+    assert [node.op_type for node in part.nodes] == ["Relu", "Sigmoid", "Tanh"]
