@@ -101,6 +101,7 @@ def test_a_loop_over_data_is_control_flow() -> None:
     assert (caught.value.code, caught.value.exit_code) == ("control-flow", 3)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras when it saves
 def test_a_saved_model_with_layers_of_its_own_is_told_to_be_built_in_python(tmp_path: Path) -> None:
     class Unregistered(keras.layers.Layer):  # type: ignore[misc, name-defined]
         """Known nowhere else."""
