@@ -68,7 +68,7 @@ class DaskExecutor(Executor):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._sent: dict[Path, _Sent] = {}
+        self._sent: dict[tuple[Path, int], _Sent] = {}  # by path and inode: a folder may be written again
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Runs the function on one of the workers."""
@@ -90,7 +90,7 @@ class DaskExecutor(Executor):
         self._sent.clear()
 
     def _there(self, folder: Path) -> OnWorker:
-        sent = self._sent.setdefault(folder, _Sent(uuid.uuid4().hex))
+        sent = self._sent.setdefault((folder, folder.stat().st_ino), _Sent(uuid.uuid4().hex))
         files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
         new = {name: path.read_bytes() for name, path in files.items() if name not in sent.files}
         if new:

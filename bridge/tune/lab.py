@@ -48,9 +48,9 @@ class Lab:
             BridgeError: of a trial, as `run_trial`, with its name; the others that were measured by then are kept.
             ToolError: a trial ends its worker process every time, or the executor gave up.
         """
-        if not self.asked:
-            self._progress.stage("trials", self._planned)
         new = [spec for spec in dict.fromkeys(specs) if spec not in self._known]
+        if new and not self.asked:
+            self._progress.stage("trials", self._planned)
         self.asked += len(new)
         for spec in new:
             found = self._cache.get(trial_key(self.workload, spec), spec)

@@ -116,7 +116,7 @@ class Workload:
 
     @classmethod
     def write(cls, folder: Path, prepared: Prepared, settings: Sequence[Setting], *, request: Request, samples: int = DEFAULT_SAMPLES) -> "Workload":
-        """Writes a workload; where the folder holds one already, that is replaced unless it is the same.
+        """Writes a workload in place of what the folder holds; the same model and data give the same digest.
 
         Args:
             folder: made if it does not exist.
@@ -137,9 +137,8 @@ class Workload:
         try:
             write_bytes(made / FACTS, json.dumps(asdict(_write_files(made, prepared, request, samples)), indent=1).encode())
             _live[digest(made / FACTS)] = tuple(request.metrics)
-            if not (folder / FACTS).is_file() or digest(folder / FACTS) != digest(made / FACTS):
-                shutil.rmtree(folder, ignore_errors=True)
-                made.replace(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            made.replace(folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
         workload = cls(folder)

@@ -1,47 +1,69 @@
-"""Trials are measured as a conversion measures, wherever they run, and once."""
+"""A trial measures what a conversion with the same decisions reports, to the last digit."""
 
 from pathlib import Path
 
 import pytest
+from workloads import INT8, LAYERS, prepared
 
 import bridge
 from bridge.decisions import op_precisions
-from bridge.preparing import Request, prepare
+from bridge.preparing import Prepared, Request, prepare
 from bridge.progress import Silent, Stages
 from bridge.tune.executors import open_executor
 from bridge.tune.lab import Lab
 from bridge.tune.settings import Setting
-from bridge.tune.trial import Spec
+from bridge.tune.trial import Spec, Trial
 from bridge.tune.workload import Workload
 
 MODEL = Path(__file__).parents[2] / "models" / "digits_vit"
-OPTIONS = {"calibration": MODEL / "calibration.npz", "evaluation": MODEL / "evaluation.npz", "metrics": ("top1", "cosine")}
+OF_OUTPUTS = ("name", "sqnr_db", "cosine", "max_abs", "conversion_sqnr_db", "top1_agreement", "top1_float", "top1_quantized")
+OF_METRICS = ("name", "value", "float_value")
+OF_COST = ("float_mac_share", "quantized_bytes", "float_bytes", "quantize_ops", "dequantize_ops", "converted_elements")
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, tuple[str, ...]]:
-    """The workload of a small ViT on all its evaluation samples, and the precisions that the default rules give."""
-    folder = tmp_path_factory.mktemp("vit")
-    request = Request(source=MODEL / "model.onnx", **OPTIONS)  # type: ignore[arg-type]  # of several types
-    prepared = prepare(request, folder, folder / "log", Stages(Silent()))
-    asked = op_precisions(prepared.converted.tensor_map, prepared.applied.decisions, request.precision)
-    settings = [Setting("min_max", prepared.ranges)]
-    return Workload.write(folder / "workload", prepared, settings, request=request, samples=10**6), tuple(asked)
+def figures(owners: object, names: tuple[str, ...]) -> list[tuple[object, ...]]:
+    assert isinstance(owners, tuple)
+    return [tuple(getattr(owner, name) for name in names) for owner in owners]
 
 
-def test_a_trial_measures_what_a_conversion_reports(everything: tuple[Workload, tuple[str, ...]], tmp_path: Path) -> None:
-    workload, asked = everything
-    with open_executor(workers=1) as executor:
-        (trial,) = Lab(workload, executor, tmp_path / "cache").measure([Spec(asked, "min_max")])
-    report = bridge.convert(MODEL / "model.onnx", output_dir=tmp_path / "out", recover=(), **OPTIONS).report  # type: ignore[arg-type]  # of several types
-    assert trial.spec.op_precisions == asked
-    assert [(one.name, one.sqnr_db, one.cosine, one.max_abs, one.conversion_sqnr_db, one.top1_agreement, one.top1_float, one.top1_quantized) for one in trial.outputs] == [
-        (one.name, one.sqnr_db, one.cosine, one.max_abs, one.conversion_sqnr_db, one.top1_agreement, one.top1_float, one.top1_quantized) for one in report.outputs
-    ]  # fmt: skip
-    assert [(one.name, one.value, one.float_value) for one in trial.task_metrics] == [
-        (one.name, one.value, one.float_value) for one in report.task_metrics
-    ]
-    cost = report.cost
-    assert cost is not None
-    assert (trial.float_mac_share, trial.quantized_bytes, trial.float_bytes) == (cost.float_mac_share, cost.quantized_bytes, cost.float_bytes)
-    assert (trial.quantize_ops, trial.dequantize_ops, trial.converted_elements) == (cost.quantize_ops, cost.dequantize_ops, cost.converted_elements)
+def trial_of(request: Request, made: Prepared, asked: tuple[str, ...], folder: Path) -> Trial:
+    """On all evaluation samples."""
+    workload = Workload.write(folder / "workload", made, [Setting("min_max", made.ranges)], request=request, samples=10**6)
+    with open_executor() as executor:
+        (trial,) = Lab(workload, executor, folder / "cache").measure([Spec(asked, "min_max")])
+    return trial
+
+
+def assert_as_reported(trial: Trial, report: bridge.Report) -> None:
+    assert figures(trial.outputs, OF_OUTPUTS) == figures(report.outputs, OF_OUTPUTS) != []
+    assert figures(trial.task_metrics, OF_METRICS) == figures(report.task_metrics, OF_METRICS) != []
+    assert figures((trial,), OF_COST) == figures((report.cost,), OF_COST)
+
+
+def test_of_a_transformer_with_float_islands(tmp_path: Path) -> None:
+    calibration, evaluation, metrics = MODEL / "calibration.npz", MODEL / "evaluation.npz", ("top1", "cosine")
+    request = Request(source=MODEL / "model.onnx", calibration=calibration, evaluation=evaluation, metrics=metrics)
+    made = prepare(request, tmp_path, tmp_path / "log", Stages(Silent()))
+    asked = tuple(op_precisions(made.converted.tensor_map, made.applied.decisions, request.precision))
+    result = bridge.convert(
+        MODEL / "model.onnx", calibration=calibration, evaluation=evaluation, metrics=metrics, recover=(), output_dir=tmp_path / "out"
+    )
+    assert "float32" in asked
+    assert_as_reported(trial_of(request, made, asked, tmp_path), result.report)
+
+
+@pytest.mark.parametrize("edges", [("int8", "uint8"), ("uint8", "float32")])
+def test_of_integer_inputs_and_outputs(tmp_path: Path, edges: tuple[str, str]) -> None:
+    request, made = prepared(tmp_path, edges=edges)
+    result = bridge.convert(
+        request.source,
+        calibration=request.calibration,
+        evaluation=request.evaluation,
+        metrics=request.metrics,
+        rules=(),
+        recover=(),
+        input_dtype=edges[0],
+        output_dtype=edges[1],
+        output_dir=tmp_path / "out",
+    )
+    assert_as_reported(trial_of(request, made, (INT8,) * LAYERS, tmp_path), result.report)

@@ -71,6 +71,21 @@ def test_the_key_of_a_trial_follows_what_the_quantizer_gets(tmp_path: Path) -> N
     assert len(set(keys)) == 3
 
 
+def test_a_workload_that_is_written_again_forgets_its_settings(tmp_path: Path) -> None:
+    request, made = prepared(tmp_path)
+    assert made.ranges is not None
+    spec, seen = specs()[0], []
+    for factor in (1, 3):
+        wider = {name: TensorRange(factor * one.minimum, factor * one.maximum) for name, one in made.ranges.tensors.items()}
+        settings = [Setting("min_max", replace(made.ranges, tensors=wider))]
+        workload = Workload.write(tmp_path / "workload", made, settings, request=request)
+        seen.append((workload.digest, run_trial(workload.folder, spec).outputs[0].sqnr_db))
+        Workload(workload.folder).with_setting(Setting(f"another-{factor}", made.ranges))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] > seen[1][1] + 3.0, "with wider ranges int8 has coarser steps"
+    assert workload.settings == ("another-3", "min_max")
+
+
 def test_settings_come_back_as_they_were(workload: Workload) -> None:
     ranges = workload.setting("min_max").ranges
     corrections = Corrections({1: np.full(SIZE, 0.1, np.float32)}, {0: np.eye(SIZE, dtype=np.float32)}, {2: np.full(SIZE, 3e-3, np.float32)})

@@ -45,13 +45,14 @@ def dense_net(path: Path, *, layers: int = LAYERS, seed: int = 0) -> Path:
     return path
 
 
-def prepared(folder: Path, *, metrics: tuple[AnyMetric, ...] = ("top1",)) -> tuple[Request, Prepared]:
+def prepared(folder: Path, *, metrics: tuple[AnyMetric, ...] = ("top1",), edges: tuple[str, str] = (FLOAT, FLOAT)) -> tuple[Request, Prepared]:
     """The net with samples and labels, ready to quantize."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(1)
     data = {"x": rng.integers(-3, 4, (SAMPLES, 1, SIZE)).astype(np.float32), "labels": rng.integers(0, CLASSES, SAMPLES)}
     source = Calibration.from_arrays(data)
-    request = Request(source=dense_net(folder / "net.tflite"), calibration=source, evaluation=source, metrics=metrics)
+    net = dense_net(folder / "net.tflite")
+    request = Request(source=net, calibration=source, evaluation=source, metrics=metrics, input_dtype=edges[0], output_dtype=edges[1])
     return request, prepare(request, folder, folder / "log", Stages(Silent()))
 
 
