@@ -39,7 +39,7 @@ def wide_tensors(float_model: Path, precisions: Sequence[str]) -> dict[str, int]
     bits = [BITS.get(PRECISIONS[name].activation, 0) for name in precisions]
     if not any(bits):
         return {}
-    model = tflite.read(float_model)
+    model = tflite.read_once(float_model)
     graph = tflite.main_graph(model)
     return {
         tflite.text(graph.tensors[index].name): width

@@ -74,7 +74,7 @@ def measure_compression(converted: ConvertedModel, quantized: QuantizedModel) ->
 
 
 def _rows(converted: ConvertedModel, quantized: QuantizedModel) -> Iterator[WeightCompression]:
-    before, after = tflite.read(converted.path), tflite.read(quantized.path)
+    before, after = tflite.read_once(converted.path), tflite.read_once(quantized.path)
     floats, integers = tflite.main_graph(before), tflite.main_graph(after)
     unpacked = {int(op.outputs[0]): int(op.inputs[0]) for op in integers.operators if tflite.op_name(after, op) == "DEQUANTIZE"}
     seen = set()

@@ -117,7 +117,7 @@ def measure_cost(converted: ConvertedModel, quantized: QuantizedModel) -> Cost:
     Raises:
         ToolError: LiteRT cannot run one of them.
     """
-    model = tflite.read(quantized.path)
+    model = tflite.read_once(quantized.path)
     counts = Counter(tflite.op_name(model, op) for op in tflite.main_graph(model).operators)
     owners = {op.quantized_index: converted.tensor_map.owners[op.index] for op in quantized.ops if op.quantized_index is not None}
     float_ms, quantized_ms = side_by_side_ms(converted.path, quantized.path)

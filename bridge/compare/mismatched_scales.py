@@ -101,7 +101,7 @@ def find_mismatched_scales(
     Raises:
         ToolError: the float file does not run.
     """
-    float_model, quantized_model = tflite.read(converted.path), tflite.read(quantized.path)
+    float_model, quantized_model = tflite.read_once(converted.path), tflite.read_once(quantized.path)
     pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
     facts = {node.name: node for node in nodes}
     owners = converted.tensor_map.owners

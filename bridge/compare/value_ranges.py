@@ -117,7 +117,7 @@ def value_histograms(
     Raises:
         ToolError: a model does not run.
     """
-    model = tflite.read(quantized.path)
+    model = tflite.read_once(quantized.path)
     seen = _seen(converted, quantized, model, dict.fromkeys(tensors))
     if not seen or len(samples) == 0:
         return ()
@@ -135,7 +135,7 @@ def value_histograms(
 
 
 def _seen(converted: ConvertedModel, quantized: QuantizedModel, model: tflite.ModelT, tensors: Iterable[str]) -> list[_Seen]:
-    float_model = tflite.read(converted.path)
+    float_model = tflite.read_once(converted.path)
     indices = {tflite.text(tensor.name): index for index, tensor in enumerate(tflite.main_graph(float_model).tensors)}
     places = {pair.tensor: pair.tflite_tensor for pair in (*converted.tensor_map.pairs, *converted.tensor_map.outputs) if pair.status == "mapped"}
     both = counterparts(float_model, model, quantized.ops).tensors
@@ -180,7 +180,7 @@ def _histogram(one: _Seen, reference: np.ndarray, candidate: np.ndarray, dtype: 
 
 def weight_channels(converted: ConvertedModel, quantized: QuantizedModel, nodes: Iterable[str]) -> tuple[WeightChannels, ...]:
     """The widths of every weight with a scale per channel that operators of the nodes read; `nodes` are names of the normalised graph."""
-    model, wanted = tflite.read(quantized.path), dict.fromkeys(nodes)
+    model, wanted = tflite.read_once(quantized.path), dict.fromkeys(nodes)
     main, found = tflite.main_graph(model), []
     for outcome in quantized.ops:
         node = converted.tensor_map.owners[outcome.index]

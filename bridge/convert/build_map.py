@@ -14,7 +14,7 @@ from bridge.errors import ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
-from bridge.types import Graph, InputBinding, SourceNode, TensorMap, TensorPair
+from bridge.types import Graph, InputBinding, NodeFacts, SourceNode, TensorMap, TensorPair
 
 # Runs the user's own model: input name -> array in, tensor name -> array out for every tensor it could show, model outputs included.
 type Reference = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -71,9 +71,11 @@ def build(
     absorbed = {name: by for name, by in ownership.absorbed(graph.nodes, owning).items() if name not in own_value}
     unseen = _interiors(model, owners, matches)
 
+    wholes, there = {facts.name: facts for facts in reversed(graph.nodes)}, frozenset(graph.tensor_names.values())
+
     def pair(node: SourceNode, tensor: str) -> TensorPair:
         value, match = expected.get(tensor), matches.get(tensor) if producers[tensor] is node else None
-        return _pair(node, tensor, match, value, names, _why_missing(graph, node, tensor, value, absorbed, unseen))
+        return _pair(node, tensor, match, value, names, _why_missing(wholes, there, node, tensor, value, absorbed, unseen))
 
     pairs = tuple(pair(node, tensor) for node in graph.source_nodes for tensor in node.outputs if tensor)
     outputs = tuple(
@@ -165,13 +167,19 @@ def _interiors(model: tflite.ModelT, owners: Sequence[str], matches: Mapping[str
 
 
 def _why_missing(
-    graph: Graph, node: SourceNode, tensor: str, value: np.ndarray | None, absorbed: Mapping[str, tuple[str, ...]], interiors: Mapping[str, int]
+    wholes: Mapping[str, NodeFacts],
+    there: frozenset[str],
+    node: SourceNode,
+    tensor: str,
+    value: np.ndarray | None,
+    absorbed: Mapping[str, tuple[str, ...]],
+    interiors: Mapping[str, int],
 ) -> tuple[str, str]:
-    """Status and reason of a tensor without a counterpart."""
+    """Status and reason of a tensor without a counterpart; `wholes` are the nodes by name, `there` the user's tensors that the graph still has."""
     if node.status != "kept":
         return node.status, node.reason
-    if tensor not in graph.tensor_names.values():
-        whole = next(facts for facts in graph.nodes if facts.name == node.into)
+    if tensor not in there:
+        whole = wholes[node.into or node.name]
         return "fused", f"one {whole.op_type} with {', '.join(name for name in whole.origins if name != node.name)}: its own value does not exist"
     if value is None:
         return "missing", "onnxruntime does not show its value"

@@ -63,6 +63,7 @@ class Scaling:
     precision: Precision
     fixed: dict[int, Form] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
+    children: dict[int, list[int]] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
     widened: dict[int, float] = field(default_factory=dict)
 
@@ -110,7 +111,7 @@ class Scaling:
     def _tie_to_source(self, step: Step, output: int) -> None:
         if step.row.scales is Scales.INHERIT:
             (source,) = step.data_inputs()
-            self.parents[output] = self._root(source)
+            self._tie(output, self._root(source))
         elif step.kernel.fixed_output is not None:
             self.fixed[self._root(output)] = step.kernel.fixed_output
 
@@ -124,7 +125,7 @@ class Scaling:
         for tensor in activations:
             root = self._root(tensor)
             if root != output and self.fixed.get(root) == self.fixed.get(output) and self._may_widen(root, output, step):
-                self.parents[root] = output
+                self._tie(root, output)
 
     def _may_widen(self, root: int, target: int, step: Step) -> bool:
         """Whether nobody else loses when the tensors of `root` get the scale of `target`."""
@@ -192,7 +193,14 @@ class Scaling:
         return found
 
     def _members(self, root: int) -> list[int]:
-        return [tensor for tensor in (*self.parents, root) if self._root(tensor) == root]
+        found = [root]
+        for tensor in found:  # grows while it is read
+            found += self.children.get(tensor, ())
+        return found
+
+    def _tie(self, tensor: int, parent: int) -> None:
+        self.parents[tensor] = parent
+        self.children.setdefault(parent, []).append(tensor)
 
     def _root(self, tensor: int) -> int:
         while tensor in self.parents:

@@ -166,7 +166,7 @@ def run_onnx2tf(source: Source, folder: Path, cache: Path) -> list[Made]:
     for setting, arguments in ONNX2TF_SETTINGS.items():
         target = folder / setting.replace(" ", "_")
         started = time.perf_counter()
-        error = _onnx2tf(source, target, (*DIRECT, *_integer_options(source), *arguments), cache)
+        error = _onnx2tf(source, target, (*DIRECT, *integer_options(source), *arguments), cache)
         made += _both_files(setting, target, error, time.perf_counter() - started)
     return made
 
@@ -183,7 +183,7 @@ def _both_files(setting: str, target: Path, error: str, seconds: float) -> list[
     return made
 
 
-def _integer_options(source: Source) -> list[str]:
+def integer_options(source: Source) -> list[str]:
     """What -oiqt needs: the samples without a batch axis, which it adds; it wants int8 in and out for its full integer file."""
     options = ["-oiqt"]
     with np.load(source.samples) as archive:
