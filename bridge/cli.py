@@ -171,6 +171,9 @@ def inspect(
     model: Model,
     rules: Rules = None,
     no_default_rules: NoDefaultRules = False,
+    precision: Annotated[str, typer.Option(help="Precision of everything that no rule names.")] = "static_wi8_ai8",
+    calibration: Annotated[str | None, typer.Option(metavar="DATA", help="Samples to look at as well, as for `bridge convert`.")] = None,
+    preprocess: Preprocess = None,
     inputs: Inputs = None,
     signature: Signature = None,
     start: Start = None,
@@ -178,13 +181,16 @@ def inspect(
     custom_ops: CustomOps = None,
     json: Json = False,
 ) -> None:
-    """Show what is in a model: operators, patterns, which rule takes which node, what has no int8 kernel."""
+    """Show what is in a model: operators, patterns, which rule takes which node, and what will go wrong."""
     from bridge.inspect import inspect as inspect_model
     from bridge.inspect import render
 
     result = inspect_model(
         model,
         rules=packs(rules, no_default_rules),
+        precision=precision,
+        calibration=calibration,
+        preprocess=preprocess,
         input_shapes=shapes(inputs),
         signature=signature,
         start=tuple(start or ()),

@@ -45,6 +45,15 @@ def check_data(dataset: Dataset, inputs: Mapping[str, TensorRange]) -> tuple[Dia
     return (*found, *(check_variety(dataset) if varies else ()))
 
 
+def check_samples(dataset: Dataset) -> tuple[Diagnostic, ...]:
+    """What samples tell before there is a file to run: `check_data`, and `check_ranges` of the float inputs."""
+    names = [spec.name for spec in dataset.inputs if np.dtype(spec.dtype).kind == "f"]
+    extents = Extents(len(names))
+    for position, sample in enumerate(dataset):
+        extents.observe(position, [sample[name] for name in names])
+    return (*check_data(dataset, dict(zip(names, extents.ranges(), strict=True))), *check_ranges(dataset, extents, dict(enumerate(names))))
+
+
 def check_ranges(dataset: Dataset, extents: Extents, names: Mapping[int, str]) -> tuple[Diagnostic, ...]:
     """What the ranges tell; `names` are those of the tensors."""
     found = []

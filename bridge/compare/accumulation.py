@@ -46,7 +46,7 @@ def accumulated_error(layers: Sequence[LayerResult], outputs: Sequence[OutputRes
         f"The error grows along {len(known)} layers, from {quarters[0]:.1f} dB in the first quarter to {quarters[-1]:.1f} dB in the last, "
         f"while each of them alone keeps {median(own for own, _ in known):.1f} dB (median) and none has more than {max(noise) / sum(noise):.0%} of the noise."
     )
-    hint = "No rule for one layer helps: 16-bit activations (--precision static_wi8_ai16) do, or quantization-aware training."
+    hint = "A rule for one layer helps little: 16-bit activations (--precision static_wi8_ai16), quantization-aware training, or `bridge tune`."
     return Diagnostic("error-accumulates", "warning", message, hint)
 
 

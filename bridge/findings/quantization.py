@@ -22,7 +22,7 @@ KINDS = (
         "No layer is bad, but the error grows along the depth of the network.",
         cause="Each of very many layers in a row adds its rounding. Measured: every own error is good, and the error end to end sinks steadily to the outputs.",
         example="warning: The error grows along 182 layers, from 28.3 dB in the first quarter to 17.6 dB in the last, while each of them alone keeps 37.8 dB (median) and none has more than 4% of the noise.",
-        cure="16-bit activations (`--precision static_wi8_ai16`), quantization-aware training, or `bridge tune`, which finds the fewest layers to keep float.",
+        cure="16-bit activations (`--precision static_wi8_ai16`) leave only the noise of the weights: a chain of 100 layers goes from 14.5 to 19.6 dB. Quantization-aware training; `bridge tune` finds the fewest layers to keep float.",
     ),
     info(
         "dead-channels",

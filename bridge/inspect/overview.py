@@ -9,9 +9,11 @@ from types import MappingProxyType
 
 from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage
+from bridge.calibrate import Calibration, check_samples
 from bridge.inspect.model_findings import model_findings
 from bridge.inspect.tflite_ops import without_kernel
-from bridge.sources import open_model
+from bridge.samples import find_sources, first_sample
+from bridge.sources import open_model, random_sample
 from bridge.types import Diagnostic, Graph, NearMiss, SourceModel, TensorSpec
 
 DEFAULT_PRECISION = "static_wi8_ai8"
@@ -102,6 +104,8 @@ def inspect(
     *,
     rules: Sequence[str | Path] = ("default",),
     precision: str = DEFAULT_PRECISION,
+    calibration: Path | str | Calibration | None = None,
+    preprocess: str | Path | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     example_inputs: tuple[object, ...] | Mapping[str, object] | None = None,
     signature: str | None = None,
@@ -116,6 +120,8 @@ def inspect(
         source: what `convert` takes: a path or a live model.
         rules: names of packs and paths of rule files; later ones win.
         precision: for nodes that no rule takes.
+        calibration: samples to look at as well, as for `convert`.
+        preprocess: how the pictures of a folder become inputs.
         input_shapes: sizes for inputs whose shape the model leaves open, by input name.
         example_inputs: what a live model is traced with, as for `convert`.
         signature: which signature of a SavedModel.
@@ -123,15 +129,25 @@ def inspect(
         end: tensors that become the outputs likewise.
 
     Raises:
-        UsageError: the model, a rule file or a shape cannot be used.
+        UsageError: the model, a rule file, a shape or the samples cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.
     """
-    opened = open_model(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature, start=start, end=end)
+    (data,) = find_sources(calibration, preprocess=preprocess)
+    opened = open_model(
+        source,
+        input_shapes=input_shapes,
+        example_inputs=example_inputs,
+        signature=signature,
+        start=start,
+        end=end,
+        first_sample=random_sample if data is None else first_sample(data),
+    )
     model, normal = opened.model, opened.graph
     said = rules_stage.apply(rules_stage.load(rules), normal.nodes, default_precision=precision, allow_idle=True)
     applied = kept_quantization.decide(said, opened.quantized, normal.nodes)
     faults = tuple(fault for fault in rules_stage.check(rules, nodes=normal.nodes) if fault.severity != "info")
-    return overview(model, normal, applied, has_kernel=quantize.has_kernel, precision=precision, faults=faults)
+    advice = () if data is None else check_samples(data.dataset(opened.inputs))
+    return overview(model, normal, applied, has_kernel=quantize.has_kernel, precision=precision, further=(*faults, *advice))
 
 
 def overview(
@@ -141,7 +157,7 @@ def overview(
     *,
     has_kernel: Callable[[str, str], bool],
     precision: str = DEFAULT_PRECISION,
-    faults: Sequence[Diagnostic] = (),
+    further: Sequence[Diagnostic] = (),
 ) -> Inspection:
     """Puts together what the stages found.
 
@@ -151,7 +167,7 @@ def overview(
         applied: what the rules decided for it.
         has_kernel: whether a TFLite operator can run in a precision.
         precision: the default that the rules were applied with.
-        faults: of the rule files.
+        further: findings about the rule files and the samples.
     """
     nodes = tuple(_node_views(normal, applied, has_kernel))
     float_ops: dict[str, list[str]] = {}
@@ -171,7 +187,7 @@ def overview(
         nodes=nodes,
         rules=_rule_views(applied),
         float_ops=MappingProxyType({op: tuple(names) for op, names in sorted(float_ops.items())}),
-        diagnostics=(*normal.diagnostics, *faults, *model_findings(normal, applied.decisions, has_kernel)),
+        diagnostics=(*normal.diagnostics, *further, *model_findings(normal, applied.decisions, has_kernel)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from bridge.findings import KINDS
 from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
@@ -92,6 +93,12 @@ def one_per_code(findings: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]
     return [(group[0], len(group) - 1) for group in groups.values()]
 
 
+def meaning(code: str) -> str:
+    """What a code means and what to do, for a pointer that rests on it; empty for one of another version."""
+    kind = KINDS.get(code)
+    return "" if kind is None else f"{kind.title} {kind.cure}"
+
+
 @cache
 def environment() -> jinja2.Environment:
     """What the pages with figures are made with: everything is escaped, a missing value is an error."""
@@ -110,6 +117,7 @@ def asset(name: str) -> str:
 
 
 FILTERS: dict[str, Any] = {
+    "meaning": meaning,
     "visible": wording.visible,
     "number": wording.number,
     "decibel": wording.decibel,

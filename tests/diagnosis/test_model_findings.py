@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from bridge.errors import UnsupportedModelError
+from bridge.calibrate import Calibration
+from bridge.errors import InputError, UnsupportedModelError
 from bridge.findings import Diagnostic
 from bridge.graph import refuse_large, size_findings
 from bridge.inspect import inspect
@@ -110,3 +111,15 @@ def test_a_model_without_trouble_has_no_finding(tmp_path: Path) -> None:
 def test_an_input_without_elements_is_left_out_and_said(tmp_path: Path) -> None:
     (finding,) = found(saved(tmp_path, "(float[3,2] x, int64[0] s) => (float[1,1] y) { y = ReduceSum(x, s) }"), "input-empty")
     assert "'s' has no elements" in finding.message
+
+
+def test_samples_are_looked_at_without_a_conversion(tmp_path: Path) -> None:
+    path = saved(tmp_path, "(float[1,4] x) => (float[1,6] y) { y = MatMul(x, w) }", {"w": weight(4, 6)})
+    same = Calibration.from_arrays({"x": np.repeat(weight(1, 4), 100, axis=0), "labels": np.full(100, 2)})
+    assert [finding.code for finding in inspect(path, calibration=same).diagnostics] == ["samples-alike", "one-class"]
+    few = Calibration.from_arrays({"x": weight(3, 4)})
+    assert [finding.code for finding in inspect(path, calibration=few).diagnostics] == ["few-calibration-samples"]
+    good = Calibration.from_arrays({"x": weight(100, 4)})
+    assert inspect(path, calibration=good).diagnostics == ()
+    with pytest.raises(InputError, match="must be float32"):
+        inspect(path, calibration=Calibration.from_arrays({"x": weight(100, 4).astype(np.float64)}))
