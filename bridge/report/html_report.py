@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from bridge.findings import KINDS
+from bridge import findings
 from bridge.report import wording
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
@@ -95,8 +95,8 @@ def one_per_code(findings: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]
 
 def meaning(code: str) -> str:
     """What a code means and what to do, for a pointer that rests on it; empty for one of another version."""
-    kind = KINDS.get(code)
-    return "" if kind is None else f"{kind.title} {kind.cure}"
+    found = findings.KINDS.get(code)
+    return "" if found is None else f"{found.title} {found.cure}"
 
 
 @cache
