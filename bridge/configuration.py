@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge import toml_text
 from bridge.errors import UsageError
 
+MAX_BYTES = 4 << 20
 OWN, SHARED, TABLE = "bridge.toml", "pyproject.toml", "tool.bridge"
 
 
@@ -42,7 +44,11 @@ def _toml(path: Path) -> dict[str, object] | None:
     if not path.is_file():
         return None
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{path}: a file of settings has at most {MAX_BYTES >> 20} MiB.")
+        return toml_text.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path}: cannot be read: {error}.") from error
 

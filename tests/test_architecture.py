@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"findings", "outside"},
-    {"errors", "limits", "name_patterns", "progress"},
+    {"errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",
         "clustering",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bridge import toml_text
 from bridge.batch.jobs import BatchModel
 from bridge.errors import UsageError
 
@@ -51,7 +52,7 @@ def read_models(path: Path, *, default_rules: bool = True) -> tuple[BatchModel, 
         UsageError: it cannot be read, or has a key that is unknown or of the wrong type.
     """
     try:
-        found = _List.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = _List.model_validate(toml_text.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path}: cannot be read: {error}.", hint=HINT) from error
     except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
+from bridge import toml_text
 from bridge.errors import InputError
 
 MAX_BYTES = 64 << 10
@@ -74,10 +75,10 @@ def find_preprocessing(name: str | Path) -> Preprocessing:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise InputError(f"{path}: a preprocessing file has at most {MAX_BYTES >> 10} KiB.", code="data-pictures")
-        values = _File.model_validate(tomllib.loads(content.decode()))
+        values = _File.model_validate(toml_text.loads(content.decode()))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the preprocessing.", code="data-pictures") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}.", code="data-pictures") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

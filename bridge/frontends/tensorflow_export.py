@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,11 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+from tensorflow.core.protobuf import saved_model_pb2
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
+from bridge.frontends.archives import check_archive
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.fake_quant import OPERATORS as FAKE_QUANT
 from bridge.frontends.fake_quant import write_fake_quant
@@ -30,6 +34,7 @@ from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.token_products import move_reshapes_behind_rounding
 from bridge.types import Confirmation, SourceModel
 
+TOUCHING_OPERATORS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless", "SaveDataset", "SaveDatasetV2", "WriteFile"})
 OPSET = 18  # the highest of tf2onnx 1.17
 
 
@@ -63,6 +68,8 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
+    if zipfile.is_zipfile(path):
+        check_archive(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
@@ -93,6 +100,7 @@ def from_saved_model(source: str | Path, options: SourceOptions) -> SourceModel:
         UsageError: it has no signature of that name, or several and none is named.
     """
     path = Path(source)
+    _refuse_file_operators(path)
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # whatever a broken folder leads to inside of TensorFlow
@@ -109,6 +117,20 @@ def from_saved_model(source: str | Path, options: SourceOptions) -> SourceModel:
     specs = _fixed([tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in declared.items()], options, where=str(path))
     traced = _from_call(lambda *values: function(**dict(zip(declared, values, strict=True))), specs, where=str(path), framework="tensorflow")
     return _of_file(traced, path, *(part.read_bytes() for part in sorted(path.rglob("*")) if part.is_file()))
+
+
+def _refuse_file_operators(path: Path) -> None:
+    """A SavedModel runs its initializers when it is loaded; none has to write files or to call Python."""
+    found = saved_model_pb2.SavedModel()
+    try:
+        found.ParseFromString((path / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError):
+        return  # TensorFlow says what is wrong
+    graphs = [graph.graph_def for graph in found.meta_graphs]
+    nodes = [node for graph in graphs for part in (graph.node, *(function.node_def for function in graph.library.function)) for node in part]
+    touching = sorted({node.op for node in nodes} & TOUCHING_OPERATORS)
+    if touching:
+        raise InputError(f"{path}: its graph holds {', '.join(touching)}, which no model has to do.", hint="Do not load this folder.", code="model-unreadable")
 
 
 def from_function(function: Any, options: SourceOptions) -> SourceModel:

@@ -6,6 +6,9 @@ import importlib.util
 import inspect
 import io
 import logging
+import os
+import pickle
+import re
 import sys
 import warnings
 import zipfile
@@ -20,12 +23,15 @@ import torch
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
 from bridge.frontends import torch_failures
+from bridge.frontends.archives import check_archive
 from bridge.frontends.confirmation import confirmation
+from bridge.frontends.program_archive import check_program
 from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.torch_translations import translations
 from bridge.types import SourceModel
 
 FRAMEWORK = "torch"
+FILE_OPERATORS = re.compile(r"\baten::(save|from_file)\b")
 WRAPPERS = ("_orig_mod", "module")  # torch.compile, DataParallel
 
 
@@ -58,10 +64,13 @@ def from_program_file(source: str | Path, _options: SourceOptions) -> SourceMode
         InputError: torch cannot read it.
     """
     path = _archive(source)
+    check_program(path)
     _refuse_llvm_clash()
     try:
-        with _quiet():
+        with _quiet(), _weights_only():
             program = torch.export.load(path)
+    except pickle.UnpicklingError as error:  # torch's own message says how to run what is in there
+        raise InputError(f"{path}: holds pickled Python objects, which are never loaded.", hint="Give a file whose samples are tensors.", code="model-unreadable") from error
     except Exception as error:  # whatever a broken archive leads to inside of torch
         raise InputError(
             f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.export.save wrote.", code="model-unreadable"
@@ -82,14 +91,35 @@ def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
             hint="Build the module in Python, load the weights into it and call bridge.convert(module, example_inputs=...).",
             code="model-unreadable",
         )
+    check_archive(path)
     try:
         with _quiet():
             module = torch.jit.load(path, map_location="cpu")
+            text = str(module.inlined_graph)
     except Exception as error:  # whatever a broken archive leads to inside of torch
         raise InputError(
             f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.jit.save wrote.", code="model-unreadable"
         ) from error
+    if touching := FILE_OPERATORS.search(text):
+        raise InputError(
+            f"{path}: its program reads or writes files ({touching[0]}), which no model has to do.", hint="Do not run this file.", code="model-unreadable"
+        )
     return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
+
+
+@contextlib.contextmanager
+def _weights_only() -> Iterator[None]:
+    """torch.export.load asks for the full unpickler where the restricted one fails; the variable wins over what it asks."""
+    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def _archive(source: str | Path) -> Path:

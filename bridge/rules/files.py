@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from bridge.errors import RuleError
 from bridge.rules.schema import Rule, RuleDocument
 from bridge.rules.schema_errors import sentences
-from bridge.rules.toml_lines import MAX_DEPTH, TomlPath, key_lines, line_of, line_with_long_key
+from bridge.rules.toml_lines import MAX_DEPTH, TomlPath, key_lines, line_of
 from bridge.rules.wording import closest, shortened
+from bridge.toml_text import line_with_long_key
 
 MAX_BYTES = 1 << 20
 FORMAT_HINT = "exclusion_rules/README.md describes the format."

@@ -4,27 +4,16 @@ import re
 import tomllib
 from collections.abc import Mapping
 
+from bridge.toml_text import STRING
+
 type TomlPath = tuple[str | int, ...]
 
 MAX_DEPTH = 32  # rule files nest about eight deep; deeper keys are not noted, their parents' line is close enough
-
-MAX_DOTS = 64  # on a line, outside of strings: `tomllib` needs quadratic time for `a.a.a.a = 1`
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?"""(?:"{0,2})' r"|'''.*?'''(?:'{0,2})" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'",
-    re.DOTALL,
-)
-_STRING_OR_COMMENT = re.compile(f"{_STRING.pattern}|#[^\\n]*", re.DOTALL)
-
-
-def line_with_long_key(text: str) -> int | None:
-    """Line of a dotted key too long to be parsed in bounded time, None if there is none; `text` need not be TOML."""
-    plain = _STRING_OR_COMMENT.sub(lambda found: "\n" * found.group().count("\n"), text)
-    return next((number for number, line in enumerate(plain.split("\n"), start=1) if line.count(".") > MAX_DOTS), None)
 
 
 def key_lines(text: str) -> dict[TomlPath, int]:
@@ -110,7 +99,7 @@ class _Scanner:
             self._list(path)
         elif self.text[self.at] == "{":
             self._inline_table(path)
-        elif string := _STRING.match(self.text, self.at):
+        elif string := STRING.match(self.text, self.at):
             self.at = string.end()
         else:
             self._skip(_SCALAR)
@@ -143,7 +132,7 @@ class _Scanner:
             if bare := _BARE_KEY.match(self.text, self.at):
                 names.append(bare.group())
                 self.at = bare.end()
-            elif quoted := _STRING.match(self.text, self.at):
+            elif quoted := STRING.match(self.text, self.at):
                 names.append(tomllib.loads(f"key = {quoted.group()}")["key"])
                 self.at = quoted.end()
             self._skip(_SPACE)

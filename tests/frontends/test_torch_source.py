@@ -222,7 +222,7 @@ def test_a_broken_archive_is_one_sentence(name: str, tmp_path: Path) -> None:
         frontends.load(path, input_shapes={})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("net/code/__torch__.py", "nothing")
-    with pytest.raises(InputError, match="torch cannot read it"):
+    with pytest.raises(InputError, match=r"torch cannot read it|no part of a program"):
         frontends.load(path, input_shapes={"x": (1,)})
     with pytest.raises(InputError, match="no such file"):
         frontends.load(tmp_path / "absent.pt2", input_shapes={})

@@ -2,7 +2,8 @@ import tomllib
 
 import pytest
 
-from bridge.rules.toml_lines import key_lines, line_of, line_with_long_key
+from bridge.rules.toml_lines import key_lines, line_of
+from bridge.toml_text import line_with_long_key
 
 TEXT = '''\
 # [[rules]] in a comment
