@@ -25,4 +25,6 @@ def check_archive(path: Path) -> None:
     if len(members) > MAX_MEMBERS:
         raise InputError(f"{path}: holds {len(members)} files; at most {MAX_MEMBERS} are read.", code="model-unreadable")
     if unpacked > MAX_UNPACKED_BYTES and unpacked > MAX_RATIO * path.stat().st_size:
-        raise InputError(f"{path}: would unpack to {unpacked / 2**30:.1f} GiB, {unpacked // path.stat().st_size} times its size.", code="model-unreadable")
+        raise InputError(
+            f"{path}: would unpack to {unpacked / 2**30:.1f} GiB, {unpacked // path.stat().st_size} times its size.", code="model-unreadable"
+        )

@@ -130,7 +130,9 @@ def _refuse_file_operators(path: Path) -> None:
     nodes = [node for graph in graphs for part in (graph.node, *(function.node_def for function in graph.library.function)) for node in part]
     touching = sorted({node.op for node in nodes} & TOUCHING_OPERATORS)
     if touching:
-        raise InputError(f"{path}: its graph holds {', '.join(touching)}, which no model has to do.", hint="Do not load this folder.", code="model-unreadable")
+        raise InputError(
+            f"{path}: its graph holds {', '.join(touching)}, which no model has to do.", hint="Do not load this folder.", code="model-unreadable"
+        )
 
 
 def from_function(function: Any, options: SourceOptions) -> SourceModel:

@@ -70,7 +70,9 @@ def from_program_file(source: str | Path, _options: SourceOptions) -> SourceMode
         with _quiet(), _weights_only():
             program = torch.export.load(path)
     except pickle.UnpicklingError as error:  # torch's own message says how to run what is in there
-        raise InputError(f"{path}: holds pickled Python objects, which are never loaded.", hint="Give a file whose samples are tensors.", code="model-unreadable") from error
+        raise InputError(
+            f"{path}: holds pickled Python objects, which are never loaded.", hint="Give a file whose samples are tensors.", code="model-unreadable"
+        ) from error
     except Exception as error:  # whatever a broken archive leads to inside of torch
         raise InputError(
             f"{path}: torch cannot read it: {first_line(error)}", hint="Give the file that torch.export.save wrote.", code="model-unreadable"
@@ -102,7 +104,9 @@ def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
         ) from error
     if touching := FILE_OPERATORS.search(text):
         raise InputError(
-            f"{path}: its program reads or writes files ({touching[0]}), which no model has to do.", hint="Do not run this file.", code="model-unreadable"
+            f"{path}: its program reads or writes files ({touching[0]}), which no model has to do.",
+            hint="Do not run this file.",
+            code="model-unreadable",
         )
     return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
 
