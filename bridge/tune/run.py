@@ -13,13 +13,15 @@ from bridge.tune.lab import Lab
 from bridge.tune.levels import groups
 from bridge.tune.noise import Noise, measure_noise
 from bridge.tune.result import front
-from bridge.tune.search import Found, Search
+from bridge.tune.search import Budget, Found, Search
 from bridge.tune.settings import Setting
 from bridge.tune.space import Space
 from bridge.tune.start import Settings, observer_of
 from bridge.tune.surrogate import Surrogate
 from bridge.tune.trial import Spec
 
+APPROACH, ROUNDS = 2, 8  # rounds of proposals from each start, and where that was in vain
+FINISHED = 2  # searches that go to their end
 FINAL = 8  # sets that are tried with accuracy recovery of their own
 
 
@@ -44,6 +46,15 @@ class Outcome:
     interrupted: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A setting to search with, the same without accuracy recovery, and the methods that made the difference."""
+
+    setting: Setting
+    plain: Setting
+    kept: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """Searches.
@@ -61,9 +72,9 @@ class Run:
         trials: at most so many.
 
     Attributes:
-        space: what can be chosen, once the start is known.
-        history: every set that was measured in the search.
-        searching: the search, once it has begun.
+        searching: the search that goes on, once there is one.
+        start: where it started.
+        budget: what is left of the trials.
     """
 
     prepared: Prepared
@@ -76,56 +87,94 @@ class Run:
     choices: Sequence[str]
     level: str
     trials: int
-    space: Space | None = None
-    history: list[Found] = field(default_factory=list)
     searching: Search | None = None
+    start: Start = field(init=False)
+    budget: Budget = field(default_factory=lambda: Budget(0))
+
+    @property
+    def space(self) -> Space:
+        """What the search that goes on can choose from."""
+        assert self.searching is not None
+        return self.searching.space
+
+    @property
+    def history(self) -> list[Found]:
+        """What that search measured."""
+        return self.searching.history if self.searching is not None else []
 
     def search(self, first: Setting, observers: Sequence[str]) -> Outcome:
         """Chooses ranges, searches, and measures the result as `convert` makes it."""
         asked = self.settings.asked
-        setting, kept = first, tuple[str, ...]()
         try:
             with self.stages("choose ranges"):
-                setting = self._observed(first, observers, asked)
-                plain, (setting, kept) = setting, self._recovered(setting, asked)
-            with self.stages("rank"):
-                noise, placed = self._noise(setting, asked)
-                owners = self.prepared.converted.tensor_map.owners
-                by = None if self.level == "node" else groups(self.prepared.opened.graph.nodes, self.level)
-                self.space = Space(noise.graph, owners, asked, placed, groups=by, choices=self.choices)
-                surrogate = Surrogate(noise, self.space)
+                begun = self._begun(first, observers, asked)
             with self.stages("search"):
-                self.searching = Search(
-                    self.lab, self.space, surrogate, self.goal, setting.name, max(1, self.trials - self.lab.asked), history=self.history
-                )
-                searched = self.searching.run()
+                searched = self._searched(begun)
             with self.stages("confirm"):
-                best, methods, searched = self._confirmed(searched, plain)
+                best, methods, searched = self._confirmed(searched)
         except KeyboardInterrupt:
-            if not self.history or self.searching is None:
+            if self.searching is None or not self.searching.history:
                 raise
             searched = self.searching.nearest
-            return Outcome(searched, searched, setting.name, observer_of(setting), kept, interrupted=True)
-        return Outcome(best, searched, setting.name, observer_of(setting), methods)
+            return self._outcome(searched, searched, self.start.kept, interrupted=True)
+        return self._outcome(best, searched, methods)
 
-    def _observed(self, first: Setting, observers: Sequence[str], asked: Sequence[str]) -> Setting:
-        """The setting of the observer whose file without floats is best."""
-        found = [first, *(self.settings.observed(observer, self.stages.progress.advance) for observer in observers[1:])]
-        for setting in found[1:]:
-            self.lab.workload.with_setting(setting)
-        trials = self.lab.measure([Spec(tuple(asked), setting.name, latency=self.goal.timed) for setting in found])
+    def _outcome(self, best: Found, searched: Found, methods: tuple[str, ...] | None, *, interrupted: bool = False) -> Outcome:
+        return Outcome(best, searched, self.start.setting.name, observer_of(self.start.setting), methods, interrupted)
+
+    def _begun(self, first: Setting, observers: Sequence[str], asked: Sequence[str]) -> list[Start]:
+        """Where to search: with the ranges of each observer, and after accuracy recovery of those whose file without floats is best.
+
+        Ranges that clip are better for that file and may be worse where its worst nodes are float.
+        """
+        found = [Start(first, first)]
+        found += [Start(setting, setting) for setting in (self.settings.observed(one, self.stages.progress.advance) for one in observers[1:])]
+        for start in found:
+            self.lab.workload.with_setting(start.setting)
+        trials = self.lab.measure([Spec(tuple(asked), start.setting.name, latency=self.goal.timed) for start in found])
         worst = [min(output.sqnr_db for output in trial.outputs) for trial in trials]
-        return found[worst.index(max(worst))]
+        best = found[worst.index(max(worst))]
+        made, kept = self.settings.recovered(best.plain, asked)
+        if kept:
+            self.lab.workload.with_setting(made)
+            found.append(Start(made, best.plain, kept))
+        return found
 
-    def _recovered(self, setting: Setting, asked: Sequence[str]) -> tuple[Setting, tuple[str, ...]]:
-        """With accuracy recovery, where that is better."""
-        made, kept = self.settings.recovered(setting, asked)
-        if not kept:
-            return setting, ()
-        self.lab.workload.with_setting(made)
-        before, after = self.lab.measure([Spec(tuple(asked), one.name, latency=self.goal.timed) for one in (setting, made)])
-        better = min(output.sqnr_db for output in after.outputs) > min(output.sqnr_db for output in before.outputs)
-        return (made, kept) if better else (setting, ())
+    def _searched(self, starts: Sequence[Start]) -> Found:
+        """Begins a search from each start and ends those two that come to the cheapest sets; `searching` is the better one at any time."""
+        budget = Budget(self.trials)
+        begun: list[tuple[Start, Search]] = []
+        for start in starts:
+            begun.append((start, self._search(start, budget)))
+            self._follow(begun)
+            begun[-1][1].approach(APPROACH if len(starts) > 1 else ROUNDS)
+            if begun[-1][1].done:
+                break
+        begun.sort(key=lambda one: one[1].rank)
+        for place, (_, search) in enumerate(begun[:FINISHED]):
+            search.budget = Budget(budget.left // (FINISHED - place))
+            before = search.budget.left
+            if search.best is None:
+                search.approach(ROUNDS)
+            search.finish()
+            budget.left -= before - search.budget.left
+            self._follow(begun)
+            if search.done:
+                break
+        self.budget = budget
+        assert self.searching is not None
+        return self.searching.nearest
+
+    def _follow(self, begun: Sequence[tuple[Start, Search]]) -> None:
+        """Goes on with the search that has the cheapest set so far."""
+        self.start, self.searching = min((one for one in begun if one[1].history), key=lambda one: one[1].rank, default=begun[0])
+
+    def _search(self, start: Start, budget: Budget) -> Search:
+        noise, placed = self._noise(start.setting, self.settings.asked)
+        owners = self.prepared.converted.tensor_map.owners
+        by = None if self.level == "node" else groups(self.prepared.opened.graph.nodes, self.level)
+        space = Space(noise.graph, owners, self.settings.asked, placed, groups=by, choices=self.choices)
+        return Search(self.lab, space, Surrogate(noise, space), self.goal, start.setting.name, budget)
 
     def _noise(self, setting: Setting, asked: Sequence[str]) -> tuple[Noise, list[str]]:
         """What each operator adds to the outputs, and the precision that each has at the start."""
@@ -137,7 +186,7 @@ class Run:
             noise = measure_noise(converted, quantized, self.prepared.data.evaluation, threads=self.request.threads)
         return noise, [op.precision for op in quantized.ops]
 
-    def _confirmed(self, searched: Found, plain: Setting) -> tuple[Found, tuple[str, ...] | None, Found]:
+    def _confirmed(self, searched: Found) -> tuple[Found, tuple[str, ...] | None, Found]:
         """The cheapest set that meets the target as `convert` makes it, on all samples: with recovery fitted to its precisions, or without any.
 
         Where none does, the cheapest that was tried.
@@ -147,13 +196,12 @@ class Run:
         tried = []
         for one in candidates:
             for recovers in (True, False) if self.prepared.recovers else (False,):
-                tried.append((*self._as_converted(lab, one, plain, recovers=recovers), one))
+                tried.append((*self._as_converted(lab, one, self.start.plain, recovers=recovers), one))
                 if tried[-1][0].met and tried[-1][0].affordable == searched.affordable:
                     return tried[-1]
         return tried[0]
 
     def _as_converted(self, lab: Lab, found: Found, plain: Setting, *, recovers: bool) -> tuple[Found, tuple[str, ...] | None]:
-        assert self.space is not None
         asked = self.space.op_precisions(found.assignment)
         setting, kept = self.settings.recovered(plain, asked) if recovers else (plain, None)
         lab.workload.with_setting(setting)

@@ -23,7 +23,6 @@ from bridge.tune.trial import Spec, Trial
 from bridge.types import OutputResult
 
 STEP_DB = 1.5  # between the two proposals that are tried at a time
-ROUNDS = 8
 MOST_BIAS_DB = 60.0
 CLOSE_DB = 0.5  # between a level that holds and one that does not
 REACH_DB = 40.0  # above the file without floats there is nothing to look for
@@ -58,6 +57,13 @@ class Found:
         return min((output.sqnr_db for output in self.trial.outputs), default=np.inf)
 
 
+@dataclass(slots=True)
+class Budget:
+    """Trials that may still be made, by all searches together."""
+
+    left: int
+
+
 @dataclass(slots=True, eq=False)
 class Search:
     """Looks for the cheapest set.
@@ -68,7 +74,7 @@ class Search:
         surrogate: proposes.
         goal: what is asked for.
         setting: name of the ranges and corrections.
-        most: trials at most, all together.
+        budget: trials that may still be made.
         told: called with every measured set.
 
     Attributes:
@@ -80,7 +86,7 @@ class Search:
     surrogate: Surrogate
     goal: Goal
     setting: str
-    most: int
+    budget: Budget
     told: Callable[[Found], None] = lambda _: None
     history: list[Found] = field(default_factory=list)
     _bias: np.ndarray = field(init=False)
@@ -101,21 +107,37 @@ class Search:
         return self.best or max(self.history, key=lambda one: (one.worst_db, -one.cost))
 
     @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """How good the nearest set is, in an order of searches: the least first."""
+        found = self.nearest
+        return not found.met, not found.affordable, found.cost if found.met else -found.worst_db
+
+    @property
     def left(self) -> int:
         """Trials that may still be made."""
-        return self.most - len(self.history)
+        return self.budget.left
 
-    def run(self) -> Found:
-        """Searches until nothing gets better or the trials are used up."""
+    @property
+    def done(self) -> bool:
+        """Whether nothing has to be wider than int8 at all."""
+        return self.history[0].met and self.history[0].affordable
+
+    def approach(self, rounds: int) -> None:
+        """Looks for a first set that meets the target."""
         (start,) = self.measure([{}])
-        if start.met and start.affordable:
-            return start
+        if self.done:
+            return
         self._learn(start)
         asked = self.goal.sqnr_db([output.name for output in start.trial.outputs])
         if asked is None:
-            self._by_level(start)
+            self._by_level(start, rounds)
         else:
-            self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(start)]))
+            self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(start)]), rounds)
+
+    def finish(self) -> Found:
+        """Makes the best set smaller until nothing gets better or the trials are used up."""
+        if self.done:
+            return self.history[0]
         if self.best is None:
             self._everything()
         if self.best is not None:
@@ -135,6 +157,7 @@ class Search:
             one = Found(assignments[place], trial, self.space.cost(assignments[place]), self.goal.met(trial), self.goal.affordable(trial))
             self._known[specs[place].op_precisions] = one
             self.history.append(one)
+            self.budget.left -= 1
             self.told(one)
             logger.info("%d nodes, cost %.4f, %.2f dB%s", len(one.assignment), one.cost, one.worst_db, ", met" if one.met else "")
         return [self._known[spec.op_precisions] for spec in specs if spec.op_precisions in self._known]
@@ -155,9 +178,9 @@ class Search:
     def _propose(self, levels_db: np.ndarray, *, banned: Collection[str] = ()) -> dict[str, str]:
         return self.surrogate.propose(10.0 ** (-(levels_db + self._bias) / 10.0), precision=FLOAT, banned=banned)
 
-    def _by_target(self, target_db: np.ndarray) -> None:
+    def _by_target(self, target_db: np.ndarray, rounds: int) -> None:
         """Proposals for the SQNR that is asked for, and for a little more."""
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             before = len(self.history)
             found = self.measure([self._propose(target_db), self._propose(target_db + STEP_DB)])
             if len(self.history) == before:
@@ -165,11 +188,11 @@ class Search:
             near = min(found, key=lambda one: np.abs(np.array([output.sqnr_db for output in self._judged(one)]) - target_db).min())
             self._learn(near)
 
-    def _by_level(self, start: Found) -> None:
+    def _by_level(self, start: Found, rounds: int) -> None:
         """Bisection over one level of SQNR for all outputs, between the start and what is far above it."""
         low = min(start.worst_db, REACH_DB)
         high = low + REACH_DB
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             levels = [low + (high - low) * share for share in (1 / 3, 2 / 3)]
             sets = [self._propose(np.full(len(self._bias), level)) for level in levels]
             for level, found in zip(levels, self.measure(sets), strict=False):

@@ -19,15 +19,13 @@ RULES = "rules.toml"
 
 def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
     """The report; measures what reasons and the front still miss, if nobody has interrupted."""
-    assert run.space is not None
-    assert run.searching is not None
     workload, request = run.lab.workload, run.request
     members = tuple(
         _member(run, outcome, name, measure=place < EXPLAINED and not outcome.interrupted) for place, name in enumerate(outcome.best.assignment)
     )
     shown = front(run.history)
     best, timed = _best(run, outcome), [_timed(run, outcome, one) if place < TIMED else point(one) for place, one in enumerate(shown)]
-    made = run.trials - run.searching.left
+    made = run.trials - run.budget.left
     return TuneReport(
         model=frontends.label(request.source),
         target=run.goal.target,
@@ -52,7 +50,6 @@ def tune_report(run: Run, outcome: Outcome, folder: Path) -> TuneReport:
 
 
 def _member(run: Run, outcome: Outcome, name: str, *, measure: bool) -> Member:
-    assert run.space is not None
     candidate, precision = run.space.candidates[name], outcome.best.assignment[name]
     without = _without(run, outcome, name) if measure else None
     after = f"{outcome.searched.worst_db:.1f} dB instead of {run.history[0].worst_db:.1f}"
@@ -74,7 +71,6 @@ def _member(run: Run, outcome: Outcome, name: str, *, measure: bool) -> Member:
 
 def _without(run: Run, outcome: Outcome, name: str) -> float:
     """SQNR of the worst output with one member in integers again."""
-    assert run.space is not None
     rest = {other: precision for other, precision in outcome.best.assignment.items() if other != name}
     (trial,) = run.lab.measure([Spec(run.space.op_precisions(rest), outcome.setting, latency=run.goal.timed)])
     return min(output.sqnr_db for output in trial.outputs)
