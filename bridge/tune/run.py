@@ -21,6 +21,7 @@ from bridge.tune.surrogate import Surrogate
 from bridge.tune.trial import Spec
 
 APPROACH, ROUNDS = 2, 8  # rounds of proposals from each start, and where that was in vain
+LEAST = 3  # trials that a search needs to begin: without floats, and two proposals
 FINISHED = 2  # searches that go to their end
 FINAL = 8  # sets that are tried with accuracy recovery of their own
 
@@ -145,6 +146,8 @@ class Run:
         budget = Budget(self.trials)
         begun: list[tuple[Start, Search]] = []
         for start in starts:
+            if begun and budget.left < LEAST:
+                break
             begun.append((start, self._search(start, budget)))
             self._follow(begun)
             begun[-1][1].approach(APPROACH if len(starts) > 1 else ROUNDS)
