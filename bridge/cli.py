@@ -343,6 +343,9 @@ def _fail(error: BridgeError, *, as_json: bool) -> NoReturn:
     sys.stderr.write(f"error: {printable(message[:MAX_MESSAGE])}\n")
     if error.hint:
         sys.stderr.write(f"hint: {printable(error.hint)}\n")
+    for finding in error.findings:
+        if finding.severity == "warning":
+            sys.stderr.write(f"warning: {printable(f'{finding.message} {finding.hint}'[:MAX_MESSAGE])}\n")
     sys.stderr.write(f"more: bridge findings {' '.join(dict.fromkeys(finding.code for finding in error.findings))}\n")
     if as_json:
         _print_json(error.as_dict())

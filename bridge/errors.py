@@ -11,7 +11,8 @@ BridgeError                 1  something in bridge itself broke
 `-- GateError               5  a gate was not met
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import ClassVar, Literal, override
 
@@ -70,7 +71,8 @@ class BridgeError(Exception):
         self.message = message
         self.hint = hint
         self.causes = tuple(causes)
-        self._code, self._findings = code, tuple(findings)
+        self._code, self._given = code, tuple(findings)
+        self._noted: tuple[Diagnostic, ...] = ()
 
     @property
     def code(self) -> str:
@@ -79,13 +81,20 @@ class BridgeError(Exception):
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
-        """What is wrong, at least one."""
-        return self._findings or (Diagnostic(self.code, "error", self.message, self.hint),)
+        """What is wrong, at least one, and what was found before."""
+        return (*(self._given or self._from_message()), *self._noted)
+
+    def _from_message(self) -> tuple[Diagnostic, ...]:
+        return (Diagnostic(self.code, "error", self.message, self.hint),)
 
     def advise(self, sentence: str) -> None:
         """Adds to the hint, and to that of each finding."""
-        self._findings = tuple(replace(finding, hint=f"{finding.hint} {sentence}".strip()) for finding in self.findings)
+        self._given = tuple(replace(finding, hint=f"{finding.hint} {sentence}".strip()) for finding in self._given or self._from_message())
         self.hint = f"{self.hint} {sentence}".strip()
+
+    def note(self, findings: Sequence[Diagnostic]) -> None:
+        """Adds what was found before the failure, and may explain it."""
+        self._noted = (*self._noted, *findings)
 
     def as_dict(self) -> dict[str, object]:
         """What `--json` prints instead of a result."""
@@ -111,10 +120,8 @@ class RuleError(UsageError):
 
     usual_code = "rule-file"
 
-    @property
     @override
-    def findings(self) -> tuple[Diagnostic, ...]:
-        """One for each line."""
+    def _from_message(self) -> tuple[Diagnostic, ...]:
         return tuple(Diagnostic(self.code, "error", line, self.hint) for line in self.message.split("\n"))
 
 
@@ -137,3 +144,13 @@ class GateError(BridgeError):
 
     exit_code = 5
     usual_code = "gate-not-met"
+
+
+@contextlib.contextmanager
+def noted(findings: Sequence[Diagnostic]) -> Iterator[None]:
+    """Failures of the block know what was found before it."""
+    try:
+        yield
+    except BridgeError as error:
+        error.note(findings)
+        raise

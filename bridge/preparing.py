@@ -21,6 +21,7 @@ from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, to_float_tfl
 from bridge.custom_nodes import user_view, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
+from bridge.errors import noted
 from bridge.graph import refuse_large
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.progress import Stages
@@ -141,17 +142,23 @@ def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepar
             first_sample=first_sample(*sources),
         )
         normal = opened.graph
-        refuse_large(normal)
-        rule_files = rules_stage.load(request.rules)
-        applied = kept_quantization.decide(rules_stage.apply(rule_files, normal.nodes, default_precision=precision), opened.quantized, normal.nodes)
-        calibrates = opened.quantized is None and needs_ranges(applied.decisions, precision, request.input_dtype, request.output_dtype)
-        recovers = (
-            opened.quantized is None and request.calibration is not None and bool(request.recover) and rounds_weights(applied.decisions, precision)
-        )
-        data = with_custom_values(opened, _samples(request, opened, sources, calibrates=calibrates or recovers))
-        scored = Measurement.of(request.metrics, [spec.name for spec in normal.outputs], data.evaluation)
-        changed = kept_quantization.expected_differences(change_model(opened.model, normal, applied, threads=threads), opened.quantized)
-    with stages("convert"):
+        with noted(normal.diagnostics):
+            refuse_large(normal)
+            rule_files = rules_stage.load(request.rules)
+            applied = kept_quantization.decide(
+                rules_stage.apply(rule_files, normal.nodes, default_precision=precision), opened.quantized, normal.nodes
+            )
+            calibrates = opened.quantized is None and needs_ranges(applied.decisions, precision, request.input_dtype, request.output_dtype)
+            recovers = (
+                opened.quantized is None
+                and request.calibration is not None
+                and bool(request.recover)
+                and rounds_weights(applied.decisions, precision)
+            )
+            data = with_custom_values(opened, _samples(request, opened, sources, calibrates=calibrates or recovers))
+            scored = Measurement.of(request.metrics, [spec.name for spec in normal.outputs], data.evaluation)
+            changed = kept_quantization.expected_differences(change_model(opened.model, normal, applied, threads=threads), opened.quantized)
+    with stages("convert"), noted(normal.diagnostics):
         probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
         reference, doubts = open_reference(opened.reference, probes, threads=threads)
         inside = reference if opened.quantized is None else open_reference(opened.model, threads=threads)[0]

@@ -10,7 +10,8 @@ import pytest
 
 from bridge import cli, supervised
 from bridge.calibrate.dataset import from_arrays
-from bridge.errors import InputError, ToolError
+from bridge.errors import InputError, ToolError, noted
+from bridge.findings import Diagnostic
 from bridge.inspect import finding_table
 from bridge.types import TensorSpec
 
@@ -38,6 +39,21 @@ def test_a_refused_model_gives_its_findings_as_json(tmp_path: Path, capsys: pyte
         assert "more: bridge findings foreign-domain" in captured.err
     assert run("inspect", tmp_path / "m.onnx") == 3
     assert capsys.readouterr().out == ""
+
+
+def test_what_was_found_before_the_failure_is_told_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,H,W] x) => (float[N,3,H,W] y) { y = Relu(x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    np.savez(tmp_path / "wrong.npz", y=np.zeros((20, 3, 8, 8), np.float32))
+    arguments = ("convert", tmp_path / "m.onnx", "--input", "x=1x3x8x8", "-o", tmp_path / "out", "--json")
+    assert run(*arguments, "--calibration", tmp_path / "wrong.npz") == 2
+    assert [one["code"] for one in json.loads(capsys.readouterr().out)["diagnostics"]] == ["data-missing-input"]
+    error = InputError("m", code="data-shape")
+    with pytest.raises(InputError), noted([Diagnostic("free-dimension", "warning", "Input 'x' was fixed to [1, 3, 1, 1].")]):
+        raise error
+    assert [finding.code for finding in error.findings] == ["data-shape", "free-dimension"]
+    error.advise("Or so.")
+    assert [finding.hint for finding in error.findings] == ["Or so.", ""]
 
 
 @pytest.mark.parametrize(
