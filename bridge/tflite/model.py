@@ -162,9 +162,16 @@ def serialized(model: ModelT) -> memoryview:
     """Like `serialize`, without a copy."""
     data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
-    builder = Builder(data + rest + (1 << 16))
+    parameters = sum(_parameter_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors)
+    builder = Builder(data + rest + parameters + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _parameter_bytes(tensor: TensorT) -> int:
+    """Of scales and zero points, of which a weight of many channels has more than it is an object."""
+    scales = tensor.quantization.scale if tensor.quantization is not None else None
+    return 12 * len(scales) if scales is not None else 0
 
 
 def text(name: bytes | str | None) -> str:

@@ -93,3 +93,16 @@ def assert_same(found: Any, wanted: Any, where: str) -> None:
             assert_same(getattr(found, name), getattr(wanted, name), f"{where}.{name}")
     else:
         assert found == wanted, where
+
+
+def test_a_file_of_many_channels_is_written_into_memory_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tflite.new_model("test")
+    channels = 1 << 16
+    for layer in range(2):
+        weight = tflite.add_buffer(model, np.full(channels, layer, np.int8))
+        tensor = tflite.add_tensor(model, tflite.main_graph(model), f"w{layer}", "INT8", (channels,), buffer=weight)
+        tflite.set_type(tflite.main_graph(model).tensors[tensor], "INT8", (np.arange(1, channels + 1) + layer).tolist(), [layer] * channels)
+    grown: list[int] = []
+    monkeypatch.setattr(flatbuffers.Builder, "GrowByteBuffer", lambda builder: grown.append(len(builder.Bytes)))
+    tflite.serialize(model)
+    assert not grown
