@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from bridge import heap
 from bridge.outside import Shares
 
 
@@ -74,4 +75,5 @@ class Stages:
         try:
             yield
         finally:
+            heap.give_back()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

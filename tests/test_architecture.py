@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"findings", "outside"},
+    {"findings", "heap", "outside"},
     {"errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",

@@ -18,6 +18,7 @@ from bridge.types import TensorSpec
 ERRORS_ONLY = 3  # onnxruntime's log severity
 NEWEST_IR_VERSION = 13  # onnxruntime 1.31 loads no newer one, whatever is in the file; newer ones only add what such a file need not use
 MAX_PROTO_BYTES = (1 << 31) - 1  # what one protobuf message may hold
+KEPT_BYTES = 1 << 24  # weights of a model that onnxruntime reads from memory: it keeps those bytes beside its own copy of the weights
 DTYPES: Mapping[str, str] = MappingProxyType(
     {f"tensor({name})": name for name in ("bool", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")}
     | {"tensor(float)": "float32", "tensor(double)": "float64"}
@@ -137,7 +138,7 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
     """A session with the tensors `shown` as further outputs.
 
     Protobuf joins messages by concatenation: the bytes of a graph with nothing but outputs, behind those of the model, append them. That spares
-    a copy of all weights, and onnxruntime infers the types itself.
+    a copy of all weights, and onnxruntime infers the types itself. A large model goes through a file.
     """
     further = onnx.ModelProto()
     further.graph.SetInParent()
@@ -145,16 +146,23 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
     for name in shown:
         further.graph.output.add().name = name
     providers = ["CPUExecutionProvider"]
-    if _weight_bytes(model) < MAX_PROTO_BYTES // 2:
+    size = _weight_bytes(model)
+    if size < KEPT_BYTES:
         content = model.SerializeToString() + further.SerializeToString()
         with outside.OPENING:
             return onnxruntime.InferenceSession(content, options, providers=providers)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    copy.MergeFrom(further)
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         path = Path(folder) / "model.onnx"
-        onnx.save_model(copy, path, save_as_external_data=True)
+        if size < MAX_PROTO_BYTES // 2:
+            with path.open("wb") as file:
+                file.write(model.SerializeToString())
+                file.write(further.SerializeToString())
+        else:
+            copy = onnx.ModelProto()
+            copy.CopyFrom(model)
+            copy.MergeFrom(further)
+            onnx.save_model(copy, path, save_as_external_data=True)
+            del copy
         with outside.OPENING:
             return onnxruntime.InferenceSession(path, options, providers=providers)
 
