@@ -66,7 +66,7 @@ def _saturated(rows: Sequence[Row]) -> Iterator[Diagnostic]:
         saturated = row.usage.saturated(SATURATED_SHARE)
         if saturated:
             message = (
-                f"{saturated} of {row.usage.channels} channels of {row.pair.node!r} lie beyond the range of the tensor for most of their values."
+                f"{saturated} of {row.usage.channels} channels of {row.pair.node!r} lie far beyond the range of the tensor for most of their values."
             )
             yield Diagnostic(
                 "saturated-channels", "warning", message, "Calibrate on samples like these, or widen the range by a rule.", row.pair.node

@@ -18,7 +18,7 @@ class Usage:
         high: the largest.
         stored_low: smallest integer of each channel.
         stored_high: the largest.
-        cut_off: how many values of each channel lie beyond the range.
+        cut_off: how many values of each channel lie far beyond the range.
         seen: values of each channel.
         samples: how many were taken in.
         counts: how often each of the 256 integers of an int8 tensor occurs, among those looked at.
@@ -46,7 +46,7 @@ class Usage:
             self.counts += np.bincount(flat[:: max(1, flat.size // LOOKED_AT)].view(np.uint8), minlength=256)
 
     def cut(self, beyond: np.ndarray) -> None:
-        """Counts the values that the range cut off, for those samples that have any."""
+        """Counts the values that lie far beyond the range, for those samples that have any."""
         channels = beyond.shape[-1] if beyond.ndim > 1 else 1
         self.cut_off = self.cut_off + np.count_nonzero(beyond.reshape(-1, channels), axis=0)
 

@@ -100,6 +100,8 @@ class LayerPass:
 
         for done in [pool.submit(add, self.rows[start :: self.threads]) for start in range(self.threads)]:
             done.result()
+        for views in (stored, real, alone):  # a worker may hold `add` a moment longer, and no view may outlive the next run
+            views.clear()
 
 
 def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first: Mapping[str, np.ndarray], threads: int) -> LayerPass:

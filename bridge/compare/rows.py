@@ -22,6 +22,7 @@ NO_FLOAT_FILE = "compared without the float file, so only the error end to end i
 SUBGRAPHS = "a file with control flow is not taken apart, so there is no own error"
 
 NO_TENSOR = -1
+FAR_WIDTHS = 0.05  # beyond the range: what a Sigmoid of 1 loses in a range up to 255/256 is no loss
 CLIPPED = "clipped_share"  # of the float values that lie beyond the range of the integers
 WORST_SAMPLES = 3  # kept for each tensor
 
@@ -90,7 +91,8 @@ class Row:
         if lowest < low - margin or highest > high + margin:
             outside = (value < low - margin) | (value > high + margin)
             self.clipped += int(np.count_nonzero(outside))
-            self.usage.cut(outside)
+            far = FAR_WIDTHS * (high - low)
+            self.usage.cut((value < low - far) | (value > high + far))
             self.beyond = max(self.beyond, (highest - high) / (high - low), (low - lowest) / (high - low))
 
     def _rank(self, name: str, sqnr_db: float) -> None:

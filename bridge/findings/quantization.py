@@ -40,9 +40,9 @@ KINDS = (
     ),
     warning(
         "saturated-channels",
-        "Most values of a channel lie beyond the range of its tensor.",
+        "Most values of a channel lie far beyond the range of its tensor.",
         cause="The range was made of other samples or cut by a percentile, and one channel is much larger than the others.",
-        example="warning: 1 of 64 channels of 'conv4' lie beyond the range of the tensor for most of their values.",
+        example="warning: 1 of 64 channels of 'conv4' lie far beyond the range of the tensor for most of their values.",
         cure="Calibrate on samples like these, use `--observer min_max`, or widen the range by a rule.",
     ),
     warning(

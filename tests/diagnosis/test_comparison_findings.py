@@ -113,6 +113,12 @@ def test_a_channel_beyond_the_range_is_saturated() -> None:
     assert "1 of 4 channels" in finding.message
 
 
+def test_a_sigmoid_of_one_is_not_saturated() -> None:
+    values = np.full((1, 32, 4), 0.9999, np.float32)  # the largest that the form holds is 0.996
+    values[:, ::3] = 0.5
+    assert channel_findings([row([values] * 4, Form(1 / 256, -128))]) == ()
+
+
 @pytest.mark.provokes("activation-outliers")
 def test_outliers_are_found_where_the_layer_loses_by_them() -> None:
     values = samples(np.full(256, 0.5))
