@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.cli_convert import INTERRUPTED, convert
+from bridge.cli_convert import convert
 from bridge.cli_options import (
     CustomOps,
     End,
@@ -319,6 +319,10 @@ def _run(arguments: Sequence[str]) -> None:
     try:
         with ended_by(signal.SIGTERM, signal.SIGHUP):
             app(args=list(arguments), prog_name="bridge")
+    except SystemExit as end:  # Typer turns Ctrl-C into an exit without a word
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
+            sys.stderr.write("interrupted: nothing was written.\n")
+        raise
     except BridgeError as error:
         _fail(error, as_json=as_json)
     except OSError as error:
@@ -328,9 +332,6 @@ def _run(arguments: Sequence[str]) -> None:
     except MemoryError:
         message = "There is not enough memory for this model and these data."
         _fail(UsageError(message, hint="A smaller --input shape, fewer --layer-samples.", code="out-of-memory"), as_json=as_json)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was written.\n")
-        raise SystemExit(INTERRUPTED) from None
     except Exception as error:  # noqa: BLE001  # a fault of bridge: all there is to report it with
         traceback.print_exc()
         message = f"bridge itself failed: {type(error).__name__}: {first_line(error)}"

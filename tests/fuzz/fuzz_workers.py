@@ -1,5 +1,6 @@
 """Runs inputs in forks of a process that has loaded everything, each with a time and a memory limit; a crash or a hang costs one input."""
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 from fuzz_targets import Outcome
 
+PR_SET_PDEATHSIG = 1
 INPUTS_OF_A_WORKER = 200  # then a new fork takes over, so that no leak of one input is blamed on another
 
 type Job = tuple[str, int]  # loader, number of the input
@@ -67,6 +69,7 @@ class Worker:
 def _serve(attempt: Callable[[Job, Path], Outcome], jobs: Iterable[str], writer: int, folder: Path, memory_mb: int) -> None:
     """Never returns, whatever comes up: above lies what the parent was doing."""
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no worker outlives the fuzzer
         faulthandler.disable()  # pytest's would tell of every crash
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)

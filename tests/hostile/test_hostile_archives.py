@@ -110,6 +110,20 @@ def test_a_program_that_writes_files_is_not_run(tmp_path: Path, refused: Refused
     assert "reads or writes files (aten::save)" in refused("inspect", tmp_path / "net.pt", "--input", "x=1x4")
 
 
+@pytest.mark.slow
+def test_a_saved_model_that_writes_files_is_not_loaded(tmp_path: Path, refused: Refused) -> None:
+    tf = pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+
+    def write(x: object) -> object:
+        with tf.control_dependencies([tf.io.write_file(str(tmp_path / "proof"), "was here")]):
+            return tf.identity(x)
+
+    module = tf.Module()
+    module.call = tf.function(write, input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")])
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures=module.call)
+    assert "its graph holds WriteFile" in refused("inspect", tmp_path / "net")
+
+
 def bomb(path: Path, *names: str) -> Path:
     """An archive of some kilobytes that says it holds gigabytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
