@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bridge.task_metrics.metric import metric
     from bridge.tracing import trace
     from bridge.tune.result import TuneResult
+    from bridge.tune.sensitivity import sensitivity
+    from bridge.tune.sensitivity_result import SensitivityResult
     from bridge.tune.tune import tune
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Inspection",
     "Report",
     "RuleError",
+    "SensitivityResult",
     "ToolError",
     "TuneResult",
     "UnsupportedModelError",
@@ -48,6 +51,7 @@ __all__ = [
     "metric",
     "register_op",
     "registered_ops",
+    "sensitivity",
     "trace",
     "tune",
 ]
@@ -61,6 +65,7 @@ _HOMES = MappingProxyType(
     | dict.fromkeys(("Inspection", "inspect"), "bridge.inspect")
     | dict.fromkeys(("register_op", "registered_ops"), "bridge.custom_ops.registry")
     | {"tune": "bridge.tune.tune", "TuneResult": "bridge.tune.result"}
+    | {"sensitivity": "bridge.tune.sensitivity", "SensitivityResult": "bridge.tune.sensitivity_result"}
     | {"metric": "bridge.task_metrics.metric"}
     | {"Calibration": "bridge.calibrate.source", "Report": "bridge.report.schema", "gate": "bridge.report.gates", "load_rules": "bridge.rules.files"}
 )

@@ -30,6 +30,7 @@ from bridge.cli_options import (
     shapes,
 )
 from bridge.cli_report import report_app
+from bridge.cli_sensitivity import sensitivity
 from bridge.cli_tune import tune
 from bridge.errors import BridgeError, RuleError, ToolError, UsageError, first_line, printable
 from bridge.supervised import ended_by, supervised
@@ -46,6 +47,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="Rule files: what stays float
 app.add_typer(rules_app, name="rules")
 app.add_typer(report_app, name="report")
 app.command()(tune)
+app.command()(sensitivity)
 
 MAX_MESSAGE = 3000  # characters; a name in it may have a million
 ABOUT_THE_MODEL = ("rules", "no_default_rules", "precision", "inputs", "signature", "start", "end")  # options that other commands share with convert

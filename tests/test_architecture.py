@@ -36,7 +36,7 @@ LAYERS = (
     {"batch", "integrations"},
     {"cli_options"},
     {"cli_convert", "cli_report"},
-    {"cli_tune"},
+    {"cli_sensitivity", "cli_tune"},
     {"cli"},
     {"__main__", "__init__"},
 )

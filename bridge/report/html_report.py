@@ -18,7 +18,7 @@ from bridge.report.ranking import GOOD
 from bridge.report.schema import Diagnostic, Report
 from bridge.report.value_plots import growth_plot, histogram_plot, weight_plot
 
-SCRIPTS = ("graph.js", "report.js")  # in the order they run
+SCRIPTS = ("graph.js", "report.js", "copy.js")  # in the order they run
 POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
 SUSPECT = 0.7  # RMSE / scale
 KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixed", "none": "none", "": "none"})  # colour; anything else is int

@@ -122,7 +122,7 @@ def address(row: ModelRow) -> str:
 
 def html(summary: Summary) -> str:
     """One page: no network, no script but its own, sortable."""
-    script = asset("summary.js")
+    script = asset("table.js")
     return (
         environment()
         .get_template("summary.html.j2")

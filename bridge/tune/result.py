@@ -1,5 +1,6 @@
 """What a search found, as `tune.json` holds it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -162,6 +163,11 @@ def front(history: list[Found]) -> list[Found]:
         if not kept or one.worst_db > kept[-1].worst_db:
             kept.append(one)
     return kept
+
+
+def tune_schema() -> str:
+    """The JSON schema of `tune.json`, as committed beside this file."""
+    return json.dumps(TuneReport.model_json_schema(mode="serialization"), indent=1) + "\n"
 
 
 class TuneResult:

@@ -25,6 +25,14 @@ def rule_text(members: Sequence[Member], *, description: str, reset: bool) -> st
     return edited(start, put=[rule for member in members if (rule := _rule(member, ids)) is not None])
 
 
+def rule_entries(members: Sequence[Member]) -> list[str]:
+    """The text of each member's rule by itself, as the file has it; empty where no pattern can name its nodes."""
+    start, ids = HEADER.format(description='"x"', reset=""), dict[str, int]()
+    rules = [_rule(member, ids) for member in members]
+    texts = ["" if rule is None else edited(start, put=[rule]) for rule in rules]
+    return [text[text.find("[[rules]]") :].strip() if text else "" for text in texts]
+
+
 def _rule(member: Member, ids: dict[str, int]) -> Rule | None:
     """One rule for a member; None where no pattern can name its nodes."""
     found = [pattern for node in member.nodes if (pattern := name_pattern(node)) is not None]

@@ -2,10 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from bridge import quantize
 from bridge.preparing import Prepared, Request
 from bridge.progress import Stages
 from bridge.tune.goal import Goal
@@ -181,12 +178,8 @@ class Run:
 
     def _noise(self, setting: Setting, asked: Sequence[str]) -> tuple[Noise, list[str]]:
         """What each operator adds to the outputs, and the precision that each has at the start."""
-        converted = self.prepared.converted
-        with TemporaryDirectory(prefix="bridge-") as folder:
-            quantized = quantize.quantize(
-                converted.path, Path(folder) / "start.tflite", ranges=setting.ranges, op_precisions=asked, corrections=setting.corrections
-            )
-            noise = measure_noise(converted, quantized, self.prepared.data.evaluation, threads=self.request.threads)
+        with self.settings.quantized(setting, asked) as quantized:
+            noise = measure_noise(self.prepared.converted, quantized, self.prepared.data.evaluation, threads=self.request.threads)
         return noise, [op.precision for op in quantized.ops]
 
     def _confirmed(self, searched: Found) -> tuple[Found, tuple[str, ...] | None, Found]:

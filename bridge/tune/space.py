@@ -60,6 +60,10 @@ class Space:
         placed: what each operator got then.
         groups: candidate -> nodes that move together; every node by itself without.
         choices: precisions to choose from.
+
+    Attributes:
+        candidates: by name, in the order of the model.
+        macs: multiply-accumulates of each operator.
     """
 
     graph: FloatGraph
@@ -69,11 +73,12 @@ class Space:
     groups: Mapping[str, Sequence[str]] | None = None
     choices: Sequence[str] = (FLOAT, DYNAMIC)
     candidates: Mapping[str, Candidate] = field(init=False)
+    macs: Sequence[int] = field(init=False)
     _follows: dict[int, tuple[int, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         ops = self.graph.ops
-        macs = [self._macs(op.index) for op in ops]
+        self.macs = [self._macs(op.index) for op in ops]
         weights = [self._weights(op.index) for op in ops]
         elements = [sum(math.prod(self.graph.tensors[tensor].shape) for tensor in op.outputs) for op in ops]
         self._follows = {op.index: self._carried(op.index) for op in ops if op.name in OPS and OPS[op.name].moves_data}
@@ -86,7 +91,7 @@ class Space:
         for name, nodes in groups.items():
             mine = tuple(index for node in nodes for index in moved.get(node, ()))
             if mine:
-                shares = [sum(values[index] for index in mine) / max(1, sum(values)) for values in (macs, weights, elements)]
+                shares = [sum(values[index] for index in mine) / max(1, sum(values)) for values in (self.macs, weights, elements)]
                 found[name] = Candidate(name, tuple(nodes), mine, shares[0], shares[1], shares[2], self._choices(mine))
         self.candidates = found
 

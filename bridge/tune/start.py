@@ -1,16 +1,20 @@
 """Where a search starts: with which ranges and corrections the file without floats is best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bridge import calibrate as calibrate_stage
+from bridge import quantize
 from bridge import recover as recover_stage
 from bridge.decisions import op_precisions
 from bridge.preparing import Prepared, Request
 from bridge.quantize import Corrections
 from bridge.range_choices import wide_tensors
 from bridge.tune.settings import Setting
-from bridge.types import Ranges
+from bridge.types import QuantizedModel, Ranges
 
 RECOVERY = "+recovery"
 
@@ -61,6 +65,18 @@ class Settings:
         found = recover_stage.recover(job, setting.ranges, methods, ranges_given=False)
         kept = tuple(outcome.method for outcome in found.outcomes if outcome.kept)
         return _named(observer_of(setting) + RECOVERY, found.ranges, found.corrections), kept
+
+    @contextmanager
+    def quantized(self, setting: Setting, asked: Sequence[str]) -> Iterator[QuantizedModel]:
+        """A file of these precisions, which is gone after the block."""
+        with TemporaryDirectory(prefix="bridge-") as folder:
+            yield quantize.quantize(
+                self.prepared.converted.path,
+                Path(folder) / "start.tflite",
+                ranges=setting.ranges,
+                op_precisions=asked,
+                corrections=setting.corrections,
+            )
 
 
 def observer_of(setting: Setting) -> str:

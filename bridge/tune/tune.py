@@ -1,7 +1,6 @@
 """`bridge.tune`: converts once, then looks for the smallest set of nodes that has to be wider than int8."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,34 +9,29 @@ import numpy as np
 from bridge import frontends
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration
-from bridge.compare.cost import multiply_accumulates
 from bridge.convert import InputLayout
 from bridge.errors import UsageError
 from bridge.files import write_bytes
 from bridge.observer_names import parse_observer
-from bridge.preparing import Prepared, Request, prepare
+from bridge.preparing import Request
 from bridge.progress import Progress, Silent, Stages
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
 from bridge.task_metrics import AnyMetric, check_metrics
-from bridge.tflite import model as tflite
-from bridge.tune.executors import open_executor
 from bridge.tune.goal import Goal
 from bridge.tune.lab import Lab
 from bridge.tune.levels import LEVELS
 from bridge.tune.result import TuneReport, TuneResult
 from bridge.tune.rule_file import rule_text
 from bridge.tune.run import Run
+from bridge.tune.session import check_known, open_session
 from bridge.tune.space import CHOICES, FLOAT
-from bridge.tune.start import Settings
 from bridge.tune.summary import RULES, tune_report
-from bridge.tune.workload import Workload
+from bridge.tune.tune_page import write as write_page
 
 DEFAULT_CHOICES = (FLOAT, "dynamic_wi8_afp32")
 DEFAULT_OBSERVERS = ("min_max", "percentile", "mse")
 DEFAULT_TRIALS = 60
-WORK = 1e11  # multiply-accumulates of one trial on all its samples: some seconds of one core
-FEWEST = 32  # samples of a trial where its target is SQNR; others take all that there are
-RESULT, FOLDER = "tune.json", "trials"
+RESULT = "tune.json"
 
 
 def tune(
@@ -104,7 +98,7 @@ def tune(
     """
     goal = Goal(target, tuple(budgets))
     named = tuple(dict.fromkeys((*metrics, *goal.metrics)))
-    _check(choices, level, observers, metrics=named, trials=trials, calibration=calibration)
+    _check(choices, level, observers, metrics=named, trials=trials)
     request = Request(
         source=source,
         example_inputs=example_inputs,
@@ -123,34 +117,25 @@ def tune(
         threads=threads,
     )
     target_dir = Path(f"{frontends.stem(source)}.tune" if output_dir is None else output_dir)
-    work, stages = target_dir / FOLDER, Stages(progress or Silent())
-    with ExitStack() as stack:
-        executor = stack.enter_context(open_executor(workers=workers, dask=dask))
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{target_dir}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
-        prepared = prepare(request, work, target_dir / "onnx2tf.log", stages)
-        settings = Settings(prepared, request)
+    stages = Stages(progress or Silent())
+    with open_session(request, target_dir, workers=workers, dask=dask, stages=stages) as session:
+        total = len(session.prepared.data.evaluation)
         with stages("prepare trials"):
-            first = settings.observed(observers[0], stages.progress.advance)
-            count = samples or _samples(prepared, goal)
-            workload = Workload.write(work / "workload", prepared, [first], request=request, samples=count)
-        each = 1 if workers > 1 or dask is not None else threads
-        lab = Lab(workload, executor, work / "measured", stages.progress, planned=trials, threads=each)
+            first = session.settings.observed(observers[0], stages.progress.advance)
+            # Where classes or tasks count, few samples say little.
+            count = samples or (session.enough_samples if goal.sqnr_db([]) is not None else total)
+            lab = session.lab([first], samples=count, planned=trials)
 
         def on_all() -> Lab:
             """Where the result is measured as `convert` will: on all samples."""
-            if workload.facts.samples == len(prepared.data.evaluation):
-                return lab
-            whole = Workload.write(work / "all", prepared, [], request=request, samples=len(prepared.data.evaluation))
-            return Lab(whole, executor, work / "measured", stages.progress, threads=each)
+            return lab if lab.workload.facts.samples == total else session.lab([], samples=total, name="all")
 
-        run = Run(prepared, request, goal, settings, lab, on_all, stages, choices, level, trials)
+        run = Run(session.prepared, request, goal, session.settings, lab, on_all, stages, choices, level, trials)
         outcome = run.search(first, observers)
         report = tune_report(run, outcome, target_dir)
     write_bytes(target_dir / RULES, rule_text(report.members, description=_description(report), reset=not rules).encode())
     write_bytes(target_dir / RESULT, report.to_json().encode())
+    write_page(report, target_dir)
     return TuneResult(report, target_dir)
 
 
@@ -161,31 +146,17 @@ def _check(
     *,
     metrics: Sequence[AnyMetric],
     trials: int,
-    calibration: object,
 ) -> None:
     """Refuses what cannot be read before any work is done."""
-    for option, received, known in (("choices", choices, CHOICES), ("level", (level,), LEVELS)):
-        for one in received:
-            if one not in known:
-                raise UsageError(f"{option} cannot be that. Received: {one!r}.", hint=f"Choose of: {', '.join(known)}.")
+    check_known("choices", choices, CHOICES)
+    check_known("level", (level,), LEVELS)
     if not choices or not observers:
         raise UsageError("At least one choice and one observer are needed.", hint=f"Choices: {', '.join(CHOICES)}.")
     for observer in observers:
         parse_observer(observer)
     if trials < 1:
         raise UsageError(f"At least one trial is needed. Received: trials={trials}.")
-    if calibration is None:
-        raise UsageError("Tuning needs calibration data: on random numbers it would find what random numbers need.", hint="--calibration FILE.npz")
     check_metrics(metrics, asked=(), compares=True)
-
-
-def _samples(prepared: Prepared, goal: Goal) -> int:
-    """How many samples a trial takes: all where classes or tasks count, else what the size of the model allows."""
-    total = len(prepared.data.evaluation)
-    if goal.sqnr_db([]) is None:
-        return total
-    model = tflite.read(prepared.converted.path)
-    return int(min(total, max(FEWEST, WORK / max(1, multiply_accumulates(model)))))
 
 
 def _description(report: TuneReport) -> str:

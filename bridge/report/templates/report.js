@@ -156,19 +156,6 @@
   rows.forEach((row) => { row.element.tabIndex = -1; });
   if (rows.length) rows[0].element.tabIndex = 0;
 
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button.copy");
-    if (!button) return;
-    const text = button.previousElementSibling;
-    getSelection().selectAllChildren(text);
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Selected: copy it"; // a browser that keeps the clipboard to itself
-    }
-  });
-
   const svg = document.getElementById("depth");
   if (svg) {
     const tip = document.getElementById("tip");

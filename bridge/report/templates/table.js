@@ -1,5 +1,5 @@
 (() => {
-  const table = document.getElementById("models");
+  const table = document.querySelector("table.sortable");
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const headers = [...table.tHead.rows[0].cells];
