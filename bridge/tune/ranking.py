@@ -1,15 +1,15 @@
 """Four ways to say how much each node or group takes from the outputs: predicted, by its own error, and measured one at a time."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from bridge.compare.own_errors import charge_writers, own_errors
 from bridge.errors import UsageError
 from bridge.quantize.float_graph import read_graph
+from bridge.quantize.precisions import PRECISIONS
 from bridge.tflite import model as tflite
-from bridge.tune.lab import Lab
 from bridge.tune.levels import groups
 from bridge.tune.noise import NOISE_SAMPLES, measure_noise
 from bridge.tune.session import Session
@@ -126,27 +126,44 @@ def by_own_error(subject: Subject) -> Ranking:
 
 
 def one_quantized(subject: Subject) -> Ranking:
-    """A trial for each candidate: it is in integers, the others are float."""
+    """A trial for each candidate: it is in integers, the others are float.
+
+    The quantizer leaves some operators float where nothing around them is in integers; of those a trial says nothing, and they have no figure.
+    """
     others = dict.fromkeys(subject.space.candidates, FLOAT)
-    return _by_trials(
-        subject,
-        [{one: choice for one, choice in others.items() if one != name} for name in subject.space.candidates],
-        lambda value: Figures(alone_db=value),
-    )
+    assignments = {name: {one: choice for one, choice in others.items() if one != name} for name in others}
+    measured = _by_trials(subject, assignments)
+    found = {
+        name: Figures(alone_db=_worst_db(trial))
+        for name, trial in measured.trials.items()
+        if any(PRECISIONS[trial.placed[op]].integer for op in subject.space.candidates[name].ops)
+    }
+    return Ranking(found, _worst_db(measured.start), measured.samples, measured.runs)
 
 
 def one_float(subject: Subject) -> Ranking:
     """A trial for each candidate: it is float, the others are in integers."""
-    return _by_trials(subject, [{name: FLOAT} for name in subject.space.candidates], lambda value: Figures(float_db=value))
+    measured = _by_trials(subject, {name: {name: FLOAT} for name in subject.space.candidates})
+    found = {name: Figures(float_db=_worst_db(trial)) for name, trial in measured.trials.items()}
+    return Ranking(found, _worst_db(measured.start), measured.samples, measured.runs)
 
 
-def _by_trials(subject: Subject, assignments: Sequence[Assignment], figures: Callable[[float], Figures]) -> Ranking:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Trials of a ranking: of the file without floats, and by candidate."""
+
+    start: Trial
+    trials: Mapping[str, Trial]
+    samples: int
+    runs: int
+
+
+def _by_trials(subject: Subject, assignments: Mapping[str, Assignment]) -> Measured:
     session = subject.session
-    planned = [Spec(subject.space.op_precisions(one), subject.setting.name) for one in ({}, *assignments)]
-    lab: Lab = session.lab([subject.setting], samples=subject.samples or session.enough_samples, planned=len(set(planned)))
-    start, *trials = map(_worst_db, lab.measure(planned))
-    found = {name: figures(value) for name, value in zip(subject.space.candidates, trials, strict=True)}
-    return Ranking(found, start, lab.workload.facts.samples, runs=lab.asked)
+    planned = [Spec(subject.space.op_precisions(one), subject.setting.name) for one in ({}, *assignments.values())]
+    lab = session.lab([subject.setting], samples=subject.samples or session.enough_samples, planned=len(set(planned)))
+    start, *trials = lab.measure(planned)
+    return Measured(start, dict(zip(assignments, trials, strict=True)), lab.workload.facts.samples, lab.asked)
 
 
 def _worst_db(trial: Trial) -> float:

@@ -1,6 +1,6 @@
 """A workload of a small net, made without onnx2tf: a float TFLite file that is its own reference."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,29 +20,47 @@ SAMPLES = 12
 
 
 def dense_net(path: Path, *, layers: int = LAYERS, seed: int = 0) -> Path:
-    """A chain of FULLY_CONNECTED layers, the last with CLASSES outputs; input `x` [1, SIZE].
+    """A chain of layers, the last with CLASSES outputs.
 
     Weights and samples are small integers, so that all kernels compute the same: the float file is exact.
     """
     rng = np.random.default_rng(seed)
+    units = [*[SIZE] * (layers - 1), CLASSES]
+    return chain(path, [(rng.integers(-1, 2, (one, SIZE)).astype(np.float32), rng.integers(-2, 3, one).astype(np.float32)) for one in units])
+
+
+def chain(path: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], *, relu: bool = True, reshape: bool = False) -> Path:
+    """A file of FULLY_CONNECTED operators, input `x` [1, inputs of the first].
+
+    Args:
+        path: of the file.
+        layers: weight [outputs, inputs] and bias [outputs].
+        relu: after each but the last.
+        reshape: a RESHAPE between each two, to the shape that is there already.
+    """
     model = tflite.new_model("test")
     graph = tflite.main_graph(model)
-    last = first = tflite.add_tensor(model, graph, "x", "FLOAT32", (1, SIZE))
-    for layer in range(layers):
-        units = CLASSES if layer == layers - 1 else SIZE
-        weight, bias = rng.integers(-1, 2, (units, SIZE)).astype(np.float32), rng.integers(-2, 3, units).astype(np.float32)
-        operands = [
-            tflite.add_tensor(model, graph, f"{name}_{layer}", "FLOAT32", value.shape, buffer=tflite.add_buffer(model, value))
-            for name, value in (("weight", weight), ("bias", bias))
-        ]
-        made = tflite.add_tensor(model, graph, f"y_{layer}", "FLOAT32", (1, units))
+    last = first = tflite.add_tensor(model, graph, "x", "FLOAT32", (1, layers[0][0].shape[1]))
+    for place, (weight, bias) in enumerate(layers):
+        final = place == len(layers) - 1
+        operands = [_constant(model, f"{name}_{place}", value) for name, value in (("weight", weight), ("bias", bias))]
+        made = tflite.add_tensor(model, graph, f"y_{place}", "FLOAT32", (1, len(bias)))
         op = tflite.add_op(model, "FULLY_CONNECTED", 1, [last, *operands], [made])
-        tflite.set_options(op, "FullyConnectedOptions", fusedActivationFunction=tflite.ACTIVATION_CODES["RELU"] if layer < layers - 1 else 0)
+        tflite.set_options(op, "FullyConnectedOptions", fusedActivationFunction=tflite.ACTIVATION_CODES["RELU"] if relu and not final else 0)
         graph.operators.append(op)
         last = made
+        if reshape and not final:
+            shape = _constant(model, f"shape_{place}", np.asarray((1, len(bias)), np.int32))
+            last = tflite.add_tensor(model, graph, f"z_{place}", "FLOAT32", (1, len(bias)))
+            graph.operators.append(tflite.add_op(model, "RESHAPE", 1, [made, shape], [last]))
     graph.inputs, graph.outputs = np.asarray([first], np.int32), np.asarray([last], np.int32)
     path.write_bytes(tflite.serialize(model))
     return path
+
+
+def _constant(model: tflite.ModelT, name: str, value: np.ndarray) -> int:
+    kind = "FLOAT32" if value.dtype == np.float32 else "INT32"
+    return tflite.add_tensor(model, tflite.main_graph(model), name, kind, value.shape, buffer=tflite.add_buffer(model, value))
 
 
 def prepared(folder: Path, *, metrics: tuple[AnyMetric, ...] = ("top1",), edges: tuple[str, str] = (FLOAT, FLOAT)) -> tuple[Request, Prepared]:
