@@ -1,4 +1,4 @@
-"""Imports point one way, and each heavy tool has one gate."""
+"""Imports point one way, each heavy tool has one gate, and every code of a finding is documented."""
 
 import ast
 import subprocess
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bridge.findings import KINDS
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
@@ -106,3 +108,21 @@ print("loaded:", sorted(set(sys.modules) & set({HEAVY!r})))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("loaded: []\n")
+
+
+def written_codes() -> Iterator[tuple[str, str]]:
+    """Every code that stands in the sources as a text: first argument or `code=` of a Diagnostic, `code=` and `causes=` of an error."""
+    for path in ROOT.rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)):
+            name = ast.unparse(call.func)
+            said = [word.value for word in call.keywords if word.arg in ("code", "causes")]
+            said += call.args[:1] if name == "Diagnostic" else []
+            if name == "Diagnostic" or name.endswith("Error"):
+                constants = [node.value for part in said for node in ast.walk(part) if isinstance(node, ast.Constant)]
+                yield from ((code, f"{path.name}:{call.lineno}") for code in constants if isinstance(code, str) and code)
+
+
+def test_every_code_in_the_sources_has_an_entry() -> None:
+    written = dict(written_codes())
+    assert {code: place for code, place in written.items() if code not in KINDS} == {}, "add it to bridge/findings, with a test that provokes it"
+    assert len(written) > 60
