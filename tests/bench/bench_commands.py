@@ -122,11 +122,12 @@ def _resident(pid: int) -> int:
     return total
 
 
-def measure(source: Source, cache: Path, rounds: int) -> dict[str, dict[str, float | str]]:
+def measure(source: Source, cache: Path, ways: Sequence[str], rounds: int) -> dict[str, dict[str, float | str]]:
     """Each way, in turn."""
-    found: dict[str, list[dict[str, float | str]]] = {name: [] for name in WAYS}
+    found: dict[str, list[dict[str, float | str]]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, (commands, product) in WAYS.items():
+        for name in ways:
+            commands, product = WAYS[name]
             with tempfile.TemporaryDirectory(prefix="bench-") as place:
                 folder = Path(place)
                 one = run(commands(source, folder, cache), folder / "log")
@@ -143,7 +144,8 @@ def _smallest(runs: Sequence[dict[str, float | str]]) -> dict[str, float | str]:
 
 def markdown(results: Mapping[str, Mapping[str, Mapping[str, float | str]]]) -> str:
     """Wall seconds / processor seconds / MB."""
-    lines = [f"| model | {' | '.join(WAYS)} |", "|---" * (len(WAYS) + 1) + "|"]
+    ways = next(iter(results.values()))
+    lines = [f"| model | {' | '.join(ways)} |", "|---" * (len(ways) + 1) + "|"]
     for model, rows in results.items():
         cells = ["-" if "error" in row else f"{row['wall_s']:.1f} / {row['cpu_s']:.1f} / {row['peak_mb']:.0f}" for row in rows.values()]
         lines.append(f"| {model} | {' | '.join(cells)} |")
@@ -155,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--models", default="")
+    parser.add_argument("--way", action="append", choices=list(WAYS), help="repeat for more; all without it")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "bridge-bench")
     parser.add_argument("--markdown", type=Path)
@@ -164,7 +167,7 @@ def main() -> None:
         environment(cache, name)
     results = {}
     for subject in exported(options.shared.resolve(), [name for name in options.models.split(",") if name], cache):
-        results[subject.name] = measure(prepare(subject, cache / "files"), cache, options.rounds)
+        results[subject.name] = measure(prepare(subject, cache / "files"), cache, options.way or list(WAYS), options.rounds)
         sys.stderr.write(f"{subject.name}: {json.dumps(results[subject.name])}\n")
     if options.markdown is not None:
         options.markdown.write_text(markdown(results))
