@@ -17,6 +17,15 @@ from bridge.errors import InputError, UnsupportedModelError
 from bridge.limits import MAX_NODES
 
 _FLOATS = MappingProxyType({onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.FLOAT16: "<f2"})
+_KINDS = onnx.AttributeProto
+_FIELD_OF_TYPE = MappingProxyType(
+    {
+        _KINDS.FLOAT: "f", _KINDS.INT: "i", _KINDS.STRING: "s", _KINDS.TENSOR: "t", _KINDS.GRAPH: "g", _KINDS.SPARSE_TENSOR: "sparse_tensor",
+        _KINDS.TYPE_PROTO: "tp", _KINDS.FLOATS: "floats", _KINDS.INTS: "ints", _KINDS.STRINGS: "strings", _KINDS.TENSORS: "tensors",
+        _KINDS.GRAPHS: "graphs", _KINDS.SPARSE_TENSORS: "sparse_tensors", _KINDS.TYPE_PROTOS: "type_protos",
+    }
+)  # fmt: skip
+_VALUE_FIELDS = frozenset(_FIELD_OF_TYPE.values())
 _HALF_BYTE_TYPES = frozenset({onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1})
 _DATA_TYPES = frozenset(onnx.TensorProto.DataType.values())
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -155,6 +164,11 @@ def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequ
         if missing is not None:
             raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT, code="model-invalid")
         for attribute in node.attribute:
+            held = {field.name for field, _ in attribute.ListFields()} & _VALUE_FIELDS
+            if attribute.type in _FIELD_OF_TYPE and held - {_FIELD_OF_TYPE[attribute.type]}:  # onnx's version converter crashes on such a file
+                raise InputError(
+                    f"{about} has the attribute {attribute.name!r} with a value of another type than its own.", hint=_HINT, code="model-invalid"
+                )
             for graph in _graphs(attribute):
                 _check_graph(graph, frozenset(known), where)
         twice = next((name for name in node.output if name and name in known), None)

@@ -192,3 +192,9 @@ def test_a_file_that_is_cut_off_is_refused(part: float, tmp_path: Path, refused:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     refused("convert", path, "-o", tmp_path / "out")
+
+
+def test_an_attribute_of_another_type_than_its_value_is_refused(tmp_path: Path, refused: Refused) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    node.attribute.add(name="pads", type=onnx.AttributeProto.FLOAT, ints=[1, 2])
+    assert "the attribute 'pads' with a value of another type" in refused("inspect", save(tmp_path, [node]))
