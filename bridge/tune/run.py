@@ -17,7 +17,7 @@ from bridge.tune.start import Settings, observer_of
 from bridge.tune.surrogate import Surrogate
 from bridge.tune.trial import Spec
 
-APPROACH, ROUNDS = 2, 8  # rounds of proposals from each start, and where that was in vain
+APPROACH = 2  # rounds of proposals from each start
 LEAST = 3  # trials that a search needs to begin: without floats, and two proposals
 FINISHED = 2  # searches that go to their end
 FINAL = 8  # sets that are tried with accuracy recovery of their own
@@ -147,15 +147,13 @@ class Run:
                 break
             begun.append((start, self._search(start, budget)))
             self._follow(begun)
-            begun[-1][1].approach(APPROACH if len(starts) > 1 else ROUNDS)
+            begun[-1][1].approach(APPROACH)
             if begun[-1][1].done:
                 break
         begun.sort(key=lambda one: one[1].rank)
         for place, (_, search) in enumerate(begun[:FINISHED]):
             search.budget = Budget(budget.left // (FINISHED - place))
             before = search.budget.left
-            if search.best is None:
-                search.approach(ROUNDS)
             search.finish()
             budget.left -= before - search.budget.left
             self._follow(begun)

@@ -22,10 +22,13 @@ from bridge.tune.surrogate import Surrogate, decibels
 from bridge.tune.trial import Spec, Trial
 from bridge.types import OutputResult
 
+ROUNDS = 4  # of proposals, at most
 STEP_DB = 1.5  # between the two proposals that are tried at a time
 MOST_BIAS_DB = 60.0
 CLOSE_DB = 0.5  # between a level that holds and one that does not
 REACH_DB = 40.0  # above the file without floats there is nothing to look for
+GROUPS = 8  # that removal begins with
+NARROWED, HALVED = 2, 8  # rounds of proposals of a wider integer precision, halves that are tried
 SWAPPED = 6  # members that are exchanged, and others tried for each
 EXPLAINED = 12  # members that trials are kept for, to say what each is worth
 PATIENCE = 16  # exchanges in vain
@@ -90,6 +93,7 @@ class Search:
     told: Callable[[Found], None] = lambda _: None
     history: list[Found] = field(default_factory=list)
     _bias: np.ndarray = field(init=False)
+    _between: tuple[float, float] | None = None
     _known: dict[tuple[str, ...], Found] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,11 +127,12 @@ class Search:
         return self.history[0].met and self.history[0].affordable
 
     def approach(self, rounds: int) -> None:
-        """Looks for a first set that meets the target."""
+        """Looks for sets that just meet the target, by the surrogate's proposals; again where it stopped."""
         (start,) = self.measure([{}])
         if self.done:
             return
-        self._learn(start)
+        if len(self.history) == 1:
+            self._learn(start)
         asked = self.goal.sqnr_db([output.name for output in start.trial.outputs])
         if asked is None:
             self._by_level(start, rounds)
@@ -138,11 +143,12 @@ class Search:
         """Makes the best set smaller until nothing gets better or the trials are used up."""
         if self.done:
             return self.history[0]
+        self.approach(ROUNDS)
         if self.best is None:
             self._everything()
         if self.best is not None:
-            self._remove()
             self._narrow()
+            self._remove()
             self._swap()
             self._explain()
         return self.nearest
@@ -175,24 +181,25 @@ class Search:
         measured = np.array([output.sqnr_db for output in self._judged(found)])
         self._bias = np.clip(np.nan_to_num(predicted - measured, nan=0.0), -MOST_BIAS_DB, MOST_BIAS_DB)
 
-    def _propose(self, levels_db: np.ndarray, *, banned: Collection[str] = ()) -> dict[str, str]:
-        return self.surrogate.propose(10.0 ** (-(levels_db + self._bias) / 10.0), precision=FLOAT, banned=banned)
+    def _propose(self, levels_db: np.ndarray, *, prefer: str = FLOAT) -> dict[str, str]:
+        return self.surrogate.propose(10.0 ** (-(levels_db + self._bias) / 10.0), prefer=prefer)
 
-    def _by_target(self, target_db: np.ndarray, rounds: int) -> None:
+    def _by_target(self, target_db: np.ndarray, rounds: int, *, prefer: str = FLOAT) -> None:
         """Proposals for the SQNR that is asked for, and for a little more."""
         for _ in range(rounds):
             before = len(self.history)
-            found = self.measure([self._propose(target_db), self._propose(target_db + STEP_DB)])
-            if len(self.history) == before:
+            found = self.measure([self._propose(level, prefer=prefer) for level in (target_db, target_db + STEP_DB)])
+            if len(self.history) == before or not found:
                 return
             near = min(found, key=lambda one: np.abs(np.array([output.sqnr_db for output in self._judged(one)]) - target_db).min())
             self._learn(near)
 
     def _by_level(self, start: Found, rounds: int) -> None:
         """Bisection over one level of SQNR for all outputs, between the start and what is far above it."""
-        low = min(start.worst_db, REACH_DB)
-        high = low + REACH_DB
+        low, high = self._between or (min(start.worst_db, REACH_DB), min(start.worst_db, REACH_DB) + REACH_DB)
         for _ in range(rounds):
+            if high - low < CLOSE_DB or self.left <= 0:
+                break
             levels = [low + (high - low) * share for share in (1 / 3, 2 / 3)]
             sets = [self._propose(np.full(len(self._bias), level)) for level in levels]
             for level, found in zip(levels, self.measure(sets), strict=False):
@@ -200,46 +207,51 @@ class Search:
                     high = level
                 elif not found.met and level < high:
                     low = max(low, level)
-            if high - low < CLOSE_DB or self.left <= 0:
-                return
+        self._between = low, high
 
     def _everything(self) -> None:
         """Whether the target can be met at all."""
         self.measure([dict.fromkeys(self.space.candidates, FLOAT)])
 
     def _remove(self) -> None:
-        """Takes out what is not needed: halves of what costs nothing to try together, then the expensive ones one by one."""
+        """Takes out what is not needed: several of those at a time that the surrogate misses least for their cost, then the expensive ones one by one."""
         best = self._standing()
         harm = {name: float(self.surrogate.predict(_without(best.assignment, [name])).max()) for name in best.assignment}
-        order = sorted(best.assignment, key=lambda name: harm[name] / (self.space.cost({name: best.assignment[name]}) + 1e-9))
-        size = len(order) // 2
-        while order and self.left > SWAPPED:
-            size = max(1, min(size, len(order)))
-            groups = [order[:size], order[size : 2 * size]]
-            tried = [(group, _without(best.assignment, group)) for group in groups if group]
-            results = self.measure([assignment for _, assignment in tried])
-            passed = [group for (group, _), one in zip(tried, results, strict=False) if self._holds(one)]
-            if len(passed) == 2:
-                both = self.measure([_without(best.assignment, [*groups[0], *groups[1]])])
-                passed = [groups[0] + groups[1]] if both and self._holds(both[0]) else passed[:1]
-            gone = {name for group in passed for name in group}
-            best = self._standing()
-            if size == 1:
-                order = order[len(tried) :]
-            else:
-                order = [name for name in order if name not in gone]
-                size //= 2
-            order = [name for name in order if name in best.assignment]
+        price = {name: self.space.cost({name: precision}) for name, precision in best.assignment.items()}
+        size = len(price) // GROUPS
+        order = sorted(price, key=lambda name: harm[name] / price[name])
+        while size > 1 and self.left > SWAPPED:
+            order = [name for name in order if name in self._standing().assignment]
+            self._try_without([order[:size], order[size : 2 * size]])
+            size //= 2
+        for first in range(0, len(price), 2):
+            order = sorted((name for name in self._standing().assignment if name in price), key=lambda name: -price[name])
+            if self.left <= SWAPPED or first >= len(order):
+                return
+            self._try_without([[name] for name in order[first : first + 2]])
+
+    def _try_without(self, groups: Sequence[Sequence[str]]) -> None:
+        """Whether the best set needs two groups of its members."""
+        best = self._standing()
+        results = self.measure([_without(best.assignment, group) for group in groups if group])
+        if len(results) == len(groups) and all(map(self._holds, results)):
+            self.measure([_without(best.assignment, [name for group in groups for name in group])])
 
     def _narrow(self) -> None:
-        """Float members that do as well with int8 weights and wider activations."""
-        best = self._standing()
+        """Int8 weights with wider activations in place of float: proposals that prefer them, then halves of what is float in the best set."""
         for choice in (choice for choice in self.space.choices if choice != FLOAT):
+            best = self._standing()
+            asked = self.goal.sqnr_db([output.name for output in best.trial.outputs])
+            if asked is not None:
+                self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(best)]), NARROWED, prefer=choice)
+                best = self._standing()
             fit = [name for name, precision in best.assignment.items() if precision == FLOAT and choice in self.space.candidates[name].choices]
             groups = [sorted(fit, key=lambda name: -self.space.cost({name: FLOAT}))] if fit else []
-            while groups and self.left > 0:
+            for _ in range(HALVED):
+                if not groups or self.left <= SWAPPED:
+                    break
                 group = groups.pop(0)
-                (*found,) = self.measure([{**best.assignment, **dict.fromkeys(group, choice)}])
+                found = self.measure([{**best.assignment, **dict.fromkeys(group, choice)}])
                 if found and self._holds(found[0]):
                     best = self._standing()
                 elif len(group) > 1:

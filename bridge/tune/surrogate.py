@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bridge.tune.noise import Noise
-from bridge.tune.space import DYNAMIC, INT16, Assignment, Space
+from bridge.tune.space import DYNAMIC, FLOAT, INT16, Assignment, Space
 
 AT_RUN_TIME = 0.3  # rounding of activations whose scales fit each run, over that with calibrated scales
 TINY = 1e-12
@@ -70,15 +70,16 @@ class Surrogate:
                     total = total + AT_RUN_TIME * self.rounded[np.isin(self._reader, ops)].sum(axis=0)
         return total
 
-    def propose(self, limits: np.ndarray, *, precision: str, start: Assignment | None = None, banned: Collection[str] = ()) -> dict[str, str]:
+    def propose(self, limits: np.ndarray, *, prefer: str, start: Assignment | None = None, banned: Collection[str] = ()) -> dict[str, str]:
         """A cheap assignment whose predicted noise keeps to the limits; all candidates where none does.
 
         Args:
             limits: [outputs] noise over signal.
-            precision: what candidates are moved to.
+            prefer: what candidates are moved to that can be that; the others become float.
             start: what is assigned anyway.
             banned: candidates that stay as they are.
         """
+        to = {name: prefer if prefer in one.choices else FLOAT for name, one in self.space.candidates.items()}
         chosen = dict(start or {})
         moves = [move for move in self._moves() if not banned or not any(name in banned for name in move)]
         excess = self.excess(chosen, limits)
@@ -86,7 +87,7 @@ class Surrogate:
         heapq.heapify(queue)
         while queue and excess > 0.0:
             _, place = heapq.heappop(queue)
-            new = {name: precision for name in moves[place] if name not in chosen}
+            new = {name: to[name] for name in moves[place] if name not in chosen}
             if not new:
                 continue
             worth = (excess - self.excess(chosen | new, limits)) / (self.space.cost(new) + TINY)
@@ -98,7 +99,7 @@ class Surrogate:
             chosen |= new
             excess = self.excess(chosen, limits)
         if excess > 0.0:
-            return chosen | {name: precision for name in self.space.candidates if name not in chosen and name not in banned}
+            return chosen | {name: to[name] for name in self.space.candidates if name not in chosen and name not in banned}
         return self.pruned(chosen, limits, keep=start or {})
 
     def pruned(self, chosen: dict[str, str], limits: np.ndarray, *, keep: Collection[str]) -> dict[str, str]:
