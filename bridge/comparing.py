@@ -76,6 +76,9 @@ def compare(
         threads: of each run of a model.
         progress: told about the work; silent if None.
 
+    Returns:
+        Errors of outputs, and of layers where the map or the files allow it.
+
     Raises:
         UsageError: a file or the data cannot be used.
         ToolError: a model does not run.

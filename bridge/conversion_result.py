@@ -36,6 +36,9 @@ class ConversionResult:
             folder: created if it does not exist; files of the same names in it are replaced.
             force: also write into a folder that holds other things than results of ours.
 
+        Returns:
+            The folder.
+
         Raises:
             UsageError: the results are gone, or the folder cannot be written to.
         """

@@ -88,12 +88,20 @@ class BridgeError(Exception):
         return (Diagnostic(self.code, "error", self.message, self.hint),)
 
     def advise(self, sentence: str) -> None:
-        """Adds to the hint, and to that of each finding."""
+        """Adds to the hint, and to that of each finding.
+
+        Args:
+            sentence: what helps.
+        """
         self._given = tuple(replace(finding, hint=f"{finding.hint} {sentence}".strip()) for finding in self._given or self._from_message())
         self.hint = f"{self.hint} {sentence}".strip()
 
     def note(self, findings: Sequence[Diagnostic]) -> None:
-        """Adds what was found before the failure, and may explain it."""
+        """Adds what was found before the failure, and may explain it.
+
+        Args:
+            findings: to come behind those of the failure.
+        """
         self._noted = (*self._noted, *findings)
 
     def as_dict(self) -> dict[str, object]:

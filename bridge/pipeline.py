@@ -126,6 +126,9 @@ def convert(
         force: write into a folder that holds other files.
         progress: told about the work; silent if None.
 
+    Returns:
+        The report, the folder with all files, and the `.tflite` files by precision.
+
     Raises:
         UsageError: an option, a file or the data cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.

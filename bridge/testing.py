@@ -29,6 +29,9 @@ def assert_quantizes(
         gate: one expression such as `sqnr>=25`, or several.
         options: further options of `convert`; without `output_dir` nothing is left behind.
 
+    Returns:
+        The report of the conversion, where all gates hold.
+
     Raises:
         AssertionError: a gate does not hold.
         BridgeError: what `convert` raises.

@@ -45,6 +45,9 @@ def trace(
         threads: of each run.
         progress: told about the work; silent if None.
 
+    Returns:
+        The path of the `.npz` file.
+
     Raises:
         UsageError: a file or the data cannot be used.
         ToolError: the model does not run.

@@ -30,6 +30,13 @@ class Calibration:
     def find(cls, source: Path | str, *, preprocess: str | Path | None = None) -> Self:
         """Samples as the command line names them: a file, a folder of pictures (and how they are preprocessed), or `module:function`.
 
+        Args:
+            source: path of an `.npz` or `.npy` file or of a folder, or `module:function`.
+            preprocess: of a folder of pictures: a name such as `imagenet`, or a TOML file.
+
+        Returns:
+            The samples, not yet read.
+
         Raises:
             UsageError: a folder comes without a preprocessing.
             InputError: the preprocessing or the function does not exist.
@@ -49,18 +56,40 @@ class Calibration:
 
     @classmethod
     def from_npz(cls, path: Path | str) -> Self:
-        """Samples in an `.npz` file with one array [N, *input shape] per model input, or an `.npy` file for a model with one input."""
+        """Samples in an `.npz` file with one array [N, *input shape] per model input, or an `.npy` file for a model with one input.
+
+        Args:
+            path: of the file; it is read when the inputs of the model are known.
+
+        Returns:
+            The samples, not yet read.
+        """
         return cls(lambda inputs: load(Path(path), inputs))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Samples in memory: arrays named like the model's inputs, [N, *input shape] each; `labels` [N] may be among them."""
+        """Samples in memory.
+
+        Args:
+            arrays: named like the model's inputs, [N, *input shape] each; `labels` [N] may be among them.
+
+        Returns:
+            The samples, not yet checked.
+        """
         kept = dict(arrays)
         return cls(lambda inputs: from_arrays(kept, inputs))
 
     @classmethod
     def from_images(cls, folder: Path | str, preprocess: str | Path | Preprocessing, *, limit: int | None = None) -> Self:
-        """Pictures in a folder, decoded one by one; `preprocess` is a name, a TOML file, or the values themselves.
+        """Pictures in a folder, decoded one by one.
+
+        Args:
+            folder: with pictures, or a folder for each class.
+            preprocess: a name such as `imagenet`, a TOML file, or the values themselves.
+            limit: at most so many samples; None: all.
+
+        Returns:
+            The samples, not yet read.
 
         Raises:
             InputError: there is no such preprocessing.
@@ -81,7 +110,14 @@ class Calibration:
 
     @classmethod
     def from_callable(cls, function: str | Callable[[], object], *, limit: int | None = None) -> Self:
-        """What a function without arguments returns: arrays [N, ...] by input name, or something to iterate; the function itself or `module:function`.
+        """What a function without arguments returns: arrays [N, ...] by input name, or something to iterate.
+
+        Args:
+            function: itself, or `module:function`.
+            limit: at most so many samples; None: all.
+
+        Returns:
+            The samples, not yet read.
 
         Raises:
             InputError: there is no such function.
@@ -92,17 +128,41 @@ class Calibration:
 
     @classmethod
     def from_iterable(cls, elements: Iterable[object], *, limit: int | None = None) -> Self:
-        """Anything that yields arrays, tuples (inputs..., labels) or dicts, each one sample or a batch; read once, kept in a temporary file."""
+        """Anything that yields arrays, tuples (inputs..., labels) or dicts, each one sample or a batch; read once, kept in a temporary file.
+
+        Args:
+            elements: what is iterated.
+            limit: at most so many samples; None: all.
+
+        Returns:
+            The samples, not yet read.
+        """
         return cls._from_stream(elements, type(elements).__name__, limit)
 
     @classmethod
     def from_dataloader(cls, loader: Iterable[object], *, limit: int | None = None) -> Self:
-        """A PyTorch DataLoader; its batches are split into samples."""
+        """A PyTorch DataLoader; its batches are split into samples.
+
+        Args:
+            loader: of tensors, tuples (inputs..., labels) or dicts.
+            limit: at most so many samples; None: all.
+
+        Returns:
+            The samples, not yet read.
+        """
         return cls._from_stream(loader, "DataLoader", limit)
 
     @classmethod
     def from_tf_dataset(cls, dataset: Iterable[object], *, limit: int | None = None) -> Self:
-        """A tf.data.Dataset, batched or not; in the layout of the model's own input, as all samples."""
+        """A tf.data.Dataset, batched or not; in the layout of the model's own input, as all samples.
+
+        Args:
+            dataset: of tensors, tuples (inputs..., labels) or dicts.
+            limit: at most so many samples; None: all.
+
+        Returns:
+            The samples, not yet read.
+        """
         return cls._from_stream(dataset, "tf.data.Dataset", limit)
 
     @classmethod
@@ -113,6 +173,12 @@ class Calibration:
 
     def dataset(self, inputs: tuple[TensorSpec, ...]) -> Dataset:
         """The samples for a model with these inputs.
+
+        Args:
+            inputs: of the model.
+
+        Returns:
+            The samples.
 
         Raises:
             InputError: they cannot be read, or do not fit the inputs.
@@ -125,6 +191,9 @@ class Calibration:
 
         Args:
             inputs: of the model; a symbolic size takes what the samples have.
+
+        Returns:
+            The samples.
 
         Raises:
             InputError: as `dataset`.

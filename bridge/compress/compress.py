@@ -50,6 +50,9 @@ def prune(model: object, sparsity: float = 0.5, *, skip: Iterable[str] = ()) -> 
         sparsity: share of zeros in each, 0 .. 1; rising over a few calls it loses less.
         skip: shell patterns of names to leave alone.
 
+    Returns:
+        What keeps the zeros while the model is trained on.
+
     Raises:
         UsageError: another kind of model, no weights, or a sparsity out of range.
     """
@@ -66,6 +69,14 @@ def prune(model: object, sparsity: float = 0.5, *, skip: Iterable[str] = ()) -> 
 
 def cluster(model: object, clusters: int = 16, *, skip: Iterable[str] = ()) -> Kept:
     """Gives each weight tensor at most so many values, in place; zeros of a pruned tensor stay zero and count as one.
+
+    Args:
+        model: a torch module or a built Keras 3 model.
+        clusters: at most so many values in each.
+        skip: shell patterns of names to leave alone.
+
+    Returns:
+        What keeps the clusters and zeros while the model is trained on.
 
     Raises:
         UsageError: another kind of model, no weights, or fewer than two clusters.
@@ -91,6 +102,9 @@ def keep(model: object, *, zeros: bool = True, clusters: bool = True, skip: Iter
         zeros: keep zeros.
         clusters: keep equal values equal, in tensors that hold each value four times or more in the mean.
         skip: shell patterns of names to leave alone.
+
+    Returns:
+        What keeps them while the model is trained on.
 
     Raises:
         UsageError: another kind of model, no weights, or a mask of torch's that is not removed.

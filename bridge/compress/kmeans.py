@@ -10,6 +10,13 @@ def centroids(values: np.ndarray, clusters: int) -> np.ndarray:
 
     Lloyd's algorithm from two beginnings, of which the one with the smaller squared error is taken: evenly over the range, which keeps large values
     (Han et al. 2016, "Deep Compression", section 3.2), and evenly over the values.
+
+    Args:
+        values: of any shape.
+        clusters: how many numbers.
+
+    Returns:
+        [at most `clusters`], ascending.
     """
     ordered = np.sort(values.reshape(-1).astype(np.float64))
     places = (np.arange(clusters) + 0.5) / clusters

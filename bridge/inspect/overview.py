@@ -128,6 +128,9 @@ def inspect(
         start: tensors that become the inputs, to look at a part of the model.
         end: tensors that become the outputs likewise.
 
+    Returns:
+        Operators, patterns, the rules' decisions for every node, and findings.
+
     Raises:
         UsageError: the model, a rule file, a shape or the samples cannot be used.
         UnsupportedModelError: the model cannot become TFLite; names every cause.

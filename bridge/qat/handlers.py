@@ -35,6 +35,12 @@ def handler(layer_class: type) -> Callable[[Handler], Handler]:
     @bridge.qat.handler(MyLayer)
     def _(layer):
         return bridge.qat.Places(weights={"weight": 0}, inner=("matmul",))
+
+    Args:
+        layer_class: a torch module class or a Keras layer class.
+
+    Returns:
+        A decorator for a function that takes the layer and returns its Places.
     """
 
     def register(function: Handler) -> Handler:

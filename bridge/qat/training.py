@@ -38,6 +38,9 @@ def prepare(
         ranges: `moving_average`, of what passes in training; or `learned`, step sizes that are trained (LSQ, Esser et al. 2020); in Keras the ends of the
             ranges, by the gradient of TensorFlow's FakeQuant.
 
+    Returns:
+        The copy, a model of the same framework.
+
     Raises:
         UsageError: the model is of no framework that is known here, no operator of it becomes an integer one, or an argument is none of those above.
         UnsupportedModelError: the model cannot be traced or exported.
@@ -64,6 +67,9 @@ def convert(model: Any, example_inputs: Any = None, **options: Any) -> Conversio
         model: stays as it is.
         example_inputs: of the sizes that the TFLite file shall have. PyTorch needs them.
         options: those of `bridge.convert`.
+
+    Returns:
+        What `bridge.convert` returns.
     """
     result: ConversionResult = _backend(model).convert(model, example_inputs, **options)
     return result

@@ -77,6 +77,13 @@ class HasReport(Protocol):
 def gate(result: Report | HasReport, *gates: str) -> Verdict:
     """Judges gates such as `sqnr>=25` on a report or on the result of a conversion; returns only if all of them hold.
 
+    Args:
+        result: of `convert`, or its report.
+        gates: expressions such as `sqnr>=25`; at least one.
+
+    Returns:
+        The verdict, with what was measured for each gate.
+
     Raises:
         UsageError: a gate cannot be read, or there is none.
         GateError: at least one does not hold; names each with what was measured and where.

@@ -466,7 +466,14 @@ class Report(Part):
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: str = "report.json") -> "Report":
-        """The report that `to_json` wrote; `where` names the file in errors.
+        """The report that `to_json` wrote.
+
+        Args:
+            text: of a report.json.
+            where: how errors name it.
+
+        Returns:
+            The report.
 
         Raises:
             InputError: no JSON, another schema version, or a key that is missing or of the wrong type.

@@ -59,6 +59,9 @@ def load(names_or_paths: Sequence[str | Path | RuleFile]) -> tuple[RuleFile, ...
     Args:
         names_or_paths: a pack's name (`default`), the path of a TOML file, or what was read before.
 
+    Returns:
+        The rule files, in the order given.
+
     Raises:
         RuleError: no such pack or file, or one that is malformed; names file, line and key.
     """

@@ -67,6 +67,9 @@ def metric[F: Function](
         better: which direction is good.
         unit: shown behind the figure.
         needs_truth: refuse to run without `truth` or `labels` in the evaluation data.
+
+    Returns:
+        A decorator, which gives the function back.
     """
 
     def decorate(function: F) -> F:

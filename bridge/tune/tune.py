@@ -91,6 +91,9 @@ def tune(
         threads: of each run of a model.
         progress: told about the work.
 
+    Returns:
+        What was found, with the path of the rule file.
+
     Raises:
         UsageError: an option or the data cannot be used, or the target asks for what trials do not measure.
         UnsupportedModelError: the model cannot become TFLite.
