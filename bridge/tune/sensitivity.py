@@ -69,6 +69,9 @@ def sensitivity(
         threads: of each run of a model.
         progress: told about the work.
 
+    Returns:
+        The ranking, with the paths of its files.
+
     Raises:
         UsageError: an option or the data cannot be used, or nothing of the model is int8.
         UnsupportedModelError: the model cannot become TFLite.
