@@ -78,6 +78,7 @@ class Search:
         goal: what is asked for.
         setting: name of the ranges and corrections.
         budget: trials that may still be made.
+        margin_db: SQNR beyond what the target asks for; where it asks for something else this does nothing.
         told: called with every measured set.
 
     Attributes:
@@ -90,6 +91,7 @@ class Search:
     goal: Goal
     setting: str
     budget: Budget
+    margin_db: float = 0.0
     told: Callable[[Found], None] = lambda _: None
     history: list[Found] = field(default_factory=list)
     _bias: np.ndarray = field(init=False)
@@ -133,11 +135,11 @@ class Search:
             return
         if len(self.history) == 1:
             self._learn(start)
-        asked = self.goal.sqnr_db([output.name for output in start.trial.outputs])
+        asked = self._asked(start)
         if asked is None:
             self._by_level(start, rounds)
         else:
-            self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(start)]), rounds)
+            self._by_target(asked, rounds)
 
     def finish(self) -> Found:
         """Makes the best set smaller until nothing gets better or the trials are used up."""
@@ -159,14 +161,26 @@ class Search:
         fresh = [place for place, spec in enumerate(specs) if spec.op_precisions not in self._known and spec not in specs[:place]][
             : max(0, self.left)
         ]
-        for place, trial in zip(fresh, self.lab.measure([specs[place] for place in fresh]), strict=True):
-            one = Found(assignments[place], trial, self.space.cost(assignments[place]), self.goal.met(trial), self.goal.affordable(trial))
+        before = self.lab.asked
+        measured = self.lab.measure([specs[place] for place in fresh])
+        self.budget.left -= self.lab.asked - before
+        for place, trial in zip(fresh, measured, strict=True):
+            met = self.goal.met(trial) and self._beyond(trial)
+            one = Found(assignments[place], trial, self.space.cost(assignments[place]), met, self.goal.affordable(trial))
             self._known[specs[place].op_precisions] = one
             self.history.append(one)
-            self.budget.left -= 1
             self.told(one)
             logger.info("%d nodes, cost %.4f, %.2f dB%s", len(one.assignment), one.cost, one.worst_db, ", met" if one.met else "")
         return [self._known[spec.op_precisions] for spec in specs if spec.op_precisions in self._known]
+
+    def _beyond(self, trial: Trial) -> bool:
+        asked = self.goal.sqnr_db([output.name for output in trial.outputs]) or {}
+        return all(output.sqnr_db >= asked[output.name] + self.margin_db for output in trial.outputs if output.name in asked)
+
+    def _asked(self, found: Found) -> np.ndarray | None:
+        """SQNR that is asked of each output that the surrogate predicts; None where the target asks for something else."""
+        asked = self.goal.sqnr_db([output.name for output in found.trial.outputs])
+        return None if asked is None else np.array([asked.get(output.name, -np.inf) + self.margin_db for output in self._judged(found)])
 
     def _judged(self, found: Found) -> list[OutputResult]:
         """The outputs of the trial that the surrogate predicts, in its order."""
@@ -241,9 +255,9 @@ class Search:
         """Int8 weights with wider activations in place of float: proposals that prefer them, then halves of what is float in the best set."""
         for choice in (choice for choice in self.space.choices if choice != FLOAT):
             best = self._standing()
-            asked = self.goal.sqnr_db([output.name for output in best.trial.outputs])
+            asked = self._asked(best)
             if asked is not None:
-                self._by_target(np.array([asked.get(output.name, -np.inf) for output in self._judged(best)]), NARROWED, prefer=choice)
+                self._by_target(asked, NARROWED, prefer=choice)
                 best = self._standing()
             fit = [name for name, precision in best.assignment.items() if precision == FLOAT and choice in self.space.candidates[name].choices]
             groups = [sorted(fit, key=lambda name: -self.space.cost({name: FLOAT}))] if fit else []
@@ -292,9 +306,9 @@ class Search:
 
     def _slack_db(self, best: Found) -> np.ndarray:
         """How much worse than the best the outputs may get."""
-        judged = self._judged(best)
-        asked = self.goal.sqnr_db([output.name for output in judged])
-        return np.array([0.0 if asked is None else max(0.0, output.sqnr_db - asked.get(output.name, -np.inf)) for output in judged])
+        asked = self._asked(best)
+        measured = np.array([output.sqnr_db for output in self._judged(best)])
+        return np.zeros(len(measured)) if asked is None else np.maximum(0.0, measured - asked)
 
     def _explain(self) -> None:
         """What each member is worth: the best without it. One that turns out to be worth nothing goes."""

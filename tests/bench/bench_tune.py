@@ -2,9 +2,9 @@
 
 Run: python tests/bench/bench_tune.py WORK DATA MODEL.onnx ... [--target 'sqnr>=30'] [--choice float32] [--samples 64] [--random 500]
 
-DATA/<stem>/ holds calibration.npz and evaluation.npz of each model. `--random` draws so many sets: each node is float with a probability that is
-drawn anew for each set; the one with the fewest float multiply-accumulates of those that meet the target counts. It gets the same ranges, corrections
-and samples as the result. Prints one JSON line per model.
+DATA/<stem>/ holds calibration.npz and evaluation.npz of each model. With `--random` the search meets chance: so many sets, in each of which a node is
+float with a probability drawn anew for that set; of those that meet the target the one with the fewest float multiply-accumulates counts. Prints one
+JSON line per model.
 """
 
 import argparse
@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 
 import bridge
-from bridge.tune.executors import open_executor
+from bridge.preparing import Request
+from bridge.progress import Silent, Stages
 from bridge.tune.goal import Goal
-from bridge.tune.lab import Lab
-from bridge.tune.result import TuneReport
-from bridge.tune.space import FLOAT
+from bridge.tune.noise import measure_noise
+from bridge.tune.search import ROUNDS, Budget, Search
+from bridge.tune.session import open_session
+from bridge.tune.space import FLOAT, Space
+from bridge.tune.surrogate import Surrogate
 from bridge.tune.trial import Spec
-from bridge.tune.tune import DEFAULT_CHOICES
-from bridge.tune.workload import Workload
+from bridge.tune.tune import DEFAULT_CHOICES, DEFAULT_TRIALS
 
 
 def measure(model: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -40,7 +42,7 @@ def measure(model: Path, options: argparse.Namespace) -> dict[str, object]:
         output_dir=folder,
     )
     report = result.report
-    row = {
+    return {
         "model": model.stem,
         "target": report.target,
         "met": report.met,
@@ -62,26 +64,45 @@ def measure(model: Path, options: argparse.Namespace) -> dict[str, object]:
         "recovery": report.recovery,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    return row | (random_search(report, folder, options) if options.random else {})
 
 
-def random_search(report: TuneReport, folder: Path, options: argparse.Namespace) -> dict[str, object]:
-    """The cheapest of random sets in float, and the cheapest set of the search in the same measure."""
-    workload, goal = Workload(folder / "trials" / "workload"), Goal(report.target)
-    stored = json.loads((folder / "search.json").read_text())
-    owners, base, names, setting = stored["owners"], stored["base"], stored["candidates"], stored["setting"]
-    rng = np.random.default_rng(options.seed)
-    shares, best = [], None
-    with open_executor(workers=1) as executor:
-        lab = Lab(workload, executor, folder / "trials" / "measured", threads=2)
+def against_random(model: Path, options: argparse.Namespace) -> dict[str, object]:
+    """The search and as many random sets as are asked for, both from the ranges of min_max without accuracy recovery, all moved nodes float."""
+    data = options.data / model.stem
+    request = Request(source=model, calibration=data / "calibration.npz", evaluation=data / "evaluation.npz", rules=())
+    goal = Goal(options.target)
+    with open_session(request, options.work / f"{model.stem}-random", workers=1, dask=None, stages=Stages(Silent())) as session:
+        setting = session.settings.observed("min_max", lambda _: None)
+        lab = session.lab([setting], samples=options.samples or session.enough_samples)
+        asked = session.settings.asked
+        with session.settings.quantized(setting, asked) as quantized:
+            noise = measure_noise(session.prepared.converted, quantized, session.prepared.data.evaluation, threads=2)
+        owners = session.prepared.converted.tensor_map.owners
+        space = Space(noise.graph, owners, asked, [op.precision for op in quantized.ops], choices=(FLOAT,))
+        search = Search(lab, space, Surrogate(noise, space), goal, setting.name, Budget(DEFAULT_TRIALS))
+        search.approach(ROUNDS)
+        found = search.finish()
+        rng = np.random.default_rng(options.seed)
+        shares = []
         for _ in range(options.random):
-            chosen = {name for name in names if rng.random() < rng.uniform()}
-            asked = tuple(FLOAT if owner in chosen else one for owner, one in zip(owners, base, strict=True))
-            (trial,) = lab.measure([Spec(asked, setting)])
-            if goal.met(trial):
-                shares.append(trial.float_mac_share)
-                best = min(shares)
-    return {"random_trials": options.random, "random_met": len(shares), "random_float_mac_share": best}
+            share = rng.uniform()
+            chosen = {name: FLOAT for name in space.candidates if rng.random() < share}
+            (trial,) = lab.measure([Spec(space.op_precisions(chosen), setting.name)])
+            shares += [trial.float_mac_share] if goal.met(trial) else []
+    return {
+        "model": model.stem,
+        "target": options.target,
+        "candidates": len(space.candidates),
+        "samples": lab.workload.facts.samples,
+        "start_db": round(search.history[0].worst_db, 2),
+        "met": found.met,
+        "trials": len(search.history),
+        "members": len(found.assignment),
+        "float_mac_share": round(found.trial.float_mac_share, 4),
+        "random_trials": options.random,
+        "random_met": len(shares),
+        "random_float_mac_share": round(min(shares), 4) if shares else None,
+    }
 
 
 def main() -> None:
@@ -98,7 +119,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for model in options.models:
-        print(json.dumps(measure(model, options)), flush=True)  # noqa: T201
+        print(json.dumps((against_random if options.random else measure)(model, options)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
