@@ -20,7 +20,7 @@ from bridge.tune.trial import Spec
 APPROACH = 2  # rounds of proposals from each start
 LEAST = 3  # trials that a search needs to begin: without floats, and two proposals
 FINISHED = 2  # searches that go to their end
-SEARCHES, SPARE_DB = 3, 0.1  # in all, where the first ones miss the target on all samples; what is looked for beyond
+SEARCHES, SPARE_DB = 5, 0.1  # in all, where the first ones miss the target on all samples; what is looked for beyond
 FINAL = 8  # sets that are tried with accuracy recovery of their own
 
 
