@@ -126,3 +126,9 @@ def test_every_code_in_the_sources_has_an_entry() -> None:
     written = dict(written_codes())
     assert {code: place for code, place in written.items() if code not in KINDS} == {}, "add it to bridge/findings, with a test that provokes it"
     assert len(written) > 60
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest collects by base name here: helpers beside the tests are imported by theirs."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
