@@ -1,4 +1,4 @@
-"""The commands for a fresh machine that README.md begins with; tests/test_pages.py has everything else on it."""
+"""The commands for a fresh machine that README.md begins with; tests/test_all_pages.py has everything else on it."""
 
 import re
 import shlex
