@@ -31,6 +31,7 @@ GROUPS = 8  # that removal begins with
 NARROWED, HALVED = 2, 8  # rounds of proposals of a wider integer precision, halves that are tried
 SWAPPED = 6  # members that are exchanged, and others tried for each
 EXPLAINED = 12  # members that trials are kept for, to say what each is worth
+RATED = 200  # the cheapest others that the surrogate is asked about
 PATIENCE = 16  # exchanges in vain
 
 logger = logging.getLogger(__name__)
@@ -293,15 +294,13 @@ class Search:
         for name in out:
             less = _without(best.assignment, [name])
             room = best.cost - self.space.cost(less)
-            cheaper = [one for one in self.space.candidates if one not in best.assignment and self.space.cost({one: FLOAT}) < room]
-            for one in sorted(cheaper, key=lambda other: self.surrogate.excess({**less, other: FLOAT}, limits))[:SWAPPED]:
-                rated.append((self.surrogate.excess({**less, one: FLOAT}, limits), len(rated), {**less, one: FLOAT}))
-            for first, second in itertools.combinations(
-                sorted(cheaper, key=lambda other: self.surrogate.excess({**less, other: FLOAT}, limits))[:SWAPPED], 2
-            ):
-                both = {**less, first: FLOAT, second: FLOAT}
-                if self.space.cost(both) < best.cost:
-                    rated.append((self.surrogate.excess(both, limits), len(rated), both))
+            free = sorted((self.space.cost({one: FLOAT}), one) for one in self.space.candidates if one not in best.assignment)
+            singles = [(self.surrogate.excess({**less, one: FLOAT}, limits), one) for cost, one in free[:RATED] if cost < room]
+            nearest = [one for _, one in sorted(singles)[:SWAPPED]]
+            for group in (*((one,) for one in nearest), *itertools.combinations(nearest, 2)):
+                made = {**less, **dict.fromkeys(group, FLOAT)}
+                if self.space.cost(made) < best.cost:
+                    rated.append((self.surrogate.excess(made, limits), len(rated), made))
         return [assignment for _, _, assignment in sorted(rated)]
 
     def _slack_db(self, best: Found) -> np.ndarray:
