@@ -118,7 +118,7 @@ def pair_outputs(expected: Mapping[str, np.ndarray], received: Sequence[np.ndarr
         places = [names.index(name)] if name in names else [place for place, known in enumerate(names) if known is None or known not in expected]
         for place in places:
             for permutation in _layouts(received[place].shape, value.shape):
-                choices.append((_distance(value, received[place], permutation), len(choices), name, place, permutation))
+                choices.append((_distance(value, received[place], permutation, name), len(choices), name, place, permutation))
     found: dict[str, OutputPair] = {}
     taken: set[int] = set()
     for _, _, name, place, permutation in sorted(choices):
@@ -146,8 +146,8 @@ def _layouts(shape: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, ...
     return orders or [tuple(axes)]
 
 
-def _distance(expected: np.ndarray, received: np.ndarray, permutation: Sequence[int]) -> float:
+def _distance(expected: np.ndarray, received: np.ndarray, permutation: Sequence[int], tensor: str) -> float:
     """Smaller is nearer."""
     sums = ErrorSums()
-    sums.add(in_layout(expected, received.shape, permutation), received)
+    sums.add(in_layout(expected, received.shape, permutation, tensor=tensor), received)
     return -metrics.sqnr_db(sums)

@@ -1,5 +1,6 @@
 """The TFLite side: files opened with the tensors to compare as outputs, and integers turned back into real numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ import numpy as np
 from bridge.errors import ToolError
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import Diagnostic
+
+_HINT = "The file is damaged: its operators write another shape than it declares. Write it again with the tool that made it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,26 @@ def in_user_layout(value: np.ndarray, permutation: Sequence[int], shape: Sequenc
     return value.transpose(permutation).reshape(shape)
 
 
-def in_layout(reference: np.ndarray, shape: Sequence[int], permutation: Sequence[int]) -> np.ndarray:
+def other_shape(tensor: str, received: Sequence[int], wanted: Sequence[int]) -> ToolError:
+    """The error for a tensor that has another shape after a run than its file declares."""
+    message = f"The TFLite file writes {tensor!r} in the shape {list(received)} when it runs, which does not hold the values of {list(wanted)}."
+    return ToolError(message, hint=_HINT, causes=["tflite-fails"])
+
+
+def in_layout(reference: np.ndarray, shape: Sequence[int], permutation: Sequence[int], *, tensor: str) -> np.ndarray:
     """An ONNX value in the axis order of its TFLite counterpart, contiguous.
 
     Args:
         reference: ONNX value.
-        shape: of the TFLite tensor.
+        shape: of the TFLite tensor, after a run.
         permutation: axes of the TFLite tensor in the order of the ONNX axes.
+        tensor: names it in the error.
+
+    Raises:
+        ToolError: the shape is another one than the file declares.
     """
+    if len(shape) != len(permutation) or math.prod(shape) != reference.size:
+        raise other_shape(tensor, shape, reference.shape)
     moved = reference.reshape([shape[axis] for axis in permutation])
     inverse = sorted(range(len(permutation)), key=permutation.__getitem__)  # np.argsort takes 40 us for that
     return np.ascontiguousarray(moved.transpose(inverse))

@@ -153,9 +153,6 @@ def _compare_one(
 ) -> list[Seen]:
     expected = reference.run(sample, [pair.name for pair in pairs])
     received = [runner.run(one.feeder(sample)) for one, runner in zip(candidates, runners, strict=True)]
-    if shown is not None:
-        last, forms = received[-1], candidates[-1].forms
-        shown(expected, {pair.name: _in_users_layout(last[pair.position], forms[pair.position], pair) for pair in pairs})
     found = []
     for pair in pairs:
         value = expected[pair.name]
@@ -163,10 +160,13 @@ def _compare_one(
         for one, outputs in zip(candidates, received, strict=True):
             output = outputs[pair.position]
             sums = ErrorSums()
-            sums.add(in_layout(value, output.shape, pair.permutation), output, one.forms[pair.position])
+            sums.add(in_layout(value, output.shape, pair.permutation, tensor=pair.name), output, one.forms[pair.position])
             row.sums.append(sums)
             row.classes.append(_class(output, pair))
         found.append(row)
+    if shown is not None:
+        last, forms = received[-1], candidates[-1].forms
+        shown(expected, {pair.name: _in_users_layout(last[pair.position], forms[pair.position], pair) for pair in pairs})
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.compare import attribution, metrics
 from bridge.compare.attribution import Counterparts
-from bridge.compare.candidates import in_layout
+from bridge.compare.candidates import in_layout, other_shape
 from bridge.compare.channels import Usage
 from bridge.compare.forms import Form, form_of
 from bridge.compare.metrics import ErrorSums
@@ -62,13 +62,20 @@ class Row:
     usage: Usage = field(default_factory=Usage)
 
     def add(self, name: str, reference: np.ndarray, real: Values, stored: Values, alone: Values) -> None:
-        """Takes in one sample: its name, the ONNX value, and the values of the float file, of the quantized file end to end, and of its nodes alone."""
+        """Takes in one sample: its name, the ONNX value, and the values of the float file, of the quantized file end to end, and of its nodes alone.
+
+        Raises:
+            ToolError: a file writes another shape than it declares.
+        """
         tensor = self.quantized_tensor if self.quantized_tensor is not None else NO_TENSOR
         value, other = real.get(self.float_tensor), stored.get(tensor)
         shown = value if value is not None else other
         if shown is None:
             return
-        aligned = in_layout(reference, shown.shape, self.pair.permutation)
+        aligned = in_layout(reference, shown.shape, self.pair.permutation, tensor=self.pair.tensor)
+        for another in (other, alone.get(tensor) if self.own else None):
+            if another is not None and another.size != aligned.size:
+                raise other_shape(self.pair.tensor, another.shape, aligned.shape)
         if value is not None:
             self.conversion_sums.add(aligned, value, noise_only=True)
         if other is not None:

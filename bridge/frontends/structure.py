@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from bridge.errors import InputError, UnsupportedModelError
-from bridge.limits import MAX_NODES
+from bridge.limits import MAX_AXES, MAX_NODES
 
 _FLOATS = MappingProxyType({onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.FLOAT16: "<f2"})
 _KINDS = onnx.AttributeProto
@@ -65,6 +65,7 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
         if value.type.HasField("tensor_type") and (kind not in _DATA_TYPES or kind == onnx.TensorProto.UNDEFINED):
             raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT, code="model-invalid")
     _check_graph(model.graph, frozenset(), where)
+    _check_expansions(model.graph, where)
     for function in model.functions:
         _check_nodes(function.node, set(function.input), function.output, where)
 
@@ -153,6 +154,23 @@ def _check_graph(graph: onnx.GraphProto, outer: frozenset[str], where: str) -> N
     _check_nodes(graph.node, known | outer, [value.name for value in graph.output], where)
 
 
+def _check_expansions(graph: onnx.GraphProto, where: str) -> None:
+    """Onnx's shape inference of Expand up to opset 12 writes as many axes as the target has elements, whatever a file declares it to have."""
+    lengths = {value.name: value.type.tensor_type.shape.dim[0].dim_value for value in (*graph.input, *graph.value_info) if _is_vector(value)}
+    for node in _all_nodes(graph.node):
+        length = lengths.get(node.input[1], 0) if node.op_type == "Expand" and len(node.input) > 1 else 0
+        if length > MAX_AXES:
+            raise InputError(
+                f"{where}: the target shape {node.input[1]!r} of an Expand has {length} axes; at most {MAX_AXES} are taken.",
+                hint=_HINT,
+                code="model-invalid",
+            )
+
+
+def _is_vector(value: onnx.ValueInfoProto) -> bool:
+    return len(value.type.tensor_type.shape.dim) == 1
+
+
 def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequence[str], where: str) -> None:
     """Follows the nodes in order; `known` grows by what they write."""
     known = known | {""}
@@ -165,6 +183,8 @@ def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequ
             raise InputError(f"{about} reads {missing!r}, which neither the model nor an earlier node gives.", hint=_HINT, code="model-invalid")
         for attribute in node.attribute:
             held = {field.name for field, _ in attribute.ListFields()} & _VALUE_FIELDS
+            if attribute.type not in _FIELD_OF_TYPE and not attribute.ref_attr_name:
+                raise InputError(f"{about} has the attribute {attribute.name!r} without a type.", hint=_HINT, code="model-invalid")
             if attribute.type in _FIELD_OF_TYPE and held - {_FIELD_OF_TYPE[attribute.type]}:  # onnx's version converter crashes on such a file
                 raise InputError(
                     f"{about} has the attribute {attribute.name!r} with a value of another type than its own.", hint=_HINT, code="model-invalid"

@@ -104,6 +104,17 @@ def test_any_file_is_compared_by_its_outputs_alone(tmp_path: Path) -> None:
     assert found.outputs == (replace(full.outputs[0], conversion_sqnr_db=None),)
 
 
+@pytest.mark.parametrize("layers", [False, True])
+def test_an_output_of_another_shape_than_the_file_declares_is_refused(layers: bool, tmp_path: Path) -> None:
+    build = Builder()
+    x, y = build.tensor("x", (1, 4)), build.tensor("y", (1, 2))
+    build.op("NEG", [x], [y])  # writes [1, 4]
+    path = build.save(tmp_path / "damaged.tflite", [x], [y])
+    files = Compared(path, float_file(tmp_path), tensor_map()) if layers else Compared(path, tensor_map=tensor_map())
+    with pytest.raises(ToolError, match=r"writes 'y' in the shape \[1, 4\] when it runs, which does not hold the values of \[1, 2\]"):
+        compare_files(OnnxRunner(onnx_model()), files, Data(SAMPLES), threads=1, progress=len_of)
+
+
 def test_a_tensor_map_adds_the_layers_that_the_file_has(tmp_path: Path) -> None:
     path = int8_file(tmp_path)
     lost = replace(pair("lost", "h", 3), tflite_tensor="gone")

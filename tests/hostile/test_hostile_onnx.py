@@ -106,6 +106,12 @@ def test_an_input_of_giant_size_is_refused(tmp_path: Path, refused: Refused) -> 
     assert "more than 2 GB" in refused("convert", path, "-o", tmp_path / "out")
 
 
+def test_a_target_shape_of_giant_length_is_refused(tmp_path: Path, refused: Refused) -> None:
+    shape = helper.make_tensor_value_info("s", TensorProto.INT64, [1 << 40])
+    path = save(tmp_path, [helper.make_node("Expand", ["x", "s"], ["y"])], inputs=[value("x", 1, 4), shape])
+    assert "'s' of an Expand has 1099511627776 axes; at most 64 are taken" in refused("inspect", path)
+
+
 def test_a_cyclic_graph_is_refused(tmp_path: Path, refused: Refused) -> None:
     cycle = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
     assert "reads 'y', which neither the model nor an earlier node gives" in refused("inspect", save(tmp_path, cycle))
@@ -198,3 +204,9 @@ def test_an_attribute_of_another_type_than_its_value_is_refused(tmp_path: Path, 
     node = helper.make_node("Relu", ["x"], ["y"])
     node.attribute.add(name="pads", type=onnx.AttributeProto.FLOAT, ints=[1, 2])
     assert "the attribute 'pads' with a value of another type" in refused("inspect", save(tmp_path, [node]))
+
+
+def test_an_attribute_without_a_type_is_refused(tmp_path: Path, refused: Refused) -> None:
+    node = helper.make_node("Split", ["x"], ["y"])
+    node.attribute.add(name="axis", i=-1)
+    assert "the attribute 'axis' without a type" in refused("inspect", save(tmp_path, [node]))
