@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from bridge import toml_text
-from bridge.errors import InputError
+from bridge.errors import InputError, printable
 
 MAX_BYTES = 64 << 10
 MAX_SIDE = 8192
@@ -84,7 +84,7 @@ def find_preprocessing(name: str | Path) -> Preprocessing:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}. Received: {str(first['input'])[:80]}.",
+            f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}. Received: {printable(str(first['input'])[:80])}.",
             hint=f"Keys: {', '.join(_File.model_fields)}.",
             code="data-pictures",
         ) from error

@@ -149,9 +149,20 @@ def _bytes(data_type: int, count: int) -> int:
 
 
 def _check_graph(graph: onnx.GraphProto, outer: frozenset[str], where: str) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        unknown = [kind for kind in _element_types(value.type) if kind not in _DATA_TYPES]
+        if unknown:
+            raise InputError(f"{where}: {value.name!r} has no data type that ONNX knows. Received: {unknown[0]}.", hint=_HINT, code="model-invalid")
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     known |= {sparse.values.name for sparse in graph.sparse_initializer}
     _check_nodes(graph.node, known | outer, [value.name for value in graph.output], where)
+
+
+def _element_types(kind: onnx.TypeProto) -> Iterator[int]:
+    yield from (kind.tensor_type.elem_type, kind.sparse_tensor_type.elem_type)
+    for holder in ("sequence_type", "optional_type"):
+        if kind.HasField(holder):
+            yield from _element_types(getattr(kind, holder).elem_type)
 
 
 def _check_expansions(graph: onnx.GraphProto, where: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from bridge.errors import InputError
+from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
 from bridge.tflite.unpack import unpack
 
@@ -192,7 +192,16 @@ def op_name(model: ModelT, op: OperatorT) -> str:
 
 
 def dtype(tensor: TensorT) -> np.dtype[Any]:
-    """NumPy dtype of a tensor's elements."""
+    """NumPy dtype of a tensor's elements.
+
+    Raises:
+        UnsupportedModelError: NumPy has none.
+    """
+    if tensor.type not in DTYPES:
+        message = f"The TFLite file has the tensor {text(tensor.name)!r} of type {TYPE_NAMES.get(tensor.type, tensor.type)}, which is not computed with here."
+        raise UnsupportedModelError(
+            message, hint="Strings, resource variables and packed integers have to stay outside of the file.", causes=["no-tflite-type"]
+        )
     return DTYPES[tensor.type]
 
 

@@ -72,7 +72,7 @@ def run(command: Callable[[], None]) -> Outcome:
         return {"outcome": "accepted"}
     said = err.getvalue() or out.getvalue()  # `rules check` prints what it finds
     if fault := _fault(code, said):
-        return {"outcome": "bad message", "detail": fault, "text": said[:1000]}
+        return {"outcome": "bad message", "detail": fault, "text": said[-2000:]}
     return {"outcome": f"refused with {code}", "said": said.split("\n")[0][:200]}
 
 

@@ -1,6 +1,6 @@
 """ONNX files of strangers, through the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +210,11 @@ def test_an_attribute_without_a_type_is_refused(tmp_path: Path, refused: Refused
     node = helper.make_node("Split", ["x"], ["y"])
     node.attribute.add(name="axis", i=-1)
     assert "the attribute 'axis' without a type" in refused("inspect", save(tmp_path, [node]))
+
+
+@pytest.mark.parametrize("wrap", [lambda kind: kind, helper.make_sequence_type_proto, helper.make_optional_type_proto])
+def test_a_value_of_an_unknown_type_is_refused(wrap: Callable[[onnx.TypeProto], onnx.TypeProto], tmp_path: Path, refused: Refused) -> None:
+    output = onnx.ValueInfoProto(name="y", type=wrap(helper.make_tensor_type_proto(64, [1, 4])))
+    assert "'y' has no data type that ONNX knows. Received: 64" in refused(
+        "inspect", save(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], outputs=[output])
+    )

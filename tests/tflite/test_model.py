@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import InputError
+from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite import model as tflite
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "compare"))
@@ -26,3 +26,10 @@ def test_a_path_that_is_written_again_is_read_again(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_as_by_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         tflite.read_once(tmp_path / "none.tflite")
+
+
+def test_a_type_that_numpy_does_not_have_is_said() -> None:
+    model = tflite.new_model("m")
+    index = tflite.add_tensor(model, tflite.main_graph(model), "s", "STRING", (2,))
+    with pytest.raises(UnsupportedModelError, match="the tensor 's' of type STRING"):
+        tflite.dtype(tflite.main_graph(model).tensors[index])

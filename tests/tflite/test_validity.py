@@ -52,6 +52,8 @@ def _tensor(index: int) -> Callable[[tflite.ModelT], tflite.TensorT]:
         ),
         (lambda model: _tensor(0)(model).quantization, "zeroPoint", np.array([400]), r"a zero point outside its type: \[400\]"),
         (lambda model: _tensor(0)(model).quantization, "zeroPoint", np.array([1, 2, 3]), "1 scales and 3 zero points"),
+        (lambda model: _tensor(0)(model).quantization, "zeroPoint", np.array([], np.int64), "1 scales and 0 zero points"),
+        (lambda model: _tensor(0)(model).quantization, "zeroPoint", None, "1 scales and 0 zero points"),
         (lambda model: _tensor(0)(model).quantization, "scale", np.ones(3, np.float32), r"3 scales along axis 0 of \[2, 3\]"),
     ],
 )
