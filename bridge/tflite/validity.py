@@ -138,10 +138,10 @@ def _quantization_faults(tensor: tflite.TensorT, name: str, shape: tuple[int, ..
     limits = np.iinfo(LIMITS.get(tflite.TYPE_NAMES.get(tensor.type, ""), "int64"))
     if (points < limits.min).any() or (points > limits.max).any():
         yield f"tensor {name!r} has a zero point outside its type: {points.tolist()[:4]}"
-    if len(scales) and len(points) != len(scales):  # LiteRT does not load such a file either
-        yield f"tensor {name!r} has {len(scales)} scales and {len(points)} zero points"
     if len(scales) > 1 and not (0 <= quantization.quantizedDimension < len(shape) and shape[quantization.quantizedDimension] == len(scales)):
         yield f"tensor {name!r} has {len(scales)} scales along axis {quantization.quantizedDimension} of {list(shape)}"
+    if len(scales) and len(points) != len(scales):  # LiteRT does not load such a file either
+        yield f"tensor {name!r} has {len(scales)} scales and {len(points)} zero points"
 
 
 def _is_text(name: bytes) -> bool:

@@ -96,6 +96,8 @@ def archive(content: bytes, chance: random.Random) -> bytes:
             members = [(info.filename, old.read(info)) for info in old.infolist()]
     except Exception:  # noqa: BLE001  # damaged before
         return bits(content, chance)
+    if not members:
+        return bits(content, chance)
     at = chance.randrange(len(members))
     name, body = members[at]
     kind = chance.randrange(5)

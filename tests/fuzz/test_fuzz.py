@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -54,3 +55,10 @@ def test_an_accident_is_no_refusal() -> None:
 
     assert run(accident)["outcome"] == "traceback"
     assert run(refusal)["outcome"] == "refused with 2"
+
+
+def test_an_archive_without_members_can_be_damaged() -> None:
+    from fuzz_mutations import archive
+
+    empty = b"PK\5\6" + bytes(18)
+    assert len(archive(empty, random.Random(1))) == len(empty)
