@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.errors import InputError
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
 from bridge.types import InputBinding
+
+_HINT = "Compare files that were made of one model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,14 @@ class Feeder:
 
 
 def feeder(model: tflite.ModelT, bindings: Sequence[InputBinding]) -> Feeder:
-    """How to feed a file whose inputs are, in order, those of the bindings; integer inputs may stand for float ones."""
+    """How to feed a file whose inputs are, in order, those of the bindings; integer inputs may stand for float ones.
+
+    Raises:
+        InputError: it has more or fewer inputs.
+    """
     main = tflite.main_graph(model)
+    if len(main.inputs) != len(bindings):
+        raise InputError(f"The TFLite file has {len(main.inputs)} inputs, the model that it is compared with {len(bindings)}.", hint=_HINT)
     names, forms = [], {}
     for index, binding in zip(main.inputs, bindings, strict=True):
         tensor = main.tensors[index]

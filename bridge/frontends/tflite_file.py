@@ -31,6 +31,7 @@ def from_tflite_file(source: str | Path, options: SourceOptions) -> SourceModel:
         _refuse_options(path, model, options)
         _refuse_quantized(path, model)
         _refuse_foreign(path, model)
+        _refuse_unwritten(path, model)
     Interpreter(path)
     return SourceModel(
         proto=onnx.ModelProto(),
@@ -65,6 +66,18 @@ def _refuse_quantized(path: Path, model: tflite.ModelT) -> None:
             if tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale):
                 name, kind = tflite.text(tensor.name), tflite.TYPE_NAMES[tensor.type]
                 raise InputError(f"{path}: is quantized already: tensor {name!r} is {kind} with a scale.", hint=_FLOAT_HINT, code="already-quantized")
+
+
+def _refuse_unwritten(path: Path, model: tflite.ModelT) -> None:
+    main = tflite.main_graph(model)
+    written = {int(tensor) for op in main.operators for tensor in op.outputs}
+    names = [tflite.text(main.tensors[index].name) for index in main.outputs if int(index) not in written]
+    if names:
+        raise InputError(
+            f"{path}: no operator writes the output {names[0]!r}, which is an input or a constant.",
+            hint="Leave it out of the outputs: the app has its value already.",
+            code="model-invalid",
+        )
 
 
 _FLOAT_HINT = "Give the float32 file: with TFLiteConverter, the one made without `optimizations`."

@@ -5,6 +5,7 @@ import pytest
 from two_layers import Builder
 
 from bridge.compare.forms import Form, feeder, form_of
+from bridge.errors import InputError
 from bridge.types import InputBinding
 
 
@@ -40,3 +41,11 @@ def test_integer_samples_for_integer_inputs_are_only_cast() -> None:
     feed = feeder(build.model, [InputBinding("ids", "ids", (1, 2), (0, 1), "int32")])
     fed = feed({"ids": np.array([[5, 7]], np.int64)})
     assert fed["ids"].dtype == np.int32
+
+
+def test_a_file_with_other_inputs_is_refused() -> None:
+    build = Builder()
+    x = build.tensor("x", (1, 4))
+    build.graph.inputs = np.array([x], np.int32)
+    with pytest.raises(InputError, match="has 1 inputs, the model that it is compared with 2"):
+        feeder(build.model, [InputBinding("a", "a", (1, 4), (0, 1), "float32")] * 2)

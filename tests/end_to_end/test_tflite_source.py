@@ -153,6 +153,16 @@ def test_float16_weights_are_refused(net: Any, tmp_path: Path) -> None:
     assert "optimizations" in caught.value.hint
 
 
+def test_an_output_that_no_operator_writes_is_refused(of_bridge: Path, tmp_path: Path) -> None:
+    model = tflite.read(of_bridge)
+    main = tflite.main_graph(model)
+    main.outputs = np.array([*main.outputs, main.inputs[0]], np.int32)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tflite.serialize(model))
+    with pytest.raises(InputError, match="no operator writes the output"):
+        bridge.inspect(path)
+
+
 @pytest.mark.provokes("no-tflite-operator")
 def test_custom_operators_are_refused_by_name(tmp_path: Path) -> None:
     model = tflite.new_model("a test")

@@ -15,6 +15,9 @@ import pytest
 from door import Refused, code_of
 from markdown_it import MarkdownIt
 
+from bridge.calibrate.preprocessing import find_preprocessing
+from bridge.errors import InputError
+
 fixture = door.refusal  # pytest finds it by its name, `refused`
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +136,13 @@ def test_a_hostile_toml_is_refused(
     )
     monkeypatch.chdir(tmp_path)
     assert "bridge.toml" in refused("inspect", tmp_path / "m.onnx")
+
+
+def test_what_a_preprocessing_holds_is_shown_with_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.toml"
+    path.write_text('base = "image\\u0000net\\u202e"\n')
+    with pytest.raises(InputError, match=r"Received: image\\x00net\\u202e\."):
+        find_preprocessing(path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "nested", "no text"])
