@@ -103,7 +103,9 @@ def test_a_killed_worker_costs_no_model(address: str, tmp_path: Path, monkeypatc
 def test_no_scheduler_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(MODEL / "model.onnx", tmp_path / "net.onnx")
-    monkeypatch.setattr("bridge.tune.dask_cluster.CONNECT_S", 1.0)
+    from bridge.tune import dask_cluster  # needs the extra
+
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 1.0)  # `bridge.tune` is the function
     with pytest.raises(UsageError, match="No Dask scheduler answers"):
         convert_many(["net.onnx"], dask="tcp://127.0.0.1:1")
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
