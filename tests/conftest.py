@@ -1,8 +1,14 @@
 import contextlib
+import signal
 from collections.abc import Generator
 
 import pytest
 from provocations import recorded
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background deaf to Ctrl-C, and so are its children: tests of that signal would wait for nothing."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
