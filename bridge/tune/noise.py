@@ -71,13 +71,14 @@ class Sums:
     own: dict[int, ErrorSums]
     rounding: dict[int, ErrorSums]
 
-    def array(self, sums: Mapping[int, ErrorSums], size: int) -> np.ndarray:
-        """[tensors] noise, bounded."""
-        found = np.zeros(size)
-        for tensor, one in sums.items():
-            most = LOST * max(one.signal, TINY)
-            found[tensor] = min(one.noise, most) if one.noise == one.noise else most
-        return found
+
+def _bounded(sums: Mapping[int, ErrorSums], size: int) -> np.ndarray:
+    """[tensors] noise; that of a lost tensor has a bound."""
+    found = np.zeros(size)
+    for tensor, one in sums.items():
+        most = LOST * max(one.signal, TINY)
+        found[tensor] = most if np.isnan(one.noise) else min(one.noise, most)
+    return found
 
 
 def measure_noise(converted: ConvertedModel, quantized: QuantizedModel, samples: Samples, *, count: int = NOISE_SAMPLES, threads: int) -> Noise:
@@ -131,9 +132,9 @@ def _solve(graph: FloatGraph, mild: Sums, integer: Sums) -> Noise:
     signal = np.zeros(size)
     for tensor, one in integer.carried.items():
         signal[tensor] = one.signal
-    rounding, own = integer.array(integer.rounding, size), integer.array(integer.own, size)
+    rounding, own = _bounded(integer.rounding, size), _bounded(integer.own, size)
     nothing = np.zeros(size)
-    settings = [(one.array(one.carried, size), one.array(one.own, size), rest) for one, rest in ((mild, nothing), (integer, rounding))]
+    settings = [(_bounded(one.carried, size), _bounded(one.own, size), rest) for one, rest in ((mild, nothing), (integer, rounding))]
     fresh, gain, weight = np.zeros(size), np.zeros(size), dict[tuple[int, int], float]()
     for op in graph.ops:
         read = [tensor for tensor in dict.fromkeys(op.inputs) if tensor in integer.carried]
@@ -151,4 +152,4 @@ def _solve(graph: FloatGraph, mild: Sums, integer: Sums) -> Noise:
                     gain[out] = min(bound, max(0.0, carried[out] - alone[out]) / noise)
                     break
             fresh[out] = max(0.0, own[out] - gain[out] * arrived)
-    return Noise(graph, signal, rounding, fresh, gain, mild.array(mild.own, size), weight)
+    return Noise(graph, signal, rounding, fresh, gain, _bounded(mild.own, size), weight)

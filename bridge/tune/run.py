@@ -116,7 +116,7 @@ class Run:
             if self.searching is None or not self.searching.history:
                 raise
             searched = self.searching.nearest
-            return self._outcome(searched, searched, self.start.kept, interrupted=True)
+            return self._outcome(searched, searched, self.start.kept or None, interrupted=True)
         return self._outcome(best, searched, methods)
 
     def _outcome(self, best: Found, searched: Found, methods: tuple[str, ...] | None, *, interrupted: bool = False) -> Outcome:

@@ -3,14 +3,14 @@
 1. The surrogate proposes the cheapest set for the target; a trial says by how much it was wrong, the next proposal takes that into account.
 2. What turns out not to be needed is taken out again.
 3. What can be int8 weights with wider activations instead of float becomes that.
-4. The most expensive members are forbidden one by one: is there something cheaper in their place?
+4. The most expensive members are exchanged for cheaper ones.
 
 Every set that counts was measured. Two trials at a time, however many workers there are, so that the same call finds the same set.
 """
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,7 +80,6 @@ class Search:
         setting: name of the ranges and corrections.
         budget: trials that may still be made.
         margin_db: SQNR beyond what the target asks for; where it asks for something else this does nothing.
-        told: called with every measured set.
 
     Attributes:
         history: every measured set, in order.
@@ -93,7 +92,6 @@ class Search:
     setting: str
     budget: Budget
     margin_db: float = 0.0
-    told: Callable[[Found], None] = lambda _: None
     history: list[Found] = field(default_factory=list)
     _bias: np.ndarray = field(init=False)
     _between: tuple[float, float] | None = None
@@ -170,7 +168,6 @@ class Search:
             one = Found(assignments[place], trial, self.space.cost(assignments[place]), met, self.goal.affordable(trial))
             self._known[specs[place].op_precisions] = one
             self.history.append(one)
-            self.told(one)
             logger.info("%d nodes, cost %.4f, %.2f dB%s", len(one.assignment), one.cost, one.worst_db, ", met" if one.met else "")
         return [self._known[spec.op_precisions] for spec in specs if spec.op_precisions in self._known]
 

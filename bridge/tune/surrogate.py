@@ -1,7 +1,7 @@
 """Says without running anything how much noise the outputs would have with other operators in integers, and which to choose for a limit."""
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,18 +70,15 @@ class Surrogate:
                     total = total + AT_RUN_TIME * self.rounded[np.isin(self._reader, ops)].sum(axis=0)
         return total
 
-    def propose(self, limits: np.ndarray, *, prefer: str, start: Assignment | None = None, banned: Collection[str] = ()) -> dict[str, str]:
+    def propose(self, limits: np.ndarray, *, prefer: str) -> dict[str, str]:
         """A cheap assignment whose predicted noise keeps to the limits; all candidates where none does.
 
         Args:
             limits: [outputs] noise over signal.
             prefer: what candidates are moved to that can be that; the others become float.
-            start: what is assigned anyway.
-            banned: candidates that stay as they are.
         """
         to = {name: prefer if prefer in one.choices else FLOAT for name, one in self.space.candidates.items()}
-        chosen = dict(start or {})
-        moves = [move for move in self._moves() if not banned or not any(name in banned for name in move)]
+        chosen, moves = dict[str, str](), self._moves()
         excess = self.excess(chosen, limits)
         queue = [(-np.inf, place) for place in range(len(moves))]
         heapq.heapify(queue)
@@ -99,14 +96,14 @@ class Surrogate:
             chosen |= new
             excess = self.excess(chosen, limits)
         if excess > 0.0:
-            return chosen | {name: to[name] for name in self.space.candidates if name not in chosen and name not in banned}
-        return self.pruned(chosen, limits, keep=start or {})
+            return to
+        return self._pruned(chosen, limits)
 
-    def pruned(self, chosen: dict[str, str], limits: np.ndarray, *, keep: Collection[str]) -> dict[str, str]:
+    def _pruned(self, chosen: dict[str, str], limits: np.ndarray) -> dict[str, str]:
         """Without what is not needed, the most expensive first."""
         for name in sorted(chosen, key=lambda one: -self.space.cost({one: chosen[one]})):
             less = {other: precision for other, precision in chosen.items() if other != name}
-            if name not in keep and self.excess(less, limits) <= 0.0:
+            if self.excess(less, limits) <= 0.0:
                 chosen = less
         return chosen
 
