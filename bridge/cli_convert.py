@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bridge import ahead
 from bridge.cli_options import (
     Baseline,
     CustomOps,
@@ -120,47 +121,51 @@ def convert(
     github: Github = False,
 ) -> None:
     """Convert models to int8 TFLite, compare every layer, write the reports. In paths of data and rules, {stem} and {dir} stand for the model's."""
-    from bridge import pipeline
+    alone = models[0] if models and len(models) == 1 and (jobs, dask, batch) == (None, None, None) else None
+    with ahead.started(alone):  # beside the imports
+        from bridge import pipeline
 
-    call = functools.partial(
-        pipeline.convert,
-        calibration=calibration,
-        evaluation=evaluation,
-        preprocess=preprocess,
-        rules=packs(rules, no_default_rules),
-        precision=precision,
-        input_shapes=shapes(inputs),
-        signature=signature,
-        constants=constants(constant),
-        start=tuple(start or ()),
-        end=tuple(end or ()),
-        input_layout=input_layout,
-        via=via,
-        saved_model=saved_model,
-        input_dtype=input_dtype,
-        output_dtype=output_dtype,
-        observer=observer,
-        recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
-        ranges=ranges,
-        metrics=tuple(metric or ()),
-        gates=tuple(gate or ()),
-        baseline=baseline,
-        tolerances=tolerances(tolerance),
-        compare=compare,
-        layer_samples=layer_samples,
-        memory_mb=memory,
-        seed=seed,
-        timeout_s=timeout,
-    )
-    options = call.keywords | ({} if threads is None else {"threads": threads})
-    if len(models or ()) == 1 and (jobs, dask, batch) == (None, None, None):
-        _convert_one((models or [])[0], output, options, force=force, json=json, github=github)
-    else:
-        from bridge.batch import BatchModel, read_models
+        call = functools.partial(
+            pipeline.convert,
+            calibration=calibration,
+            evaluation=evaluation,
+            preprocess=preprocess,
+            rules=packs(rules, no_default_rules),
+            precision=precision,
+            input_shapes=shapes(inputs),
+            signature=signature,
+            constants=constants(constant),
+            start=tuple(start or ()),
+            end=tuple(end or ()),
+            input_layout=input_layout,
+            via=via,
+            saved_model=saved_model,
+            input_dtype=input_dtype,
+            output_dtype=output_dtype,
+            observer=observer,
+            recover=tuple(recover or (() if no_recover else DEFAULT_RECOVERY)),
+            ranges=ranges,
+            metrics=tuple(metric or ()),
+            gates=tuple(gate or ()),
+            baseline=baseline,
+            tolerances=tolerances(tolerance),
+            compare=compare,
+            layer_samples=layer_samples,
+            memory_mb=memory,
+            seed=seed,
+            timeout_s=timeout,
+        )
+        options = call.keywords | ({} if threads is None else {"threads": threads})
+        if alone is not None:
+            _convert_one(alone, output, options, force=force, json=json, github=github)
+        else:
+            from bridge.batch import BatchModel, read_models
 
-        listed = () if batch is None else read_models(batch, default_rules=not no_default_rules)
-        chosen = [*map(BatchModel, models or ()), *listed]
-        _convert_many(chosen, output, {"jobs": jobs or 1, "dask": dask, "custom_ops": custom_ops, "force": force} | options, json=json, github=github)
+            listed = () if batch is None else read_models(batch, default_rules=not no_default_rules)
+            chosen = [*map(BatchModel, models or ()), *listed]
+            _convert_many(
+                chosen, output, {"jobs": jobs or 1, "dask": dask, "custom_ops": custom_ops, "force": force} | options, json=json, github=github
+            )
 
 
 def _convert_one(model: Path, output: Path | None, options: dict[str, Any], *, force: bool, json: bool, github: bool) -> None:

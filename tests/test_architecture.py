@@ -12,7 +12,7 @@ from bridge.findings import KINDS
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"findings", "heap", "outside"},
+    {"ahead", "findings", "heap", "outside"},
     {"errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",

@@ -1,6 +1,5 @@
 """The process boundary around onnx2tf: a private folder, a time limit, a memory limit, a log."""
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -17,10 +16,11 @@ from typing import Literal
 
 import psutil
 
-from bridge import outside
+from bridge import ahead, outside
+from bridge.ahead import COMMAND_VARIABLE
 from bridge.errors import ToolError, UsageError
 
-COMMAND_VARIABLE = "BRIDGE_ONNX2TF"
+OWN_COMMAND = (sys.executable, "-m", ahead.PACKAGE)
 INSTALL_COMMAND = "pip install --no-deps onnx2tf==2.6.9"
 # Our own normalising replaces onnxsim and the automatic names; float16 files and console art are not wanted.
 ARGUMENTS = ("-nuo", "-nuonag", "-n", "-v", "error")
@@ -68,7 +68,7 @@ def command() -> tuple[str, ...]:
             hint=f"{INSTALL_COMMAND}, or {COMMAND_VARIABLE}='uvx --python 3.12 onnx2tf' to run it from an environment of its own.",
             code="missing-package",
         )
-    return (sys.executable, "-m", "onnx2tf")
+    return OWN_COMMAND
 
 
 def version() -> str:
@@ -117,11 +117,9 @@ def run(onnx_file: Path, *, keep_inputs: Sequence[str], options: Onnx2tfOptions)
     arguments = [*command(), "-i", str(onnx_file), "-o", str(folder), *ARGUMENTS, *BACKENDS[options.via]]
     if keep_inputs:
         arguments += ["-kat", *keep_inputs]
-    with log.open("wb") as file:
-        file.write(f"$ {shlex.join(arguments)}\n".encode())
-        file.flush()
-        with outside.ONNX2TF:
-            code = _wait(arguments, file.fileno(), onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=options.memory_limit_mb)
+    log.write_text(f"$ {shlex.join(arguments)}\n", encoding="utf-8")
+    with outside.ONNX2TF:
+        code = _wait(arguments, log, onnx_file.parent, timeout_s=timeout_s, memory_limit_mb=options.memory_limit_mb)
     written = folder / f"{onnx_file.stem}_float32.tflite"
     if code is None:
         raise ToolError(
@@ -152,24 +150,39 @@ def keep_saved_model(written: Path, target: Path) -> None:
     )
 
 
-def _wait(arguments: Sequence[str], output: int, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:
+def _wait(arguments: Sequence[str], log: Path, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:
     """The exit code, or None when the time is up; the process group dies with us in either case."""
     try:
-        process = subprocess.Popen(  # a list, so no shell reads it
-            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
-        )
-        if memory_limit_mb > 0:
-            psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (memory_limit_mb << 20, memory_limit_mb << 20))
+        process = _started(arguments, log, folder)
     except OSError as error:
         raise UsageError(f"onnx2tf cannot be started as {shlex.join(arguments[:1])}: {error.strerror}.", hint=f"Check {COMMAND_VARIABLE}.") from error
     try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
+        watched = psutil.Process(process.pid)  # notices the end at once, where `Popen.wait` looks every 50 ms
+        if memory_limit_mb > 0:
+            watched.rlimit(psutil.RLIMIT_AS, (memory_limit_mb << 20, memory_limit_mb << 20))
+        code: int = watched.wait(timeout_s)
+    except psutil.TimeoutExpired:
         return None
+    else:
+        process.returncode = code  # it is reaped
+        return code
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        ahead.end(process)
+
+
+def _started(arguments: Sequence[str], log: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """The process that waits with onnx2tf imported, if that is what is to run, else a new one."""
+    if tuple(arguments[:3]) == OWN_COMMAND and (process := ahead.take()) is not None:
+        try:
+            ahead.run(process, arguments[3:], folder, log)
+        except OSError:  # it has ended: a new one says why, in the log
+            ahead.end(process)
+        else:
+            return process
+    with log.open("ab") as output:
+        return subprocess.Popen(  # a list, so no shell reads it
+            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
+        )
 
 
 def _last_words(log: Path) -> str:

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge import ahead
 from bridge.compare.cost import multiply_accumulates
 from bridge.errors import UsageError
 from bridge.preparing import Prepared, Request, prepare
@@ -85,7 +86,8 @@ def open_session(request: Request, target: Path, *, workers: int, dask: str | No
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{target}: cannot write there: {error.strerror}.", hint="Name another folder with -o.") from error
-        prepared = prepare(request, folder, target / "onnx2tf.log", stages)
+        with ahead.started(request.source):
+            prepared = prepare(request, folder, target / "onnx2tf.log", stages)
         each = 1 if workers > 1 or dask is not None else request.threads
         yield Session(prepared, request, Settings(prepared, request), executor, folder, stages, each)
 

@@ -1,11 +1,16 @@
+import contextlib
 import shlex
+import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import onnx.parser
+import psutil
 import pytest
 
 import bridge
+from bridge import ahead
 from bridge.convert import onnx2tf_process
 from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import ToolError, UsageError
@@ -14,7 +19,7 @@ MODEL = '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 4] x) => (float[1,
 
 
 def run_script(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout_s: float = 60.0, memory_limit_mb: int = 0) -> Path:
-    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, shlex.join([sys.executable, "-c", script]))
+    monkeypatch.setenv(ahead.COMMAND_VARIABLE, shlex.join([sys.executable, "-c", script]))
     model = folder / "work" / "model.onnx"
     model.parent.mkdir()
     model.write_bytes(b"onnx")
@@ -61,7 +66,7 @@ def test_a_command_of_another_environment_converts_the_model(tmp_path: Path, mon
     program = tmp_path / "other environment"
     program.write_text(f'#!/bin/sh\necho started with "$1" >&2\nshift\nexec {shlex.quote(sys.executable)} -m onnx2tf "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, f"{shlex.quote(str(program))} --quick")
+    monkeypatch.setenv(ahead.COMMAND_VARIABLE, f"{shlex.quote(str(program))} --quick")
     onnx.save_model(onnx.parser.parse_model(MODEL), tmp_path / "net.onnx")
     result = bridge.convert(tmp_path / "net.onnx", precision="float32", output_dir=tmp_path / "out", compare=False)
     assert result.report.versions["onnx2tf"] == f"{shlex.quote(str(program))} --quick"
@@ -72,28 +77,66 @@ def test_a_command_of_another_environment_converts_the_model(tmp_path: Path, mon
 def test_a_program_that_may_not_be_run_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "onnx2tf"
     program.write_text("#!/bin/sh\n")
-    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, str(program))
+    monkeypatch.setenv(ahead.COMMAND_VARIABLE, str(program))
     with pytest.raises(UsageError, match="Permission denied") as caught:
         onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log"))
     assert caught.value.hint == "Check BRIDGE_ONNX2TF."
 
 
 def test_a_command_with_an_open_quote_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, "'uvx onnx2tf")
+    monkeypatch.setenv(ahead.COMMAND_VARIABLE, "'uvx onnx2tf")
     with pytest.raises(UsageError, match="BRIDGE_ONNX2TF cannot be read: No closing quotation"):
         onnx2tf_process.command()
 
 
 def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(onnx2tf_process.COMMAND_VARIABLE, "/no/such/command")
+    monkeypatch.setenv(ahead.COMMAND_VARIABLE, "/no/such/command")
     with pytest.raises(UsageError, match="cannot be started as /no/such/command"):
         onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log"))
 
 
 @pytest.mark.provokes("missing-package")
 def test_without_onnx2tf_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(onnx2tf_process.COMMAND_VARIABLE, raising=False)
+    monkeypatch.delenv(ahead.COMMAND_VARIABLE, raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="onnx2tf is not installed") as caught:
         onnx2tf_process.command()
     assert onnx2tf_process.INSTALL_COMMAND in caught.value.hint
+
+
+def test_a_python_that_waits_runs_the_module_as_a_new_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ahead.COMMAND_VARIABLE, raising=False)
+    run = Mock(wraps=ahead.run)
+    monkeypatch.setattr(ahead, "run", run)
+    logs = []
+    for name in ("waits", "new"):
+        (tmp_path / name).mkdir()
+        onnx.save_model(onnx.parser.parse_model(MODEL), tmp_path / name / "model.onnx")
+        log = tmp_path / f"{name}.log"
+        with contextlib.nullcontext() if name == "new" else ahead.started("model.onnx"):
+            written = onnx2tf_process.run(tmp_path / name / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(log))
+        logs.append((written.read_bytes(), log.read_text().splitlines()[0].replace(str(tmp_path / name), "")))
+    assert logs[0] == logs[1]
+    run.assert_called_once()
+
+
+def test_what_waits_ends_with_the_block_or_with_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ahead.COMMAND_VARIABLE, raising=False)
+    with ahead.started("model.tflite"):
+        assert ahead.take() is None
+    with ahead.started("model.onnx"):
+        (process,) = psutil.Process().children()
+    assert not process.is_running()
+    script = "from bridge import ahead; ahead.start('a.onnx'); print(ahead._waiting[0].pid, flush=True); import os; os._exit(0)"
+    pid = int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=tmp_path).stdout)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait(30)
+
+
+def test_one_that_has_ended_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ahead.COMMAND_VARIABLE, raising=False)
+    onnx.save_model(onnx.parser.parse_model(MODEL), tmp_path / "model.onnx")
+    with ahead.started("model.onnx"):
+        ahead._waiting[0].kill()
+        ahead._waiting[0].wait()
+        assert onnx2tf_process.run(tmp_path / "model.onnx", keep_inputs=(), options=Onnx2tfOptions(tmp_path / "log")).is_file()

@@ -18,6 +18,7 @@ import onnx
 import onnx.parser
 
 import bridge
+from bridge import ahead
 from bridge.convert import onnx2tf_process
 
 type Json = dict[str, object]
@@ -29,6 +30,7 @@ WARM_UP = '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 3, 8, 8] x) => (
 def preload() -> None:
     """Loads what every case needs, so that its fork has it; and makes onnx2tf start as a fork as well."""
     onnx2tf_process._wait = _fork_onnx2tf
+    ahead.start = lambda source: None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = folder / "model.onnx"
@@ -55,15 +57,15 @@ def _share_schema(folder: Path) -> None:
             vars(module)["load_schema_module"] = lambda output_folder_path: schema
 
 
-def _fork_onnx2tf(arguments: Sequence[str], output: int, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:
+def _fork_onnx2tf(arguments: Sequence[str], log: Path, folder: Path, *, timeout_s: float, memory_limit_mb: int) -> int | None:
     """In place of a new interpreter: the same command line, the same folder, the same log; its own process."""
     position = list(arguments).index("-i")
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            os.dup2(output, 1)
-            os.dup2(output, 2)
+            os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 1)
+            os.dup2(1, 2)
             os.chdir(folder)
             sys.argv = ["onnx2tf", *arguments[position:]]
             sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
