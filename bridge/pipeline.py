@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bridge import ahead, frontends, kept_quantization, quantize, report
+from bridge import ahead, frontends, heap, kept_quantization, quantize, report
 from bridge import calibrate as calibrate_stage
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
@@ -168,7 +168,7 @@ def convert(
     )
     stem = frontends.stem(source)
     target = Path(f"{stem}.bridge" if output_dir is None else output_dir)
-    with ahead.started(source), tflite.kept_files(), results_folder(target, force=force) as folder:
+    with ahead.started(source), heap.seldom_collected(), tflite.kept_files(), results_folder(target, force=force) as folder:
         prepared = prepare(request, folder, target / "onnx2tf.log", stages)
         opened, applied, data, changed, converted = prepared.opened, prepared.applied, prepared.data, prepared.changed, prepared.converted
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)

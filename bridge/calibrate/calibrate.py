@@ -70,7 +70,7 @@ def calibrate(
     if len(dataset) == 0:
         raise InputError(f"{dataset.source}: there are no samples to calibrate on.", code="data-count")
     valued = {name for name, choice in choices.items() if needs_values(choice.observer or observer)}
-    watched = watch(tflite.read(float_model), extents=not needs_values(observer), valued=valued)
+    watched = watch(tflite.read_once(float_model), extents=not needs_values(observer), valued=valued)
     plan = _Plan(watched, observer, choices, bits)
     workers, diagnostics = _workers(float_model, watched, bindings, dataset[0], copies=min(threads, len(dataset)), threads=threads)
     seen = [Observation(plan.observers, plan.bits) for _ in workers]
@@ -129,7 +129,7 @@ def with_choices(ranges: Ranges, float_model: Path, choices: Mapping[str, RangeC
     """Ranges of an earlier run with those that are fixed or clipped now; an observer needs the samples and changes nothing."""
     if not choices:
         return ranges
-    watched = watch(tflite.read(float_model), extents=False)
+    watched = watch(tflite.read_once(float_model), extents=False)
     by_position = {position: choices[name] for name, position in zip(watched.names, watched.source, strict=True) if name in choices}
     places = dict(zip(watched.names, watched.source, strict=True))
     tensors = {name: _chosen(extent, by_position.get(places.get(name, -1))) for name, extent in ranges.tensors.items()}
@@ -150,7 +150,7 @@ def _workers(
 ) -> tuple[list["_Worker"], tuple[Diagnostic, ...]]:
     """Copies of the file that are known to run: in the delegate, else on the builtin kernels, which is said."""
     feeds = feed(bindings, first)
-    plain = functools.cache(lambda: watch(tflite.read(path), extents=False))
+    plain = functools.cache(lambda: watch(tflite.read_once(path), extents=False))
     attempts: tuple[tuple[Kernels, Callable[[], Watch]], ...] = (("optimized", lambda: watched), ("optimized", plain), ("builtin", plain))
     refusals: list[ToolError] = []
     for kernels, shown in attempts:
@@ -203,5 +203,5 @@ class _Worker:
         observer.observe(position, values or [])
 
     def _open_careful(self, feeds: dict[str, np.ndarray]) -> tuple[Watch, Interpreter]:
-        watched = watch(tflite.read(self.path), extents=False)
+        watched = watch(tflite.read_once(self.path), extents=False)
         return watched, _proved(watched, feeds, "optimized", 1)

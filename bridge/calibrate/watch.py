@@ -64,7 +64,7 @@ def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = froze
     """Finds the float activations, and the fewest tensors that tell the ranges of all.
 
     Args:
-        model: belongs to the watch from now on.
+        model: left as it is.
         extents: whether minimum and maximum of a tensor will do where its values are many.
         valued: names of tensors for which they will not.
     """
@@ -83,8 +83,9 @@ def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = froze
     large = _large_without_nan(model, [index for index in seen[len(fed) :] if index not in kept]) if extents else frozenset()
     held = sum(_size(graph.tensors[index]) for index in activations if origin[index] not in large)
     reduced = tuple(index in large for index in seen[len(fed) :])
-    shown = _with_extents(model, seen[len(fed) :], large)
-    exposed = tflite.expose(model, shown or graph.outputs)
+    watched = tflite.copied(model) if large else model
+    shown = _with_extents(watched, seen[len(fed) :], large) if large else seen[len(fed) :]
+    exposed = tflite.expose(watched, shown or graph.outputs)
     place = {index: position for position, index in enumerate(seen)}
     names = tuple(tflite.text(graph.tensors[index].name) for index in activations)
     return Watch(names, tuple(place[origin[index]] for index in activations), tuple(seen), fed, reduced, exposed, len(exposed) + 4 * held)

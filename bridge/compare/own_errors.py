@@ -83,7 +83,7 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     Raises:
         ToolError: a file does not run.
     """
-    float_model, quantized_model = tflite.read(converted.path), tflite.read(quantized.path)
+    float_model, quantized_model = tflite.read(converted.path), tflite.read_once(quantized.path)
     pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
     rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own]
     if not rows:

@@ -26,7 +26,7 @@ class TFLiteRunner:
 
     def __init__(self, path: Path, *, threads: int = 1, intermediates: bool | Collection[str] = True) -> None:
         self._path = path
-        model = tflite.read(path)
+        model = tflite.read_once(path)
         main = tflite.main_graph(model)
         fed, ends = {int(index) for index in main.inputs}, [int(index) for index in main.outputs]
         others = tflite.activations(model) if intermediates else ()

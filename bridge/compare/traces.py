@@ -38,7 +38,7 @@ class TFLiteRun:
     def __init__(
         self, path: Path, samples: NamedSamples, *, bindings: Sequence[InputBinding], tensor_map: TensorMap | None = None, threads: int = 1
     ) -> None:
-        model = tflite.read(path)
+        model = tflite.read_once(path)
         main = tflite.main_graph(model)
         by_name = {tflite.text(main.tensors[index].name): index for index in tflite.activations(model) if index not in set(map(int, main.inputs))}
         pairs = tensor_map.pairs if tensor_map is not None else ()

@@ -49,7 +49,7 @@ def adopt(
         raise UsageError(f"{source}: a TFLite file keeps the layout of its inputs. Received: input_layout=nhwc.", hint="Leave it out.")
     if via != "direct":
         raise UsageError(f"{source}: a TFLite file is there already, onnx2tf does not run. Received: via={via}.", hint="Leave it out.")
-    model = tflite.read(source)
+    model = tflite.read_once(source)
     main = tflite.main_graph(model)
     bindings = _bindings(model)
     fed = {int(index) for index in main.inputs}

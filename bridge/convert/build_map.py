@@ -41,7 +41,7 @@ def build(
     Raises:
         ToolError: the file cannot run, or a model output does not agree with onnxruntime.
     """
-    model = tflite.read(float_model)
+    model = tflite.read_once(float_model)
     main = tflite.main_graph(model)
     bindings = bind_inputs(graph, [main.tensors[index] for index in main.inputs], channels_last)
     names = {index: tflite.text(main.tensors[index].name) for index in tflite.activations(model)}

@@ -17,6 +17,7 @@ from flatbuffers import flexbuffers
 
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
+from bridge.tflite.outputs import with_outputs
 from bridge.tflite.unpack import unpack
 
 # The generated schema carries no types; the names say which object is meant.
@@ -79,7 +80,10 @@ def read_once(path: Path) -> ModelT:
 def _read_version(path: Path, *version: int) -> ModelT:
     """The file as it is in one version: a path may be written again."""
     del version
-    return parse(path.read_bytes(), where=str(path))
+    content = path.read_bytes()
+    model = parse(content, where=str(path))
+    model.content = content  # of the file that it is as long as nobody changes it
+    return model
 
 
 def forget_files() -> None:
@@ -128,6 +132,7 @@ def _fill_in(model: ModelT) -> None:
 def copied(model: ModelT) -> ModelT:
     """A model of its own to change; only arrays are shared, which nobody writes to."""
     made = _copy(model)
+    vars(made).pop("content", None)
     made.operatorCodes, made.buffers = _copies(model.operatorCodes), _copies(model.buffers)
     made.metadata, made.signatureDefs = copy.deepcopy(model.metadata), copy.deepcopy(model.signatureDefs)
     made.subgraphs = _copies(model.subgraphs)
@@ -426,6 +431,8 @@ def expose(model: ModelT, tensors: Iterable[int]) -> bytes:
     """
     graph = main_graph(model)
     outputs, signatures = graph.outputs, model.signatureDefs
+    if hasattr(model, "content") and len(outputs):
+        return with_outputs(model.content, tensors)
     try:
         graph.outputs, model.signatureDefs = np.asarray(list(tensors), np.int32), None
         return serialize(model)

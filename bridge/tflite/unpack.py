@@ -29,7 +29,7 @@ def unpack(content: bytes) -> Any:
         Exception: of any kind, where an offset leads nowhere.
     """
     root = _Rest()
-    tables = _Tables(content)
+    tables = Tables(content)
     root.Init(content, tables.target(0))
     model = schema.ModelT.InitFromObj(root)
     _, _, subgraphs, _, buffers = tables.fields(tables.target(0), 5)
@@ -58,7 +58,7 @@ class _RestOfGraph(schema.SubGraph):  # type: ignore[misc]  # likewise
         return True
 
 
-class _Tables:
+class Tables:
     """The bytes of a file; positions are absolute, 0 stands for what is not there."""
 
     def __init__(self, content: bytes) -> None:
@@ -144,7 +144,7 @@ class _Tables:
         return found
 
 
-def _subgraph(tables: _Tables, table: int) -> Any:
+def _subgraph(tables: Tables, table: int) -> Any:
     rest = _RestOfGraph()
     rest.Init(tables.content, table)
     graph = schema.SubGraphT.InitFromObj(rest)
@@ -154,7 +154,7 @@ def _subgraph(tables: _Tables, table: int) -> Any:
     return graph
 
 
-def _tensor(tables: _Tables, table: int) -> Any:
+def _tensor(tables: Tables, table: int) -> Any:
     shape, kind, buffer, name, quantization, variable, sparsity, signature, ranked, variants, external = tables.fields(table, 11)
     if sparsity or variants:
         return schema.TensorT.InitFromBuf(tables.content, table)
@@ -173,7 +173,7 @@ def _tensor(tables: _Tables, table: int) -> Any:
     )
 
 
-def _quantization(tables: _Tables, table: int) -> Any:
+def _quantization(tables: Tables, table: int) -> Any:
     minimum, maximum, scale, zero_point, _, details, axis = tables.fields(table, 7)
     if details:
         return schema.QuantizationParametersT.InitFromBuf(tables.content, table)
@@ -186,7 +186,7 @@ def _quantization(tables: _Tables, table: int) -> Any:
     )
 
 
-def _operator(tables: _Tables, table: int) -> Any:
+def _operator(tables: Tables, table: int) -> Any:
     code, inputs, outputs, kind, options, custom, custom_format, mutating, inner, offset, size, second, _, metadata = tables.fields(table, 14)
     if second or custom_format or mutating or offset or size or metadata:
         return schema.OperatorT.InitFromBuf(tables.content, table)
@@ -202,6 +202,6 @@ def _operator(tables: _Tables, table: int) -> Any:
     )
 
 
-def _buffer(tables: _Tables, table: int) -> Any:
+def _buffer(tables: Tables, table: int) -> Any:
     data, offset, size = tables.fields(table, 3)
     return schema.BufferT(tables.vector(data, "<u1"), tables.number(offset, "<Q"), tables.number(size, "<Q"))
