@@ -115,6 +115,21 @@ def within(limit: float) -> Condition:
     return Condition(f"the input stays within {limit:.6g}", refusal)
 
 
+def softmax_spans(limit: float) -> Condition:
+    """An input range, times the factor `beta`, that a kernel's multiplier does not round to zero (docs/kernels.md)."""
+
+    def refusal(graph: FloatGraph, op: Op, spans: Spans) -> str:
+        name, span = _input(graph, op, spans)
+        width = max(span.maximum, 0.0) - min(span.minimum, 0.0)
+        return f"its kernel takes inputs that span at least {limit:.2g}, and {name!r} spans {width:.2g}" if 0.0 < width * _beta(op) < limit else ""
+
+    return Condition(f"the input spans at least {limit:.2g}", refusal)
+
+
+def _beta(op: Op) -> float:
+    return float(getattr(op.options, "beta", 1.0))
+
+
 def clear_of_zero(ratio: float) -> Condition:
     """A function that is steep near zero takes inputs that never come near: rounding them would cost many steps of the output."""
 

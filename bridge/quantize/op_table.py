@@ -195,6 +195,9 @@ ASYMMETRIC = MappingProxyType({"asymmetricQuantizeInputs": True})
 # LOGISTIC and TANH of int16 multiply by 3 * 4096 * scale, which overflows int32 from 2**16 on.
 LARGEST_INT16_GATE = 2**16 / (3 * 4096) * 32767
 
+# SOFTMAX of int8 multiplies differences by 2**26 * scale, and the reference kernel ends the process where that is not above 1; with a margin of 2.
+LEAST_SOFTMAX = conditions.softmax_spans(255 * 2**-25)
+
 # SOFTMAX of int16 multiplies differences by 6553.5 * scale.
 LARGEST_INT16_SOFTMAX = 2**31 / 65535 / 6553.5 * 32767
 
@@ -270,8 +273,8 @@ ROWS = (
     OpRow("HARD_SWISH", _int8(1), finest=_first),
     OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
     OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
-    OpRow("SOFTMAX", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.entries_up_to(32, LARGEST_INT16_SOFTMAX), fixed=1 / 32768)),
-    OpRow("LOG_SOFTMAX", _int8(2, fixed=(16 / 256, 127))),
+    OpRow("SOFTMAX", _int8(2, LEAST_SOFTMAX, fixed=(1 / 256, -128)) | _int16(3, conditions.entries_up_to(32, LARGEST_INT16_SOFTMAX), fixed=1 / 32768)),
+    OpRow("LOG_SOFTMAX", _int8(2, LEAST_SOFTMAX, fixed=(16 / 256, 127))),
     OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
     OpRow("MEAN", _int8(2) | _int16(3), (D, P), finest=_first),
     OpRow("REDUCE_MAX", _int8(2) | _int16(3), (D, P), scales=Scales.INHERIT),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bridge.quantize.conditions import Spans
 from bridge.quantize.constants import Constants, weight_positions
 from bridge.quantize.float_graph import FloatGraph, Op
-from bridge.quantize.forms import LARGEST_FLOAT16
+from bridge.quantize.forms import LARGEST_FLOAT16, LARGEST_VALUE
 from bridge.quantize.islands import ALONE, idle_operators
 from bridge.quantize.missing_kernels import why_no_kernel
 from bridge.quantize.op_table import OPS, Role, Scales, has_kernel
@@ -184,6 +184,8 @@ class Placement:
         peak = self.constants.peak(index)
         if not math.isfinite(peak):
             return f"its constant {tensor.name!r} holds values that are not finite"
+        if precision.integer and peak > LARGEST_VALUE:
+            return f"its constant {tensor.name!r} holds {peak:.3g}, and integer kernels take values up to {LARGEST_VALUE:g}"
         if precision.weight == "FLOAT16" and peak > LARGEST_FLOAT16:
             return f"its constant {tensor.name!r} holds {peak:.3g}, and float16 ends at {LARGEST_FLOAT16:.0f}"
         return ""
@@ -205,4 +207,6 @@ def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:
         return f"no calibrated range for {name!r}"
     if not (math.isfinite(span.minimum) and math.isfinite(span.maximum)) or span.minimum > span.maximum:
         return f"the calibrated range of {name!r} is {span.minimum} .. {span.maximum}"
+    if max(-span.minimum, span.maximum) > LARGEST_VALUE:
+        return f"the calibrated range of {name!r} is {span.minimum:.3g} .. {span.maximum:.3g}, and integer kernels take values up to {LARGEST_VALUE:g}"
     return ""
