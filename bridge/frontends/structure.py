@@ -14,7 +14,8 @@ from onnx import numpy_helper
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from bridge.errors import InputError, UnsupportedModelError
-from bridge.limits import MAX_AXES, MAX_NODES
+from bridge.frontends.expansions import check_expansions, every_node
+from bridge.limits import MAX_NODES
 
 _FLOATS = MappingProxyType({onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.FLOAT16: "<f2"})
 _KINDS = onnx.AttributeProto
@@ -51,7 +52,7 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
                 hint="Install a newer onnx, or export the model with an older opset.",
                 code="model-invalid",
             )
-    count = sum(1 for _ in _all_nodes([*model.graph.node, *(node for function in model.functions for node in function.node)]))
+    count = sum(1 for _ in every_node([*model.graph.node, *(node for function in model.functions for node in function.node)]))
     if count > MAX_NODES:
         raise UnsupportedModelError(f"{where}: has {count} nodes; at most {MAX_NODES} are taken.", causes=["too-large"])
     for what, names in (("inputs", model.graph.input), ("outputs", model.graph.output), ("initializers", model.graph.initializer)):
@@ -65,9 +66,9 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
         if value.type.HasField("tensor_type") and (kind not in _DATA_TYPES or kind == onnx.TensorProto.UNDEFINED):
             raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT, code="model-invalid")
     _check_graph(model.graph, frozenset(), where)
-    _check_expansions(model.graph, where)
     for function in model.functions:
         _check_nodes(function.node, set(function.input), function.output, where)
+    check_expansions(model, where=where)
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -75,14 +76,6 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         yield from _node_tensors(function.node)
-
-
-def _all_nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in _graphs(attribute):
-                yield from _all_nodes(graph.node)
 
 
 def refuse_nan(model: onnx.ModelProto, *, where: str) -> None:
@@ -163,23 +156,6 @@ def _element_types(kind: onnx.TypeProto) -> Iterator[int]:
     for holder in ("sequence_type", "optional_type"):
         if kind.HasField(holder):
             yield from _element_types(getattr(kind, holder).elem_type)
-
-
-def _check_expansions(graph: onnx.GraphProto, where: str) -> None:
-    """Onnx's shape inference of Expand up to opset 12 writes as many axes as the target has elements, whatever a file declares it to have."""
-    lengths = {value.name: value.type.tensor_type.shape.dim[0].dim_value for value in (*graph.input, *graph.value_info) if _is_vector(value)}
-    for node in _all_nodes(graph.node):
-        length = lengths.get(node.input[1], 0) if node.op_type == "Expand" and len(node.input) > 1 else 0
-        if length > MAX_AXES:
-            raise InputError(
-                f"{where}: the target shape {node.input[1]!r} of an Expand has {length} axes; at most {MAX_AXES} are taken.",
-                hint=_HINT,
-                code="model-invalid",
-            )
-
-
-def _is_vector(value: onnx.ValueInfoProto) -> bool:
-    return len(value.type.tensor_type.shape.dim) == 1
 
 
 def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequence[str], where: str) -> None:

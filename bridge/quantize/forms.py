@@ -28,7 +28,9 @@ LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 # Values smaller than this are zero to every kernel: products of two scales have to stay normal float32 numbers.
 SMALLEST_SCALE = 1e-15
-LARGEST_VALUE = 1e17  # that gets a scale: quotients and squares of scales have to stay normal as well, or LiteRT ends the process while it loads the file
+LARGEST_VALUE = (
+    1e17  # that gets a scale: quotients and squares of scales have to stay normal as well, or LiteRT ends the process while it loads the file
+)
 UNIT = TensorRange(0.0, 1.0)  # stands in for the range of a tensor that is zero all the time
 
 

@@ -273,7 +273,9 @@ ROWS = (
     OpRow("HARD_SWISH", _int8(1), finest=_first),
     OpRow("LOGISTIC", _int8(2, fixed=(1 / 256, -128)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
     OpRow("TANH", _int8(2, fixed=(1 / 128, 0)) | _int16(3, conditions.within(LARGEST_INT16_GATE), fixed=1 / 32768)),
-    OpRow("SOFTMAX", _int8(2, LEAST_SOFTMAX, fixed=(1 / 256, -128)) | _int16(3, conditions.entries_up_to(32, LARGEST_INT16_SOFTMAX), fixed=1 / 32768)),
+    OpRow(
+        "SOFTMAX", _int8(2, LEAST_SOFTMAX, fixed=(1 / 256, -128)) | _int16(3, conditions.entries_up_to(32, LARGEST_INT16_SOFTMAX), fixed=1 / 32768)
+    ),
     OpRow("LOG_SOFTMAX", _int8(2, LEAST_SOFTMAX, fixed=(16 / 256, 127))),
     OpRow("L2_NORMALIZATION", _int8(2, fixed=(1 / 128, 0))),
     OpRow("MEAN", _int8(2) | _int16(3), (D, P), finest=_first),

@@ -208,5 +208,7 @@ def range_problem(ranges: Mapping[str, TensorRange], name: str) -> str:
     if not (math.isfinite(span.minimum) and math.isfinite(span.maximum)) or span.minimum > span.maximum:
         return f"the calibrated range of {name!r} is {span.minimum} .. {span.maximum}"
     if max(-span.minimum, span.maximum) > LARGEST_VALUE:
-        return f"the calibrated range of {name!r} is {span.minimum:.3g} .. {span.maximum:.3g}, and integer kernels take values up to {LARGEST_VALUE:g}"
+        return (
+            f"the calibrated range of {name!r} is {span.minimum:.3g} .. {span.maximum:.3g}, and integer kernels take values up to {LARGEST_VALUE:g}"
+        )
     return ""

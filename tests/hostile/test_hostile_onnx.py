@@ -31,9 +31,10 @@ def save(
     functions: Sequence[onnx.FunctionProto] = (),
     inputs: Sequence[onnx.ValueInfoProto] = (value("x", 1, 4),),
     outputs: Sequence[onnx.ValueInfoProto] = (value("y", 1, 4),),
+    opset: int = 17,
 ) -> Path:
     graph = helper.make_graph(list(nodes), "g", list(inputs), list(outputs), initializer=list(constants))
-    domains = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+    domains = [helper.make_opsetid("", opset), helper.make_opsetid("f", 1)]
     model = helper.make_model(graph, opset_imports=domains, functions=list(functions), ir_version=9)
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
@@ -106,10 +107,46 @@ def test_an_input_of_giant_size_is_refused(tmp_path: Path, refused: Refused) -> 
     assert "more than 2 GB" in refused("convert", path, "-o", tmp_path / "out")
 
 
-def test_a_target_shape_of_giant_length_is_refused(tmp_path: Path, refused: Refused) -> None:
-    shape = helper.make_tensor_value_info("s", TensorProto.INT64, [1 << 40])
-    path = save(tmp_path, [helper.make_node("Expand", ["x", "s"], ["y"])], inputs=[value("x", 1, 4), shape])
-    assert "'s' of an Expand has 1099511627776 axes; at most 64 are taken" in refused("inspect", path)
+LONG = np.array([1 << 40])
+ONE = constant("one", np.array([1], np.int64))
+TARGETS: dict[str, tuple[list[onnx.NodeProto], list[TensorProto]]] = {
+    "declared": ([], []),
+    "constant of shape": ([helper.make_node("ConstantOfShape", ["n"], ["s"], value=ONE)], [constant("n", LONG)]),
+    "tile": ([helper.make_node("Tile", ["one", "n"], ["s"])], [ONE, constant("n", LONG)]),
+    "pad": ([helper.make_node("Pad", ["one", "n"], ["s"])], [ONE, constant("n", np.array([0, (1 << 40) - 1]))]),
+    "behind another": (
+        [
+            helper.make_node("Expand", ["one", "n"], ["long"]),
+            helper.make_node("Mul", ["long", "t"], ["s"]),
+        ],
+        [ONE, constant("n", LONG), constant("t", np.int64(1))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+@pytest.mark.parametrize("inside", ["graph", "If", "function"])
+def test_a_target_shape_of_giant_length_is_refused(case: str, inside: str, tmp_path: Path, refused: Refused) -> None:
+    nodes, constants = TARGETS[case]
+    fed = [helper.make_tensor_value_info("s", TensorProto.INT64, [1 << 40])] if case == "declared" else []
+    expand = helper.make_node("Expand", ["x", "s"], ["y"])
+    functions = []
+    if inside == "If":
+        same = helper.make_graph([helper.make_node("Identity", ["x"], ["z"])], "same", [], [value("z", 1, 4)])
+        branch = helper.make_graph([helper.make_node("Expand", ["x", "s"], ["z"])], "then", [], [value("z", 1, 4)])
+        expand = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=same)
+        constants = [*constants, constant("c", np.bool_(True))]
+    elif inside == "function":
+        imports = [helper.make_opsetid("", 11)]
+        functions = [helper.make_function("f", "F", ["a", "b"], ["d"], [helper.make_node("Expand", ["a", "b"], ["d"])], imports)]
+        expand = helper.make_node("F", ["x", "s"], ["y"], domain="f")
+    path = save(tmp_path, [*nodes, expand], *constants, functions=functions, inputs=[value("x", 1, 4), *fed], opset=11)
+    assert "the target shape of an Expand has 1099511627776 axes; at most 64 are taken" in refused("inspect", path)
+
+
+def test_a_target_shape_that_an_old_model_computes_is_taken(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Shape", ["w"], ["s"]), helper.make_node("Expand", ["x", "s"], ["e"]), helper.make_node("Relu", ["e"], ["y"])]
+    assert code_of("inspect", save(tmp_path, nodes, constant("w", np.ones((3, 4), np.float32)), outputs=[value("y", 3, 4)], opset=11)) == 0
 
 
 def test_a_cyclic_graph_is_refused(tmp_path: Path, refused: Refused) -> None:
