@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.tflite import model as tflite
+from bridge.tflite.run_file import RunFile
 
 # The output holds the very values of the first input, so its range is the same.
 RANGE_KEEPING_OPS = frozenset({"EXPAND_DIMS", "RESHAPE", "SQUEEZE", "TRANSPOSE"})
@@ -47,7 +48,7 @@ class Watch:
     seen: tuple[int, ...]
     fed: tuple[str, ...]
     reduced: tuple[bool, ...]
-    exposed: bytes
+    exposed: RunFile
     bytes: int
 
     def read(self, feeds: "dict[str, np.ndarray]", outputs: Sequence[np.ndarray]) -> list[np.ndarray] | None:
@@ -88,7 +89,7 @@ def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = froze
     exposed = tflite.expose(watched, shown or graph.outputs)
     place = {index: position for position, index in enumerate(seen)}
     names = tuple(tflite.text(graph.tensors[index].name) for index in activations)
-    return Watch(names, tuple(place[origin[index]] for index in activations), tuple(seen), fed, reduced, exposed, len(exposed) + 4 * held)
+    return Watch(names, tuple(place[origin[index]] for index in activations), tuple(seen), fed, reduced, exposed, exposed.size + 4 * held)
 
 
 def _size(tensor: tflite.TensorT) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bridge.tflite import model as tflite
+from bridge.tflite.run_file import RunFile
 from bridge.types import OpOutcome
 
 QUANTIZE_VERSION = 1
@@ -118,7 +119,7 @@ class Cut:
     _fed: dict[int, int] = field(default_factory=dict)
     _clones: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
 
-    def join(self, shown: Sequence[int], own: Sequence[int]) -> bytes:
+    def join(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
         """The joined file.
 
         Args:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.errors import ToolError
 from bridge.tflite.interpreter import Interpreter
+from bridge.tflite.run_file import RunFile
 from bridge.types import Diagnostic
 
 _HINT = "The file is damaged: its operators write another shape than it declares. Write it again with the tool that made it."
@@ -21,7 +22,7 @@ class Opened:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def open_exposed(content: bytes, feeds: Mapping[str, np.ndarray], *, what: str, threads: int) -> Opened:
+def open_exposed(content: bytes | RunFile, feeds: Mapping[str, np.ndarray], *, what: str, threads: int) -> Opened:
     """A file with shown tensors in the delegate, or on the builtin kernels if the delegate refuses it, which is said.
 
     Args:

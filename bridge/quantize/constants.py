@@ -101,6 +101,18 @@ class Constants:
         position = row.inputs.index(Role.BIAS)
         return self.graph.value(op.inputs[position]) if position < len(op.inputs) and op.inputs[position] >= 0 else None
 
+    def bias_peak(self, op: Op, row: OpRow) -> float:
+        """Largest magnitude in an operator's one bias, 0 without one."""
+        given, position = self.corrected_bias(op, row), row.inputs.index(Role.BIAS)
+        if given is not None:
+            return _peak(given)
+        return self.peak(op.inputs[position]) if position < len(op.inputs) and op.inputs[position] >= 0 else 0.0
+
+    def corrections_of(self, op: Op) -> tuple[np.ndarray | None, ...]:
+        """All that recovery gives for an operator."""
+        given = self.corrections
+        return given.biases.get(op.index), given.weights.get(op.index), given.weight_scales.get(op.index)
+
     def weight_peak(self, op: Op, row: OpRow) -> float:
         """Largest magnitude in an operator's one weight."""
         given = self.corrected_weight(op, row)

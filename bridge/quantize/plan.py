@@ -1,5 +1,6 @@
 """Decides everything about the quantized file before anything is written: precision per operator, form per operand."""
 
+import operator
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -94,8 +95,8 @@ def make_plan(
     scaling = {}
     forms = {tensor.index: given[tensor.name] for tensor in graph.tensors if tensor.name in given}
     for row in PRECISIONS.values():
-        if row.integer:
-            steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name}
+        steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name} if row.integer else {}
+        if steps or row.name == INTEGER_EDGES:
             scaling[row.name] = Scaling(
                 graph, steps, spans[row.name], constants, row, {tensor: form for tensor, form in forms.items() if form.type == row.activation}
             )
@@ -140,17 +141,28 @@ class _Planner:
         bias = self.constants.corrected_bias(op, row)
         return operands if bias is None else _with(operands, row.inputs.index(Role.BIAS), Operand(FLOAT, bias))
 
-    def integers(self, step: Step, precision: Precision, solved: Scaling) -> list[Operand]:
-        """A kernel on integers."""
+    def integers(self, step: Step, precision: Precision, solved: Scaling) -> Sequence[Operand]:
+        """A kernel on integers; the operands of the last plan where nothing that they follow from has changed."""
         op, row = step.op, step.row
-        operands = [
-            Operand(solved.input_form(step, position)) if tensor >= 0 and row.input_role(position) is Role.DATA else Operand()
+        forms = [
+            solved.input_form(step, position) if tensor >= 0 and row.input_role(position) is Role.DATA else None
             for position, tensor in enumerate(op.inputs)
         ]
         if Role.WEIGHT not in row.inputs:
-            return operands
+            return [Operand(form) for form in forms]
+        origin = (precision.name, forms, solved.form(op.outputs[0])), self.constants.corrections_of(op)
+        known = self.graph.measured.operands.get(op.index)
+        if known is None or known[0][0] != origin[0] or not all(map(operator.is_, known[0][1], origin[1])):
+            known = self.graph.measured.operands[op.index] = (origin, self._weighted(step, precision, forms, origin[0][2].scale))
+        return known[1]
+
+    def _weighted(self, step: Step, precision: Precision, forms: Sequence[Form | None], output_scale: float) -> tuple[Operand, ...]:
+        """A kernel on integers with a weight, from the forms of what it reads as data."""
+        op, row, operands = step.op, step.row, [Operand(form) for form in forms]
         at, bias_at = row.inputs.index(Role.WEIGHT), row.inputs.index(Role.BIAS)
-        input_scale = solved.input_form(step, row.inputs.index(Role.DATA)).scale
+        data = forms[row.inputs.index(Role.DATA)]
+        assert data is not None  # the table says so of operators with weights
+        input_scale = data.scale
         bias, bias_type = self.constants.bias(op, row), step.kernel.bias or precision.bias
         weight = self.constants.weight(op, row)
         axis = row.weight_axis % weight.ndim if step.kernel.per_channel else None
@@ -161,15 +173,15 @@ class _Planner:
             input_scale=input_scale,
             bias=None if bias is None else bias.reshape(-1),
             bias_type=bias_type,
-            output_scale=solved.form(op.outputs[0]).scale,
+            output_scale=output_scale,
             scales=self.constants.weight_scales(op, row, precision.weight),
             magnitudes=self.constants.magnitudes(op, row, axis),
         )
         operands[at] = Operand(form, self.constants.corrected_weight(op, row))
         if bias is None:
-            return operands
+            return tuple(operands)
         stored = bias_form(form, max(bias.ndim - 1, 0), type_name=bias_type, input_scale=input_scale)
-        return _with(operands, bias_at, Operand(stored, self.constants.corrected_bias(op, row)))
+        return tuple(_with(operands, bias_at, Operand(stored, self.constants.corrected_bias(op, row))))
 
 
 def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Scaling]) -> OpPlan:
@@ -179,7 +191,8 @@ def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Sc
     row = OPS[op.name]
     kernel = row.kernels[placed.precision]
     if not precision.integer:
-        inputs, outputs = planner.packed(op, row, kernel, precision), _float_forms(planner.graph, op.outputs)
+        inputs: Sequence[Operand] = planner.packed(op, row, kernel, precision)
+        outputs = _float_forms(planner.graph, op.outputs)
     else:
         solved = scaling[placed.precision]
         inputs = planner.integers(solved.steps[op.index], precision, solved)

@@ -8,8 +8,6 @@ that; any other input is requantized on its way in.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from bridge.quantize.constants import Constants
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import Form, asymmetric, holds, symmetric, with_zero
@@ -66,6 +64,7 @@ class Scaling:
     children: dict[int, list[int]] = field(default_factory=dict)
     mirrored: set[int] = field(default_factory=set)
     widened: dict[int, float] = field(default_factory=dict)
+    _known: dict[int, Form] | None = None
 
     def solve(self) -> None:
         """Ties tensors together; afterwards `form` answers."""
@@ -78,6 +77,7 @@ class Scaling:
         for step in self.steps.values():
             for position in step.kernel.symmetric:
                 self._mirror(step, position)
+        self._known = {}  # from here on nothing is tied to another tensor
         for _ in range(ROUNDS):
             if not any([self._widen(step) for step in self.steps.values()]):
                 break
@@ -85,6 +85,14 @@ class Scaling:
     def form(self, tensor: int) -> Form:
         """The integer form that a tensor is computed in, or gets when a float value enters the integer part."""
         root = self._root(tensor)
+        if self._known is None:
+            return self._form(root)
+        known = self._known.get(root)
+        if known is None:
+            known = self._known[root] = self._form(root)
+        return known
+
+    def _form(self, root: int) -> Form:
         if root in self.fixed:
             return self.fixed[root]
         span, factor = with_zero(self._span(root)), self.widened.get(root, 1.0)
@@ -159,6 +167,8 @@ class Scaling:
         if factor <= 1.0:
             return False
         self.widened[root] = self.widened.get(root, 1.0) * factor * (1 + 1e-6)  # scales are rounded to float32
+        if self._known is not None:
+            self._known.pop(root, None)
         return True
 
     def _scales(self, step: Step) -> list[float]:
@@ -170,8 +180,7 @@ class Scaling:
         return scales
 
     def _largest_weight_scale(self, step: Step, input_scale: float) -> float:
-        bias, bias_type = self.constants.bias(step.op, step.row), step.kernel.bias or self.precision.bias
-        largest_bias = 0.0 if bias is None else float(np.abs(bias).max(initial=0.0))
+        largest_bias, bias_type = self.constants.bias_peak(step.op, step.row), step.kernel.bias or self.precision.bias
         given = self.constants.weight_scales(step.op, step.row, self.precision.weight)
         if given is not None:
             return max(float(given.max()), largest_bias / (input_scale * LARGEST_BIAS[bias_type]))

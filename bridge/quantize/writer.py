@@ -24,6 +24,13 @@ class Writer:
 
     A tensor keeps its index and, in the form it is computed in, its name. Another form of it is a new tensor with a suffix, made once by a
     QUANTIZE or DEQUANTIZE before its first reader. Names of model inputs and outputs stay with the inputs and outputs.
+
+    Attributes:
+        forms: tensor -> the form it is computed in.
+        variants: tensor and another form of it -> its place among `tensors`.
+        given: operator and position of an operand -> place of the constant that it is given.
+        tensors: of the file, those that nobody reads included.
+        share: constants of equal bytes are stored once.
     """
 
     graph: FloatGraph
@@ -35,6 +42,9 @@ class Writer:
     buffers: dict[bytes, int] = field(default_factory=dict)
     operators: list[tflite.OperatorT] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    given: dict[tuple[int, int], int] = field(default_factory=dict)
+    tensors: list[tflite.TensorT] = field(default_factory=list)
+    share: bool = True
 
     def write(self) -> tuple[int, ...]:
         """Applies the plan; returns the new position of every operator."""
@@ -47,7 +57,7 @@ class Writer:
             self._declare(main.tensors[tensor], form)
         positions = tuple(self._write_op(index, planned) for index, planned in enumerate(self.plan.ops))
         self._write_outputs()
-        main.operators = self.operators
+        main.operators, self.tensors = self.operators, list(main.tensors)
         compact(self.model)
         return positions
 
@@ -66,7 +76,7 @@ class Writer:
         """The tensor that an operator reads."""
         tensor = op.inputs[position] if position < len(op.inputs) else -1
         if operand.value is not None:
-            tensor = self._given_constant(op, tensor, operand.form or FLOAT, operand.value)
+            tensor = self.given[op.index, position] = self._given_constant(op, tensor, operand.form or FLOAT, operand.value)
         elif operand.form is not None:
             tensor = self._in_form(tensor, operand.form)
         return self._unpacked(tensor, operand.form) if operand.unpacked and operand.form else tensor
@@ -74,8 +84,8 @@ class Writer:
     def _given_constant(self, op: Op, tensor: int, form: Form, value: np.ndarray) -> int:
         """A constant that another value stands for, or that the float file does not have."""
         name = self.graph.tensors[tensor].name if tensor >= 0 else f"{self.graph.tensors[op.outputs[0]].name}_bias"
-        stored = value if form == FLOAT else quantize_values(value, form)
-        return self._new_constant(name, form, stored.reshape(self.graph.tensors[tensor].shape if tensor >= 0 else value.shape))
+        data = given_data(value, form)
+        return self._add_constant(name, form, self.graph.tensors[tensor].shape if tensor >= 0 else value.shape, data, _digest(data))
 
     def _unpacked(self, constant: int, form: Form) -> int:
         """The float values of a stored constant, computed before its first reader."""
@@ -114,19 +124,11 @@ class Writer:
 
     def _quantized_constant(self, tensor: int, form: Form) -> int:
         """A constant keeps its name in every form."""
-        known = self.graph.measured.stored.get(tensor)
-        if known is None or known[0] != form:
-            data = _packed(quantize_values(self.graph.value(tensor), form), form)
-            known = self.graph.measured.stored[tensor] = (form, data, _digest(data))
-        return self._add_constant(self.graph.tensors[tensor].name, form, self.graph.tensors[tensor].shape, *known[1:])
-
-    def _new_constant(self, name: str, form: Form, stored: np.ndarray) -> int:
-        data = _packed(stored, form)
-        return self._add_constant(name, form, stored.shape, data, _digest(data))
+        return self._add_constant(self.graph.tensors[tensor].name, form, self.graph.tensors[tensor].shape, *constant_data(self.graph, tensor, form))
 
     def _add_constant(self, name: str, form: Form, shape: tuple[int, ...], data: np.ndarray, key: bytes) -> int:
         """Constants of equal bytes share a buffer."""
-        if key not in self.buffers:
+        if key not in self.buffers or not self.share:
             self.buffers[key] = tflite.add_buffer(self.model, data)
         main = tflite.main_graph(self.model)
         made = tflite.add_tensor(self.model, main, name, form.type, shape, buffer=self.buffers[key])
@@ -169,6 +171,20 @@ class Writer:
             name, number = f"{wanted}_{number}", number + 1
         self.names.add(name)
         return name
+
+
+def constant_data(graph: FloatGraph, tensor: int, form: Form) -> tuple[np.ndarray, bytes]:
+    """What the file holds of a constant in a form, and its digest; remembered until it is asked for in another form."""
+    known = graph.measured.stored.get(tensor)
+    if known is None or known[0] != form:
+        data = _packed(quantize_values(graph.value(tensor), form), form)
+        known = graph.measured.stored[tensor] = (form, data, _digest(data))
+    return known[1:]
+
+
+def given_data(value: np.ndarray, form: Form) -> np.ndarray:
+    """What the file holds of a value in a form."""
+    return value if form == FLOAT else _packed(quantize_values(value, form), form)
 
 
 def _packed(stored: np.ndarray, form: Form) -> np.ndarray:

@@ -19,7 +19,6 @@ from bridge.recover.input_moments import gram_columns, gram_matrices
 from bridge.recover.method import Method
 from bridge.recover.trials import State, Trials
 from bridge.recover.weighted import freely_weighted_ops, weight_scales
-from bridge.tflite import model as tflite
 
 DAMPING = 0.01  # of the mean diagonal: what the samples did not show must not be bent out of shape
 
@@ -31,7 +30,7 @@ def round_weights(trials: Trials, state: State) -> State:
     ops = [one for one in freely_weighted_ops(graph, made.ops) if gram_columns(graph, one)]
     if not ops:
         return state
-    quantized = tflite.parse(made.content, where="a trial")
+    quantized = trials.model(made)
     weights, scales = {}, {}
     for one, gram in gram_matrices(trials, graph, ops):
         weight = state.corrections.weights.get(one.op.index, graph.value(one.op.inputs[one.weight_at]))

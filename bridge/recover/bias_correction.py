@@ -25,6 +25,7 @@ from bridge.recover.probes import Probe, probed
 from bridge.recover.trials import State, Trials, run
 from bridge.recover.weighted import Weighted, stored_bias, stored_weight, weighted_ops
 from bridge.tflite import model as tflite
+from bridge.tflite.run_file import RunFile
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> 
 
 def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:
     """By how much the rounding of the weights of each operator lowers the mean of each channel, on what it reads in the quantized file."""
-    model = tflite.parse(trials.quantize(state).content, where="a trial")
+    model = tflite.copied(trials.model(trials.quantize(state)))
     lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in ops]
     probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(ops, lost, strict=True)]
     return _means(trials, probed(model, graph, probes))
@@ -71,7 +72,7 @@ def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequenc
 
 def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
     """By how much the mean of each channel of each operator is too low."""
-    model = tflite.parse(trials.quantize(state).content, where="a trial")
+    model = tflite.copied(trials.model(trials.quantize(state)))
     probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
     means = _means(trials, probed(model, graph, probes))
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
@@ -90,9 +91,9 @@ def _shifted(graph: FloatGraph, state: State, ops: Sequence[Weighted], shifts: M
     return replace(state, corrections=state.corrections.merged(Corrections(biases=MappingProxyType(biases))))
 
 
-def _means(trials: Trials, content: bytes) -> Means:
+def _means(trials: Trials, file: RunFile) -> Means:
     """[channels] float64 per output of a file, over the fit samples."""
-    samples = run(content, trials.feeds("fit"), threads=trials.job.threads)
+    samples = run(file, trials.feeds("fit"), threads=trials.job.threads)
     return [np.mean(np.stack(values).astype(np.float64), axis=0) for values in zip(*samples, strict=True)]
 
 

@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bridge.recover.trials import Trials, run
+from bridge.recover.trials import Trials
 from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorRange
 
 MOST_SAMPLES = 24
@@ -31,10 +32,9 @@ def clipped_ranges(
     main = tflite.main_graph(model)
     index = {tflite.text(tensor.name): position for position, tensor in enumerate(main.tensors)}
     counts = {name: np.zeros(BINS) for name in tensors}
-    content = tflite.expose(model, [index[name] for name in tensors])
+    runner = Interpreter(tflite.expose(model, [index[name] for name in tensors]))
     for feeds in trials.feeds("fit")[:MOST_SAMPLES]:
-        (values,) = run(content, [feeds], threads=1)
-        for name, value in zip(tensors, values, strict=True):
+        for name, value in zip(tensors, runner.run(feeds), strict=True):
             counts[name] += _histogram(value.reshape(-1), ranges[name])
     return [MappingProxyType({name: _best(counts[name], ranges[name], weight) for name in tensors}) for weight in weights]
 

@@ -18,8 +18,9 @@ import numpy as np
 from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import read_graph
 from bridge.recover.chains import Chain, channel_magnitudes, find_chains
-from bridge.recover.trials import Feeds, run
+from bridge.recover.trials import Feeds
 from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorMap, TensorPair
 
 LARGEST_FACTOR = 1e3  # beyond it a channel is as good as dead, and float32 would lose what is left of it
@@ -60,11 +61,10 @@ def _activation_magnitudes(model: tflite.ModelT, chains: Sequence[Chain], feeds:
     """Largest magnitude per channel in the activations of each chain."""
     shown = [tensor for chain in chains for tensor in chain.tensors]
     owners = [chain for chain in chains for _ in chain.tensors]
-    content = tflite.expose(model, shown)
+    runner = Interpreter(tflite.expose(model, shown))
     found: dict[Chain, np.ndarray] = {}
     for one in feeds:
-        (values,) = run(content, [one], threads=1)
-        for chain, value in zip(owners, values, strict=True):
+        for chain, value in zip(owners, runner.run(one), strict=True):
             largest = channel_magnitudes(value)
             found[chain] = np.maximum(found[chain], largest) if chain in found else largest
     return found

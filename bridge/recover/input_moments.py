@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from bridge.quantize.float_graph import FloatGraph, Op
-from bridge.recover.trials import Trials, run
+from bridge.recover.trials import Trials
 from bridge.recover.weighted import Weighted
 from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
 
 MOST_SAMPLES = 24
 ROWS_PER_COLUMN = 4  # positions that a Gram matrix is summed over, for each of its columns: enough for full rank, and little arithmetic
@@ -73,10 +74,9 @@ def _width(graph: FloatGraph, one: Weighted) -> int:
 
 def _inputs(trials: Trials, ops: Sequence[Weighted]) -> Iterator[Sequence[np.ndarray]]:
     """What the operators read, sample by sample."""
-    content = tflite.expose(tflite.copied(trials.graph.model), [one.op.inputs[one.data_at] for one in ops])
+    runner = Interpreter(tflite.expose(tflite.copied(trials.graph.model), [one.op.inputs[one.data_at] for one in ops]))
     for feeds in trials.feeds("fit")[:MOST_SAMPLES]:
-        (values,) = run(content, [feeds], threads=1)
-        yield values
+        yield runner.run(feeds)
 
 
 def _summed(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Iterator[tuple[Weighted, np.ndarray]]:

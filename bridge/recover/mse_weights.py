@@ -17,7 +17,6 @@ from bridge.recover.input_moments import channel_moments
 from bridge.recover.method import Method
 from bridge.recover.trials import State, Trials
 from bridge.recover.weighted import Weighted, freely_weighted_ops, weight_scales
-from bridge.tflite import model as tflite
 
 FACTORS = np.linspace(1.0, 0.4, 31)
 
@@ -29,7 +28,7 @@ def rescale(trials: Trials, state: State) -> State:
     ops = freely_weighted_ops(graph, made.ops)
     if not ops:
         return state
-    quantized, moments = tflite.parse(made.content, where="a trial"), channel_moments(trials, graph, ops)
+    quantized, moments = trials.model(made), channel_moments(trials, graph, ops)
     found = {}
     for one in ops:
         weight = state.corrections.weights.get(one.op.index, graph.value(one.op.inputs[one.weight_at]))

@@ -8,6 +8,7 @@ import numpy as np
 from bridge.quantize.float_graph import FloatGraph
 from bridge.recover.weighted import Weighted
 from bridge.tflite import model as tflite
+from bridge.tflite.run_file import RunFile
 
 DEQUANTIZE_VERSIONS = {"INT8": 2, "INT16": 3}
 
@@ -29,7 +30,7 @@ class Probe:
     bias: np.ndarray | None
 
 
-def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> bytes:
+def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> RunFile:
     """The file with the mean of each probe over all positions as its only outputs, [channels] float32, in their order.
 
     Args:

@@ -77,7 +77,7 @@ class _Search:
             return False
         self.seen.add(forms)
         self.left -= 1
-        made = self.trials.write(plan)
+        made = self.trials.made(plan)
         fit = self.trials.score_file(made, "fit")
         if not fit.beats(self.fit, by_db=SMALLEST_GAIN_DB, errors=STANDARD_ERRORS):
             return False

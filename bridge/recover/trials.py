@@ -15,15 +15,17 @@ from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import read_graph
 from bridge.quantize.plan import Plan, make_plan
-from bridge.quantize.quantizer import NO_RANGES, write_plan
+from bridge.quantize.quantizer import NO_RANGES
 from bridge.quantize.spans import spans_by_precision
 from bridge.recover.decisive import show_before_saturation
 from bridge.recover.score import Score, score
+from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
+from bridge.tflite.run_file import RunFile
 from bridge.types import InputBinding, OpOutcome, Ranges
 
 type Part = Literal["fit", "check"]
@@ -34,8 +36,9 @@ type Outputs = list[np.ndarray]
 # Work in units of one multiply-accumulate; rates measured on two x86-64 cores with XNNPACK (int8 about 80e9 a second).
 WORK_PER_ELEMENT = 20  # writing one activation
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
-WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file takes 1.2 ms
-KEPT_FILES, KEPT_BYTES = 2, 256 << 20  # the best file so far and the last one
+WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
+KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
+KEPT_PLANS = 2  # the best one so far and the last one
 CHECK_SHARE = 3  # one of so many samples is held out
 MOST_SAMPLES, FEWEST_SAMPLES = 96, 18
 SAMPLE_SHARE = 40  # the samples of one trial take at most one of so many parts of the budget
@@ -51,14 +54,14 @@ class State:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A quantized file, in memory.
+    """What makes a quantized file.
 
     Attributes:
-        content: its bytes.
+        plan: of the file.
         ops: what became of each operator.
     """
 
-    content: bytes
+    plan: Plan
     ops: tuple[OpOutcome, ...]
 
 
@@ -93,7 +96,7 @@ class Trials:
     How many samples and trials are affordable follows from the size of the model alone, never from the clock, so that the same arguments
     give the same result.
 
-    The float file is read once; files of trials stay in memory.
+    The float file is read once; the trials share one quantized file.
 
     Args:
         job: the file and its samples.
@@ -108,7 +111,9 @@ class Trials:
         self._work_per_sample, self._operators = _work(model), len(tflite.main_graph(model).operators)
         shown = show_before_saturation(model)
         self.graph = read_graph(model, where=str(job.float_model))
+        self._feeds: dict[Part, list[Feeds]] = {}
         self._made: OrderedDict[State, Made] = OrderedDict()
+        self._file = WorkingFile(self.graph)
         self._columns = {"search": shown.decisive, "outputs": shown.outputs}
         count = int(min(max(job.budget / SAMPLE_SHARE / self._work_per_sample, FEWEST_SAMPLES), MOST_SAMPLES, len(job.samples)))
         chosen = [position * len(job.samples) // count for position in range(count)]
@@ -117,8 +122,9 @@ class Trials:
             "check": [row for place, row in enumerate(chosen) if place % CHECK_SHARE == CHECK_SHARE - 1],
         }
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
-        content = tflite.serialize(model) if parts else b""
-        self._expected = {part: run(content, self.feeds(part), threads=job.threads) for part in parts}
+        feeds = [one for part in parts for one in self.feeds(part)]
+        values = run(tflite.run_file(model), feeds, threads=job.threads) if parts else []
+        self._expected = {part: [values.pop(0) for _ in self._rows[part]] for part in parts}
 
     @property
     def possible(self) -> bool:
@@ -139,9 +145,14 @@ class Trials:
         """Samples of a part."""
         return len(self._rows[part])
 
-    def feeds(self, part: Part) -> list[Feeds]:
+    def feeds(self, part: Part) -> Sequence[Feeds]:
         """What the file is fed for the samples of a part."""
-        return [feed(self.job.bindings, self.job.samples[row]) for row in self._rows[part]]
+        if part not in self._feeds:
+            found: list[Feeds] = [feed(self.job.bindings, self.job.samples[row]) for row in self._rows[part]]
+            if sum(value.nbytes for one in found for value in one.values()) > KEPT_FEEDS:
+                return found
+            self._feeds[part] = found
+        return self._feeds[part]
 
     def plan(self, state: State) -> Plan:
         """What the file that a state gives will hold.
@@ -165,17 +176,20 @@ class Trials:
         if state in self._made:
             self._made.move_to_end(state)
             return self._made[state]
-        made = self.write(self.plan(state))
-        self._made[state] = made
-        while len(self._made) > 1 and (len(self._made) > KEPT_FILES or sum(len(one.content) for one in self._made.values()) > KEPT_BYTES):
+        made = self._made[state] = self.made(self.plan(state))
+        while len(self._made) > KEPT_PLANS:
             self._made.popitem(last=False)
         return made
 
-    def write(self, plan: Plan) -> Made:
+    def made(self, plan: Plan) -> Made:
         """The file of a plan."""
-        model = tflite.copied(self.graph.model)
-        outcomes = write_plan(self.graph, plan, model)
-        return Made(tflite.serialize(model), outcomes)
+        positions = self._file.positions(plan)
+        ops = zip(self.graph.ops, plan.ops, positions, strict=True)
+        return Made(plan, tuple(OpOutcome(op.index, op.name, one.precision, one.reason, position) for op, one, position in ops))
+
+    def model(self, made: Made) -> tflite.ModelT:
+        """The objects of a file, until another one is asked for; nobody changes them."""
+        return self._file.model(made.plan)
 
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is."""
@@ -184,7 +198,7 @@ class Trials:
     def score_file(self, made: Made, part: Part, *, columns: Columns = "search") -> Score:
         """How near a quantized file is, by what the search looks at or by the outputs themselves."""
         places = self._columns[columns]
-        received = run(made.content, self.feeds(part), threads=self.job.threads)
+        received = run(self._file.of(made.plan), self.feeds(part), threads=self.job.threads)
         return score(_pick(self._expected[part], places), _pick(received, places))
 
 
@@ -192,7 +206,7 @@ def _pick(values: Sequence[Outputs], places: Sequence[int]) -> list[Outputs]:
     return [[sample[place] for place in places] for sample in values]
 
 
-def run(model: bytes, feeds: Sequence[Feeds], *, threads: int) -> list[Outputs]:
+def run(model: bytes | RunFile, feeds: Sequence[Feeds], *, threads: int) -> list[Outputs]:
     """Outputs of a file for each set of inputs; copies of the file run side by side, one thread each."""
     found: list[Outputs] = [[] for _ in feeds]
 

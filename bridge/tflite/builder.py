@@ -37,10 +37,15 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
 
     A per-channel weight needs 20 bytes of scales and zero points per channel, its bias as many: on a YOLOX-Nano 5 % of the int8 file are
     zero points that are all 0.
+
+    Args:
+        size: bytes to begin with.
+        apart: equal parameter vectors are stored as often as there are some.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, apart: bool = False) -> None:
         super().__init__(size)
+        self._apart = apart
         self._vectors: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method, as those below
@@ -48,6 +53,8 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
         if x.dtype == np.uint8:
             self.Prep(BUFFER_ALIGNMENT, x.size)
             return self._copied(np.ascontiguousarray(x))
+        if self._apart:
+            return int(super().CreateNumpyVector(x))
         key = (x.dtype.str, x.tobytes())
         if key not in self._vectors:
             self._vectors[key] = int(super().CreateNumpyVector(x))
@@ -70,8 +77,8 @@ class Builder(VectorBuilder):
     field.
     """
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, *, apart: bool = False) -> None:
+        super().__init__(size, apart=apart)
         self.minalign = 1
         self._fields: list[tuple[int, str]] = []  # slot and format of each field of the table at work
         self._values: list[int | float] = []

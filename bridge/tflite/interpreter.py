@@ -11,6 +11,7 @@ from ai_edge_litert import interpreter as litert
 
 from bridge import outside
 from bridge.errors import ToolError
+from bridge.tflite.run_file import RunFile
 from bridge.types import TensorSpec
 
 Kernels = Literal["optimized", "builtin", "reference"]
@@ -28,7 +29,7 @@ class Interpreter:
     """A loaded TFLite file that starts from zero state at every run.
 
     Args:
-        model: path or bytes of the file.
+        model: path or bytes of the file, or a file that is not kept.
         kernels: `optimized` (XNNPACK where it can), `builtin` (no delegate) or `reference`.
         threads: threads of one run.
         preserve_all_tensors: keep intermediate values readable (not those inside a delegate).
@@ -37,9 +38,11 @@ class Interpreter:
         ToolError: LiteRT refuses the file.
     """
 
-    def __init__(self, model: Path | bytes, *, kernels: Kernels = "optimized", threads: int = 1, preserve_all_tensors: bool = False) -> None:
-        where = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        self._name = "the model" if isinstance(model, bytes) else str(model)
+    def __init__(
+        self, model: Path | bytes | RunFile, *, kernels: Kernels = "optimized", threads: int = 1, preserve_all_tensors: bool = False
+    ) -> None:
+        where = {"model_content": model} if isinstance(model, bytes) else {"model_path": model.path if isinstance(model, RunFile) else str(model)}
+        self._name = str(model) if isinstance(model, Path) else "the model"
         try:
             with outside.OPENING, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")  # whoever asks for it knows

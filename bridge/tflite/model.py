@@ -6,6 +6,7 @@ Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/sche
 import contextlib
 import copy
 import functools
+import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from flatbuffers import flexbuffers
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
 from bridge.tflite.outputs import with_outputs
+from bridge.tflite.run_file import RunFile
 from bridge.tflite.unpack import unpack
 
 # The generated schema carries no types; the names say which object is meant.
@@ -29,6 +31,7 @@ type QuantizationParametersT = Any
 
 FILE_IDENTIFIER = b"TFL3"
 BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
+SMALLEST_BLOB, BLOB_ALIGNMENT = 1024, 64  # of what lies behind the flatbuffer in a file that is not kept
 NO_INDICES = np.zeros(0, np.int32)
 
 
@@ -100,7 +103,7 @@ def kept_files() -> Iterator[None]:
         forget_files()
 
 
-def parse(content: bytes, *, where: str) -> ModelT:
+def parse(content: bytes | mmap.mmap, *, where: str) -> ModelT:
     """Unpacks the bytes of a TFLite file; `where` names it in errors.
 
     Raises:
@@ -165,12 +168,45 @@ def serialize(model: ModelT) -> bytes:
 
 def serialized(model: ModelT) -> memoryview:
     """Like `serialize`, without a copy."""
-    data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
-    parameters = sum(_parameter_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors)
-    builder = Builder(data + rest + parameters + (1 << 16))
+    builder = Builder(_size(model))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
+    """The model as a file to be run: large constants lie behind the flatbuffer, which spares a copy of all of them.
+
+    Args:
+        model: left as it is.
+        apart: no two tensors share their scales, so that they can be changed in place.
+    """
+    metadata, buffers, large = {entry.buffer for entry in model.metadata or ()}, model.buffers, []
+    model.buffers = list(buffers)
+    for index, one in enumerate(buffers):
+        if one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
+            model.buffers[index] = schema.BufferT(size=len(one.data))
+            large.append((model.buffers[index], one.data))
+    try:
+        room = _size(model)
+        while True:  # where the large ones begin has to be known before
+            place = room = -(-room // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
+            for buffer, data in large:
+                buffer.offset, place = place, place + -(-len(data) // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
+            builder = Builder(room, apart=apart)
+            builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+            head = memoryview(builder.Bytes)[builder.Head() :]
+            if len(head) <= room:
+                return RunFile([(0, head), *((buffer.offset, data) for buffer, data in large)])
+            room = len(head)
+    finally:
+        model.buffers = buffers
+
+
+def _size(model: ModelT) -> int:
+    """About what the file takes, rather more."""
+    data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
+    return data + rest + sum(_parameter_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors) + (1 << 16)
 
 
 def _parameter_bytes(tensor: TensorT) -> int:
@@ -423,7 +459,7 @@ def activations(model: ModelT) -> tuple[int, ...]:
     return tuple(dict.fromkeys([int(index) for index in graph.inputs] + written))
 
 
-def expose(model: ModelT, tensors: Iterable[int]) -> bytes:
+def expose(model: ModelT, tensors: Iterable[int]) -> RunFile:
     """The file with the given tensors as its only outputs, in that order; `model` itself is left as it is.
 
     A delegate has to write out what is a model output, so this shows every intermediate value at the delegate's own speed and from the
@@ -435,6 +471,6 @@ def expose(model: ModelT, tensors: Iterable[int]) -> bytes:
         return with_outputs(model.content, tensors)
     try:
         graph.outputs, model.signatureDefs = np.asarray(list(tensors), np.int32), None
-        return serialize(model)
+        return run_file(model)
     finally:
         graph.outputs, model.signatureDefs = outputs, signatures

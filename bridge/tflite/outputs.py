@@ -1,10 +1,12 @@
 """Gives a file other outputs without reading and writing all that is in it."""
 
+import mmap
 import struct
 from collections.abc import Iterable
 
 import numpy as np
 
+from bridge.tflite.run_file import RunFile
 from bridge.tflite.unpack import ABSENT, Tables
 
 ALIGNMENT = 16
@@ -12,7 +14,7 @@ MODEL_FIELDS, SUBGRAPHS, SIGNATURES = 8, 2, 7
 GRAPH_FIELDS, OUTPUTS = 3, 2
 
 
-def with_outputs(content: bytes, tensors: Iterable[int]) -> bytes:
+def with_outputs(content: bytes | mmap.mmap, tensors: Iterable[int]) -> RunFile:
     """The file with the given tensors as the only outputs of its main graph, and without signatures.
 
     The new lists stand behind the file, as all offsets lead forward; only the two that led to the old ones change.
@@ -28,8 +30,5 @@ def with_outputs(content: bytes, tensors: Iterable[int]) -> bytes:
     end = len(content) + -len(content) % ALIGNMENT
     lists = struct.pack("<II", 0, len(outputs)) + outputs.tobytes()
     places = {main[OUTPUTS]: end + 4} | ({model[SIGNATURES]: end} if model[SIGNATURES] != ABSENT else {})
-    whole, parts, done = memoryview(content), list[bytes | memoryview](), 0
-    for place, target in sorted(places.items()):
-        parts += [whole[done:place], struct.pack("<I", target - place)]
-        done = place + 4
-    return b"".join([*parts, whole[done:], bytes(end - len(content)), lists])
+    changed = [(place, struct.pack("<I", target - place)) for place, target in places.items()]
+    return RunFile([(0, memoryview(content)), *changed, (end, lists)])

@@ -1,6 +1,7 @@
 """TFLite flatbuffers as objects of the generated schema, which itself reads the many small tables (tensors, operators, buffers) six times as slowly."""
 
 import copy
+import mmap
 import struct
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -22,7 +23,7 @@ _OPTIONS: Mapping[int, type] = MappingProxyType(
 )
 
 
-def unpack(content: bytes) -> Any:
+def unpack(content: bytes | mmap.mmap) -> Any:
     """A whole file, as `ModelT.InitFromPackedBuf` gives it.
 
     Raises:
@@ -61,7 +62,7 @@ class _RestOfGraph(schema.SubGraph):  # type: ignore[misc]  # likewise
 class Tables:
     """The bytes of a file; positions are absolute, 0 stands for what is not there."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | mmap.mmap) -> None:
         self.content = content
         self._left = SHARED * len(content) + SPARE_BYTES
         self._vtables: dict[tuple[int, int], tuple[int, ...]] = {}

@@ -120,7 +120,9 @@ def test_a_reshaped_tensor_is_not_computed_again(tmp_path: Path) -> None:
     watched = watch(tflite.read(square_reshape_negate(tmp_path)), extents=True)
     assert watched.names == ("serving_x", "squared", "flat", "y")
     assert watched.source == (0, 1, 1, 2)
-    assert [tflite.text(tflite.main_graph(tflite.parse(watched.exposed, where="exposed")).tensors[index].name) for index in watched.seen] == [
+    assert [
+        tflite.text(tflite.main_graph(tflite.parse(watched.exposed.mapped(), where="exposed")).tensors[index].name) for index in watched.seen
+    ] == [
         "serving_x",
         "squared",
         "y",

@@ -87,7 +87,7 @@ def test_the_joined_file_keeps_only_what_its_outputs_need(tmp_path: Path) -> Non
     float_model, other = tflite.read(float_file(tmp_path)), tflite.read(int8_file(tmp_path))
     pairs = counterparts(float_model, other, quantized(tmp_path, (1, 2)).ops)
     assert pairs.tensors == {0: 0, 1: 3, 2: 4}
-    joined = tflite.parse(Cut(float_model, other, pairs, ("first", "second")).join([1], [4]), where="joined")
+    joined = tflite.parse(Cut(float_model, other, pairs, ("first", "second")).join([1], [4]).mapped(), where="joined")
     names = [tflite.op_name(joined, op) for op in tflite.main_graph(joined).operators]
     assert names == ["FULLY_CONNECTED", "QUANTIZE", "FULLY_CONNECTED"]  # float first layer, its value in int8, int8 second layer
     h, y8 = Interpreter(tflite.serialize(joined)).run({"x": SAMPLES[0]})

@@ -50,7 +50,7 @@ def test_the_outputs_stay_and_the_channels_get_like_ranges(tmp_path: Path, betwe
     assert min_max(other, VALUES).tensors["c"].maximum == pytest.approx(min_max(path, VALUES).tensors["c"].maximum, rel=1e-5)
     shown = tflite.expose(tflite.read(other), [1 + 2])  # behind the input and the two constants of `a`
     exposed = tmp_path / "shown.tflite"
-    exposed.write_bytes(shown)
+    exposed.write_bytes(shown.mapped())
     largest = np.abs(run(exposed, VALUES)).max(axis=(0, 1, 2, 3))
     assert largest.max() < 3 * largest.min()
 

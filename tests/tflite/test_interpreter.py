@@ -73,3 +73,20 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(tflite.serialize(square_then_negate())[:80])
     with pytest.raises(InputError, match="damaged"):
         tflite.read(path)
+
+
+def test_a_file_that_is_not_kept_runs_like_its_bytes() -> None:
+    model = square_then_negate()
+    large = np.arange(2048, dtype=np.float32)
+    tflite.add_tensor(model, tflite.main_graph(model), "large", "FLOAT32", large.shape, buffer=tflite.add_buffer(model, large))
+    file, inside = tflite.run_file(model), tflite.serialize(model)
+    np.testing.assert_array_equal(Interpreter(file).run({"x": X})[0], Interpreter(inside).run({"x": X})[0])
+    read = tflite.parse(file.mapped(), where="file")
+    np.testing.assert_array_equal(tflite.constant(read, tflite.main_graph(read).tensors[-1]), large)
+    assert tflite.serialize(model) == inside  # it was left as it is
+
+
+def test_room_for_the_flatbuffer_of_a_file_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tflite, "_size", lambda model: 64)
+    (y,) = Interpreter(tflite.run_file(square_then_negate())).run({"x": X})
+    np.testing.assert_array_equal(y, Interpreter(tflite.serialize(square_then_negate())).run({"x": X})[0])

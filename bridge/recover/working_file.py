@@ -1,0 +1,171 @@
+"""One quantized file that is changed in place from trial to trial, where the next plan differs from the last one in numbers alone.
+
+Planning, packing and writing a file takes longer than running it on some samples, and most trials change the scales of a few activations and
+the biases that follow from them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.quantize.float_graph import FloatGraph
+from bridge.quantize.forms import FLOAT, Form
+from bridge.quantize.plan import OpPlan, Plan
+from bridge.quantize.writer import Writer, constant_data, given_data
+from bridge.tflite import model as tflite
+from bridge.tflite.run_file import RunFile
+
+type Change = tuple[int, Form, Form]  # a tensor, the form it has in the file, and the one it is to have
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """A file and where it holds what.
+
+    Attributes:
+        file: on disk.
+        model: the same; its scales, zero points and constants are views of the file that can be written to.
+        positions: of the operators of the float file.
+        places: tensor -> its forms, each with its place among the tensors of the file.
+        given: operator and position of an operand -> place of the constant that it is given.
+    """
+
+    file: RunFile
+    model: tflite.ModelT
+    positions: tuple[int, ...]
+    places: dict[int, list[tuple[Form, int]]]
+    given: Mapping[tuple[int, int], int]
+
+
+class WorkingFile:
+    """The file of the plan that was asked for last; whoever runs it has closed it before the next plan.
+
+    Args:
+        graph: the float file.
+    """
+
+    def __init__(self, graph: FloatGraph) -> None:
+        self._graph = graph
+        self._plan: Plan | None = None
+        self._written: _Written | None = None
+
+    def of(self, plan: Plan) -> RunFile:
+        """The file that a plan describes."""
+        return self._show(plan).file
+
+    def model(self, plan: Plan) -> tflite.ModelT:
+        """The same as objects; they hold for this plan only, and nobody changes them."""
+        return self._show(plan).model
+
+    def positions(self, plan: Plan) -> tuple[int, ...]:
+        """Where the operators of the float file are in it."""
+        return self._show(plan).positions
+
+    def _show(self, plan: Plan) -> _Written:
+        if self._written is None or self._plan is None or not self._changed(self._written, self._plan, plan):
+            self._written = None  # its pages are free before the next ones are written
+            self._written = _write(self._graph, plan)
+        self._plan = plan
+        return self._written
+
+    def _changed(self, written: _Written, before: Plan, after: Plan) -> bool:
+        """Whether the file could be changed in place."""
+        if before is after:
+            return True
+        changes = _changes(self._graph, before, after)
+        if changes is None:
+            return False
+        found = [(tensor, _index(written.places.get(tensor, ()), old), new) for tensor, old, new in changes]
+        for tensor, index, new in found:
+            if index is None:  # nobody reads it
+                continue
+            place = written.places[tensor][index][1]
+            written.places[tensor][index] = (new, place)
+            data = constant_data(self._graph, tensor, new)[0] if self._graph.tensors[tensor].constant else None
+            _set(written.model, place, new, data)
+        for op, old_op, new_op in zip(self._graph.ops, before.ops, after.ops, strict=True):
+            for position, (had, has) in enumerate(zip(old_op.inputs, new_op.inputs, strict=True)):
+                if has.value is not None and (has.value is not had.value or has.form != had.form):
+                    form = has.form or FLOAT
+                    _set(written.model, written.given[op.index, position], form, given_data(has.value, form))
+        return True
+
+
+def _write(graph: FloatGraph, plan: Plan) -> _Written:
+    model = tflite.copied(graph.model)
+    writer = Writer(graph, plan, model, share=False)
+    positions = writer.write()
+    file = tflite.run_file(model, apart=True)
+    place = {id(tensor): index for index, tensor in enumerate(tflite.main_graph(model).tensors)}
+    moved = [place.get(id(tensor)) for tensor in writer.tensors]
+    places: dict[int, list[tuple[Form, int]]] = {}
+    for tensor, form, index in (
+        *((tensor, form, moved[tensor]) for tensor, form in writer.forms.items()),
+        *((tensor, form, moved[index]) for (tensor, form), index in writer.variants.items()),
+    ):
+        if index is not None:
+            places.setdefault(tensor, []).append((form, index))
+    given = {operand: index for operand, old in writer.given.items() if (index := moved[old]) is not None}
+    return _Written(file, tflite.parse(file.mapped(), where="a trial"), positions, places, given)
+
+
+def _set(model: tflite.ModelT, place: int, form: Form, data: np.ndarray | None) -> None:
+    """Writes numbers into the file."""
+    tensor = tflite.main_graph(model).tensors[place]
+    if form.scales:
+        tensor.quantization.scale[:], tensor.quantization.zeroPoint[:] = form.scales, form.zero_points
+    if data is not None:
+        model.buffers[tensor.buffer].data[:] = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+
+
+def _index(places: Sequence[tuple[Form, int]], form: Form) -> int | None:
+    return next((index for index, (one, _) in enumerate(places) if one == form), None)
+
+
+def _changes(graph: FloatGraph, before: Plan, after: Plan) -> list[Change] | None:
+    """What has to change in the file of one plan to make it that of another, where that is numbers alone; None where operators or tensors change too.
+
+    The writer decides by which forms of a tensor are equal and by their types, so each form of a tensor has to become one other form of the same type.
+    """
+    if any((before.inputs, before.outputs, after.inputs, after.outputs)):
+        return None
+    pairs: dict[int, list[tuple[Form, Form]]] = {}
+    for op, old, new in zip(graph.ops, before.ops, after.ops, strict=True):
+        if not _same_operator(old, new):
+            return None
+        for tensor, one, other in zip(op.outputs, old.outputs, new.outputs, strict=True):
+            if not _pair(pairs.setdefault(tensor, []), one, other):
+                return None
+        for position, (had, has) in enumerate(zip(old.inputs, new.inputs, strict=True)):
+            if had.value is not None:
+                if not _alike(had.form or FLOAT, has.form or FLOAT):
+                    return None
+            elif not _pair(pairs.setdefault(op.inputs[position] if position < len(op.inputs) else -1, []), had.form, has.form):
+                return None
+    return [(tensor, one, other) for tensor, found in pairs.items() for one, other in found if one != other]
+
+
+def _same_operator(old: OpPlan, new: OpPlan) -> bool:
+    if old is new:
+        return True
+    if (old.precision, old.version, len(old.inputs)) != (new.precision, new.version, len(new.inputs)) or old.options != new.options:
+        return False
+    return all(had.unpacked == has.unpacked and (had.value is None) == (has.value is None) for had, has in zip(old.inputs, new.inputs, strict=True))
+
+
+def _pair(known: list[tuple[Form, Form]], old: Form | None, new: Form | None) -> bool:
+    """Whether a form may become another one beside those pairs of the same tensor that are known; adds it to them."""
+    if old is None or new is None:
+        return old is new
+    for one, other in known:
+        if one == old or other == new:
+            return one == old and other == new
+    if not _alike(old, new):
+        return False
+    known.append((old, new))
+    return True
+
+
+def _alike(old: Form, new: Form) -> bool:
+    return old is new or (old.type, old.axis, len(old.scales)) == (new.type, new.axis, len(new.scales))
