@@ -17,6 +17,7 @@ from bridge.graph.values import constant_array, new_constant
 _MAX_GROWTH_BYTES = 1 << 20
 _SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 _NO_LIMIT = 1 << 62  # `_should_fold` decides
+_FOLDED = "bridge.folded"  # what a graph consisted of when nothing was left to fold
 # Kept as they are: they carry the ranges of a quantized model.
 _QUANTIZATION_OPS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 
@@ -24,9 +25,12 @@ _QUANTIZATION_OPS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "Qua
 def fold_constants(model: ir.Model) -> None:
     """Folds constants, shape arithmetic, Identity, Dropout, and branches whose condition is known; infers shapes.
 
-    Shapes of all activations are static afterwards unless they depend on data.
+    Shapes of all activations are static afterwards unless they depend on data. Where nothing is new since nothing was left to fold, nothing is done.
     """
-    _fold(model)
+    if _is_folded(model):
+        return
+    if not _fold(model):
+        model.graph.meta[_FOLDED] = _parts(model.graph)
     while _fold_several_outputs(model.graph):  # shapes behind one may be what the next one splits
         _fold(model)
     for node in model.graph:
@@ -42,12 +46,16 @@ class _Folder(FoldConstantsPass):
 
     seen: ClassVar[WeakKeyDictionary[ir.Node, "_Seen"]] = WeakKeyDictionary()  # each node as it was behind its inference
 
+    @classmethod
+    def is_seen(cls, node: ir.Node, opset: int | None) -> bool:
+        """Whether the node is as it was behind its last inference; never so of one that has none, a Constant or control flow."""
+        return node in cls.seen and cls.seen[node].same(_Seen.of(node, opset))
+
     def _do_inference(self, node: ir.Node) -> None:
-        now = _Seen.of(node, self._opset_imports.get(node.domain))
-        if node in self.seen and self.seen[node].same(now):
-            return
-        super()._do_inference(node)
-        self.seen[node] = _Seen.of(node, self._opset_imports.get(node.domain))
+        opset = self._opset_imports.get(node.domain)
+        if not self.is_seen(node, opset):
+            super()._do_inference(node)
+            self.seen[node] = _Seen.of(node, opset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,24 @@ class _Seen:
         return self.facts == other.facts and all(mine is theirs for mine, theirs in zip(self.objects, other.objects, strict=True))
 
 
-def _fold(model: ir.Model) -> None:
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+def _is_folded(model: ir.Model) -> bool:
+    """Whether the last run changed no node, and they are what they were behind it."""
+    same = model.graph.meta.get(_FOLDED) == _parts(model.graph)
+    return same and all(_Folder.is_seen(node, model.opset_imports.get(node.domain)) for node in model.graph)
+
+
+def _parts(graph: ir.Graph) -> list[object]:
+    return [*graph, *graph.inputs, *graph.outputs, *graph.initializers.values()]
+
+
+def _fold(model: ir.Model) -> bool:
+    """Whether it changed nodes or constants."""
+    lift = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
+    before = lift(model).modified
     with quiet("onnxscript.optimizer"):  # it warns of every node with several outputs
-        _Folder(shape_inference=True, input_size_limit=_NO_LIMIT, output_size_limit=_NO_LIMIT, should_fold=_should_fold)(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        fold = _Folder(shape_inference=True, input_size_limit=_NO_LIMIT, output_size_limit=_NO_LIMIT, should_fold=_should_fold)
+        folded = fold(model).modified
+    return lift(model).modified or folded or before
 
 
 def _fold_several_outputs(graph: ir.Graph) -> bool:

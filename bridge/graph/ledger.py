@@ -57,12 +57,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """The graph before a pass."""
+    """The graph as a pass left it.
 
-    metadata_of_node: dict[str, dict[str, str]]
-    metadata_of_tensor: dict[str, dict[str, str]]
-    values: dict[str, ir.Value]
+    Attributes:
+        nodes: with those of subgraphs, and the name of each, what it stands for and what it writes.
+        values: of the main graph, with their names.
+        alive: nodes of the user's file that some node stands for.
+    """
+
+    nodes: list[tuple[ir.Node, str | None, str | None, Sequence[ir.Value]]]
+    values: list[tuple[ir.Value, str | None]]
     alive: frozenset[str]
+
+    @classmethod
+    def of(cls, graph: ir.Graph) -> "_Snapshot":
+        nodes = _nodes(graph)
+        return cls(nodes, _values(graph), frozenset(source for node, *_ in nodes for source in provenance.origins(node)))
+
+    def same(self, graph: ir.Graph) -> bool:
+        """Whether no node and no value came, went or got another name, and every node stands for what it stood for."""
+        return _nodes(graph) == self.nodes and _values(graph) == self.values
 
 
 class Ledger:
@@ -78,6 +92,7 @@ class Ledger:
         self._sources = tuple(sources)
         self._user_tensors = frozenset(tensor_names(model.graph))
         self._gone: dict[str, tuple[SourceStatus, str]] = {}
+        self._before = _Snapshot.of(model.graph)
 
     @property
     def user_tensors(self) -> frozenset[str]:
@@ -90,24 +105,28 @@ class Ledger:
         Raises:
             UnsupportedModelError: the pass cannot work with this model.
         """
-        before = _snapshot(self._model)
+        metadata = [dict(node.metadata_props) for node, *_ in self._before.nodes]
         with translated(step.name):
             diagnostics = step.run(self._model)
-        self._rename_impostors(before)
-        _adopt(self._model.graph, before)
-        for name in before.alive - _alive(self._model.graph):
-            self._gone[name] = (step.gone, step.reason)
+        graph = self._model.graph
+        if not self._before.same(graph):  # most steps find nothing to do
+            self._rename_impostors()
+            _adopt(graph, self._before, metadata)
+            now = _Snapshot.of(graph)
+            for name in self._before.alive - now.alive:
+                self._gone[name] = (step.gone, step.reason)
+            self._before = now
         return tuple(diagnostics or ())
 
-    def _rename_impostors(self, before: _Snapshot) -> None:
+    def _rename_impostors(self) -> None:
         """Passes name new values after what is there, not after what the user's file had: a new value is the user's tensor only if it took its place."""
-        values = _values(self._model.graph)
-        staying = {value.name for value in values if before.values.get(value.name or "") is value}
-        taken = {value.name for value in values} | self._user_tensors
-        for value in values:
-            is_new = value.name is not None and before.values.get(value.name) is not value
-            if is_new and (value.name in staying or (value.name in self._user_tensors and value.name not in before.values)):
-                value.name = unused_name(f"{value.name}.new", taken)
+        values, before = _values(self._model.graph), {name: value for value, name in self._before.values if name}
+        staying = {name for value, name in values if before.get(name or "") is value}
+        taken = {name for _, name in values} | self._user_tensors
+        for value, name in values:
+            is_new = name is not None and before.get(name) is not value
+            if is_new and (name in staying or (name in self._user_tensors and name not in before)):
+                value.name = unused_name(f"{name}.new", taken)
                 taken.add(value.name)
 
     def sources(self) -> tuple[SourceNode, ...]:
@@ -156,36 +175,35 @@ def tensor_names(graph: ir.Graph) -> Iterable[str]:
     yield from (output.name for node in graph.all_nodes() for output in node.outputs if output.name)
 
 
-def _values(graph: ir.Graph) -> list[ir.Value]:
-    return [*graph.inputs, *graph.initializers.values(), *(output for node in graph for output in node.outputs)]
+def _nodes(graph: ir.Graph) -> list[tuple[ir.Node, str | None, str | None, Sequence[ir.Value]]]:
+    return [(node, node.name, node.metadata_props.get(provenance.ORIGINS), node.outputs) for node in graph.all_nodes()]
 
 
-def _alive(graph: ir.Graph) -> frozenset[str]:
-    return frozenset(source for node in graph.all_nodes() for source in provenance.origins(node))
+def _values(graph: ir.Graph) -> list[tuple[ir.Value, str | None]]:
+    return [(value, value.name) for value in (*graph.inputs, *graph.initializers.values(), *(output for node in graph for output in node.outputs))]
 
 
-def _snapshot(model: ir.Model) -> _Snapshot:
-    graph = model.graph
-    metadata = [(node, dict(node.metadata_props)) for node in graph.all_nodes()]
-    return _Snapshot(
-        metadata_of_node={node.name: props for node, props in metadata if node.name},
-        metadata_of_tensor={output.name: props for node, props in metadata for output in node.outputs if output.name},
-        values={value.name: value for value in _values(graph) if value.name},
-        alive=_alive(graph),
-    )
-
-
-def _adopt(graph: ir.Graph, before: _Snapshot) -> None:
+def _adopt(graph: ir.Graph, before: _Snapshot, metadata: Sequence[dict[str, str]]) -> None:
     """Gives nodes without provenance that of the node they replace.
 
     1. A node of the same name stood there (the version converter keeps names and drops metadata).
     2. It writes a tensor that another node wrote.
     3. It is a helper: what it feeds, else what feeds it, knows.
+
+    Args:
+        graph: after the pass.
+        before: before it.
+        metadata: of the nodes of `before`, in their order.
     """
     orphans = [node for node in graph.all_nodes() if not provenance.origins(node)]
+    if not orphans:
+        return
+    names = dict(before.values)
+    of_node = {name: props for (_, name, *_), props in zip(before.nodes, metadata, strict=True)}
+    of_tensor = {names.get(output, output.name): props for (*_, outputs), props in zip(before.nodes, metadata, strict=True) for output in outputs}
     for node in orphans:
-        written = (before.metadata_of_tensor[output.name] for output in node.outputs if output.name in before.metadata_of_tensor)
-        node.metadata_props.update(before.metadata_of_node.get(node.name or "") or next(written, {}))
+        written = (of_tensor[output.name] for output in node.outputs if output.name and output.name in of_tensor)
+        node.metadata_props.update((of_node.get(node.name) if node.name else None) or next(written, {}))
     for node in reversed(orphans):
         _inherit_from(node, (user.metadata_props for output in node.outputs for user in output.consumers()))
     for node in orphans:

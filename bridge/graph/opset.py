@@ -1,5 +1,6 @@
 """Lifts a model to the opset in which the operators that normalising writes are legal."""
 
+import onnx
 import onnx_ir as ir
 from onnxscript.version_converter import ConvertVersionPass
 
@@ -14,6 +15,9 @@ def lift_opset(model: ir.Model) -> tuple[Diagnostic, ...]:
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx", MINIMUM_OPSET))
     if version >= MINIMUM_OPSET:
         return ()
+    if all(_is_same(node, version) for node in model.graph.all_nodes()):
+        model.opset_imports[""] = MINIMUM_OPSET
+        return ()
     with quiet("onnxscript.version_converter"):
         ConvertVersionPass(MINIMUM_OPSET, fallback=True)(model)
     if model.opset_imports.get("", 0) >= MINIMUM_OPSET:
@@ -26,3 +30,10 @@ def lift_opset(model: ir.Model) -> tuple[Diagnostic, ...]:
             hint="Export it with a newer opset.",
         ),
     )
+
+
+def _is_same(node: ir.Node, version: int) -> bool:
+    """Whether an operator means the same in both opsets, word by word; its subgraphs are nodes of their own."""
+    if node.domain != "" or not onnx.defs.has(node.op_type, MINIMUM_OPSET):
+        return False
+    return bool(onnx.defs.get_schema(node.op_type, MINIMUM_OPSET).since_version <= version)

@@ -120,8 +120,10 @@ def module_classes(node: ir.Node) -> tuple[str, ...]:
 
 def _recorded(node: ir.Node, key: str) -> list[str]:
     """A list that torch's dynamo exporter wrote as Python text; empty where there is none, or something else."""
+    if key not in node.metadata_props:
+        return []
     try:
-        found = ast.literal_eval(node.metadata_props.get(key, "[]"))
+        found = ast.literal_eval(node.metadata_props[key])
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return []
     return [str(one) for one in found] if isinstance(found, list) else []

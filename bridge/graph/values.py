@@ -10,8 +10,12 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     """Sizes of a value, None while any is unknown."""
     if value is None or value.shape is None:
         return None
-    sizes = tuple(size for size in value.shape if isinstance(size, int))
-    return sizes if len(sizes) == len(value.shape) else None
+    sizes = []
+    for size in value.shape.dims:  # asked for some ten times for every value of a graph
+        if not isinstance(size, int):
+            return None
+        sizes.append(size)
+    return tuple(sizes)
 
 
 def constant_array(value: ir.Value | None) -> np.ndarray | None:

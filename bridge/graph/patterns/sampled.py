@@ -17,7 +17,12 @@ from bridge.graph.values import static_shape
 POINTS = np.concatenate([np.linspace(-24.0, 24.0, 97), np.linspace(-3.5, 3.5, 57), [1e-3, -1e-3]])
 TOLERANCE = 1e-4  # of the largest value near 0; constants in files are rounded to four digits or more
 BASES = 6  # readings kept of one value: as a function of its operand, of its operand's operand, ...
-LOWEST, UNIT_STEP = int(np.argmin(POINTS)), int(np.argmin(np.abs(POINTS - 1.0)))
+LOWEST, HIGHEST, ZERO, UNIT_STEP = (
+    int(np.argmin(POINTS)),
+    int(np.argmax(POINTS)),
+    int(np.argmin(np.abs(POINTS))),
+    int(np.argmin(np.abs(POINTS - 1.0))),
+)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 Readings = dict[ir.Value, Array]  # base -> values at POINTS
@@ -43,6 +48,8 @@ def _mark(value: ir.Value, readings: Readings) -> None:
     if producer is None or provenance.pattern(producer) is not None:
         return
     for base, values in readings.items():
+        if not _may_fit(values):
+            continue
         name = next((name for name, fits in FORMULAS if fits(values)), None)
         if name is None:
             continue
@@ -101,6 +108,12 @@ def elu(x: Array, alpha: float) -> Array:
 
 def _close(values: Array, formula: Array) -> bool:
     return bool(np.all(np.abs(values - formula) <= TOLERANCE * (1.0 + np.abs(formula))))
+
+
+def _may_fit(values: Array) -> bool:
+    """Whether a formula can fit, by two values: all are 0 or 1/2 at 0, and 24 far above it, or 1 (HardSigmoid), some more (SELU) or less (a slow SiLU)."""
+    at_zero, at_most = float(values[ZERO]), float(values[HIGHEST])
+    return min(abs(at_zero), abs(at_zero - 0.5)) < 0.01 and (abs(at_most - 1.0) < 0.01 or 0.49 < at_most / POINTS[HIGHEST] < 1.1)
 
 
 def _is_hard_sigmoid(values: Array) -> bool:
