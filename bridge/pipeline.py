@@ -1,5 +1,6 @@
 """The Python API, and the only file that knows the order of the stages."""
 
+import functools
 import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from bridge import ahead, frontends, heap, kept_quantization, quantize, report
 from bridge import calibrate as calibrate_stage
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
+from bridge.beside import Beside
 from bridge.calibrate import Calibration, Dataset
 from bridge.changes import ChangedModel, unclipped
 from bridge.compare import (
@@ -18,11 +20,13 @@ from bridge.compare import (
     DEFAULT_MEMORY_MB,
     Compared,
     Comparison,
+    Early,
     Reference,
     Values,
     compare_files,
     cost_findings,
     find_mismatched_scales,
+    gzip_bytes,
     look_at_values,
     measure_compression,
     measure_cost,
@@ -120,7 +124,7 @@ def convert(
         layer_samples: evaluation samples for the errors of layers; outputs use all.
         memory_mb: what the process may take while layers are compared; where the values of all tensors do not fit, there are several passes.
         seed: of everything random.
-        threads: of each run of a model.
+        threads: of each run of a model; from two on, runs of the comparison begin beside other stages.
         timeout_s: how long onnx2tf may take.
         memory_limit_mb: how much memory onnx2tf may map; 0 = no limit.
         force: write into a folder that holds other files.
@@ -168,8 +172,16 @@ def convert(
     )
     stem = frontends.stem(source)
     target = Path(f"{stem}.bridge" if output_dir is None else output_dir)
-    with ahead.started(source), heap.seldom_collected(), tflite.kept_files(), results_folder(target, force=force) as folder:
-        prepared = prepare(request, folder, target / "onnx2tf.log", stages)
+    with (
+        ahead.started(source),
+        heap.seldom_collected(),
+        tflite.kept_files(),
+        results_folder(target, force=force) as folder,
+        Beside(wanted=threads > 1) as beside,
+    ):
+        log = target / "onnx2tf.log"
+        prepared = prepare(request, folder, log, stages, beside=beside, compares=compare, meanwhile=(report.prepare_page,))
+        gzipped = {prepared.converted.path: beside.start(functools.partial(gzip_bytes, prepared.converted.path, beside.steps))}
         opened, applied, data, changed, converted = prepared.opened, prepared.applied, prepared.data, prepared.changed, prepared.converted
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
         with stages("recover"):
@@ -193,6 +205,7 @@ def convert(
                 input_dtype=input_dtype,
                 output_dtype=output_dtype,
             )
+        gzipped[quantized.path] = beside.start(functools.partial(gzip_bytes, quantized.path, beside.steps))
         compared, effects, values = (
             _compared(
                 prepared.reference,
@@ -201,6 +214,7 @@ def convert(
                 quantized,
                 data.evaluation,
                 prepared.scored,
+                prepared.early,
                 layer_samples=layer_samples,
                 memory_mb=memory_mb,
                 threads=threads,
@@ -212,7 +226,8 @@ def convert(
         with stages("check scales"):
             mismatches = _mismatches(converted, quantized, changed.graph, recovered.ranges, data.evaluation, threads=threads)
         with stages("cost"):
-            cost, compression = measure_cost(converted, quantized), measure_compression(converted, quantized)
+            compression = measure_compression(converted, quantized, gzipped=lambda path: gzipped[path]())
+            cost = measure_cost(converted, quantized)  # while nothing else runs
             put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
         with stages("report"):
             files = {FLOAT: converted.path, precision: quantized.path} | ({SAVED_MODEL: folder / SAVED_MODEL} if saved_model else {})
@@ -310,6 +325,7 @@ def _compared(
     quantized: QuantizedModel,
     samples: Dataset,
     scored: Measurement,
+    early: Early | None,
     *,
     layer_samples: int,
     memory_mb: int,
@@ -320,7 +336,7 @@ def _compared(
     with stages("compare", len(samples)):
         found = compare_files(
             reference,
-            Compared(quantized.path, converted.path, converted.tensor_map, quantized.ops),
+            Compared(quantized.path, converted.path, converted.tensor_map, quantized.ops, early),
             samples,
             layer_samples=layer_samples,
             memory_mb=memory_mb,

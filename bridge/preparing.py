@@ -3,7 +3,7 @@
 `convert` does this once for one quantized file, `tune` once for many.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -14,9 +14,10 @@ from bridge import calibrate as calibrate_stage
 from bridge import frontends, kept_quantization
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
+from bridge.beside import Beside
 from bridge.calibrate import Calibration, Dataset
 from bridge.changes import ChangedModel, change_model
-from bridge.compare import Reference
+from bridge.compare import Early, Reference, candidate
 from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, to_float_tflite
 from bridge.custom_nodes import user_view, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
@@ -88,6 +89,7 @@ class Prepared:
         ranges: of its activations, None where none becomes an integer.
         given: forms and weights that a quantized source dictates.
         choices: tensors whose ranges rules decide.
+        early: runs of the comparison that go on already.
         calibrates: whether ranges were asked for.
         recovers: whether there is something for accuracy recovery to do.
         diagnostics: findings about the data and the reference, then about the float file.
@@ -104,6 +106,7 @@ class Prepared:
     ranges: Ranges | None
     given: kept_quantization.Given
     choices: Mapping[str, RangeChoice]
+    early: Early | None
     calibrates: bool
     recovers: bool
     diagnostics: tuple[tuple[Diagnostic, ...], tuple[Diagnostic, ...]]
@@ -114,7 +117,16 @@ class Prepared:
         return self.changed.graph
 
 
-def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepared:
+def prepare(
+    request: Request,
+    folder: Path,
+    log: Path,
+    stages: Stages,
+    *,
+    beside: Beside | None = None,
+    compares: bool = False,
+    meanwhile: Sequence[Callable[[], object]] = (),
+) -> Prepared:
     """Makes the float file and what belongs to it.
 
     Args:
@@ -122,6 +134,9 @@ def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepar
         folder: where the float file goes, and the SavedModel if it is kept.
         log: where onnx2tf's output goes.
         stages: told about the work.
+        beside: does the following two, where it is given.
+        compares: there will be a comparison; its runs begin as soon as there are the models.
+        meanwhile: what else to begin while onnx2tf works.
 
     Raises:
         UsageError: an option, a file or the data cannot be used.
@@ -163,8 +178,11 @@ def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepar
         reference, doubts = open_reference(opened.reference, probes, threads=threads)
         inside = reference if opened.quantized is None else open_reference(opened.model, threads=threads)[0]
         checked = check_decompositions(opened.model.proto, opened.calls, inside.run, probes)
+        early = _begun(beside, reference, data.evaluation if compares else None, meanwhile)
         converted = with_reasons(opened, _float_file(request, opened, changed, inside, probes, folder, log))
     converted, equalization = _equalized(request, converted, data.calibration, applied.decisions, recovers=recovers, stages=stages)
+    if early is not None:
+        early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))
     choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
     ranges, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
     if calibrates:
@@ -175,7 +193,22 @@ def prepare(request: Request, folder: Path, log: Path, stages: Stages) -> Prepar
                 ranges = with_measurements(normal, converted, ranges, rule_files, data.calibration, precision=precision, threads=threads)
                 applied = rules_stage.apply(rule_files, measured(normal.nodes, ranges, converted.tensor_map), default_precision=precision)
     said = ((*data.diagnostics, *checked, *doubts), (*equalization, *without_effect))
-    return Prepared(opened, rule_files, applied, data, scored, changed, reference, converted, ranges, given, choices, calibrates, recovers, said)
+    return Prepared(
+        opened, rule_files, applied, data, scored, changed, reference, converted, ranges, given, choices, early, calibrates, recovers, said
+    )
+
+
+def _begun(beside: Beside | None, reference: Reference, samples: Dataset | None, meanwhile: Sequence[Callable[[], object]]) -> Early | None:
+    """What goes on while onnx2tf works; the runs of a comparison, if there will be one."""
+    if beside is None or not beside.wanted:
+        return None
+    for work in meanwhile:
+        beside.start(work)
+    if samples is None:
+        return None
+    early = Early(samples, beside)
+    early.start_reference(reference)
+    return early
 
 
 def _samples(request: Request, opened: OpenedModel, sources: Sequence[Calibration | None], *, calibrates: bool) -> RunSamples:

@@ -13,7 +13,7 @@ from bridge.findings import KINDS
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"ahead", "findings", "heap", "outside"},
-    {"errors", "limits", "name_patterns", "progress", "toml_text"},
+    {"beside", "errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",
         "clustering",

@@ -2,11 +2,13 @@
 
 from bridge.compare.bindings import bind_inputs
 from bridge.compare.comparison import Compared, Comparison, compare_files, node_of
-from bridge.compare.compression import Compression, measure_compression
+from bridge.compare.compression import Compression, gzip_bytes, measure_compression
 from bridge.compare.cost import Cost, cost_findings, measure_cost
 from bridge.compare.divergence import Divergence, first_divergence
+from bridge.compare.early import Early
 from bridge.compare.metrics import METRICS
 from bridge.compare.mismatched_scales import find_mismatched_scales
+from bridge.compare.outputs import candidate
 from bridge.compare.passes import DEFAULT_MEMORY_MB
 from bridge.compare.reference import Reference, evaluator_instead
 from bridge.compare.rows import CLIPPED
@@ -25,6 +27,7 @@ __all__ = [
     "Compression",
     "Cost",
     "Divergence",
+    "Early",
     "ModelRun",
     "OnnxRunner",
     "Reference",
@@ -34,12 +37,14 @@ __all__ = [
     "Trace",
     "Values",
     "bind_inputs",
+    "candidate",
     "compare_files",
     "compare_runs",
     "cost_findings",
     "evaluator_instead",
     "find_mismatched_scales",
     "first_divergence",
+    "gzip_bytes",
     "look_at_values",
     "measure_compression",
     "measure_cost",

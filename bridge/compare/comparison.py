@@ -12,6 +12,7 @@ from bridge.compare.alignment import aligned
 from bridge.compare.attribution import counterparts
 from bridge.compare.bindings import bind_inputs, output_names, pair_outputs
 from bridge.compare.divergence import Divergence, describe, first_divergence
+from bridge.compare.early import Early
 from bridge.compare.kernel_checks import check_kernels, check_shown
 from bridge.compare.layers import Files
 from bridge.compare.outputs import Candidate, OutputPair, Watch, candidate, compare_outputs
@@ -37,12 +38,14 @@ class Compared:
         float_path: the float file that it was made from; with it conversion and own errors are known too.
         tensor_map: that of the float file; with it layers are compared.
         ops: what the quantizer did with each operator; without it the operators of the two files are paired in their order.
+        early: runs of the reference and of the float file on the samples that have begun; the comparison ends them.
     """
 
     path: Path
     float_path: Path | None = None
     tensor_map: TensorMap | None = None
     ops: Sequence[OpOutcome] | None = None
+    early: Early | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,11 @@ def compare_files(
         if done < 0:
             progress(steps)
 
-    plain = reference.outputs_only(threads=1)
+    known = None if compared.early is None else compared.early.known()
+    plain = (compared.early and compared.early.plain) or reference.outputs_only(threads=1)
     candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
     pairs = output_pairs(plain, candidates[0], tensor_map, first)
-    outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch)
+    outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch, known=known)
     feeds = candidates[-1].feeder(first)
     checks = check_kernels(
         path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads

@@ -16,7 +16,7 @@ from bridge.compare.samples import Samples
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tflite.interpreter import Interpreter
-from bridge.tflite.parallel import Sample, Stream
+from bridge.tflite.parallel import Stream
 from bridge.types import Diagnostic, InputBinding, OutputResult
 
 LEAST_SAMPLES = 16  # that may be of one class by chance
@@ -75,6 +75,19 @@ def candidate_of(path: Path, model: tflite.ModelT, bindings: Sequence[InputBindi
     return Candidate(path, feeder(model, bindings), tuple(form_of(main.tensors[index]) for index in main.outputs))
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What need not run again, by position of the sample; taken out when it is asked for.
+
+    Attributes:
+        expected: outputs of the reference.
+        first: outputs of the first of two candidates, as its interpreter gives them.
+    """
+
+    expected: dict[int, Outputs] = field(default_factory=dict)
+    first: dict[int, list[np.ndarray]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Seen:
     """One output in one sample.
@@ -99,6 +112,7 @@ def compare_outputs(
     threads: int,
     progress: Callable[[int], None],
     watch: Watch | None = None,
+    known: Known | None = None,
 ) -> tuple[tuple[OutputResult, ...], tuple[Diagnostic, ...]]:
     """Errors of every output of the last candidate; of the first one, if there are two, as conversion error.
 
@@ -110,6 +124,7 @@ def compare_outputs(
         threads: copies of the files that run side by side, one thread each.
         progress: told how many more samples are done.
         watch: shown the outputs of every sample, from several threads and in any order.
+        known: what such runs with one thread gave before.
 
     Raises:
         ToolError: a model does not run.
@@ -117,8 +132,10 @@ def compare_outputs(
     seen: list[list[Seen]] = [[] for _ in range(len(samples))]  # by sample, so that the sums do not depend on which worker was faster
     stream = Stream((samples[position] for position in range(len(samples))), progress)
     copies = max(1, min(threads, len(samples)))
+    known = known or Known()
     tasks = [
-        functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen, watch) for _ in range(copies)
+        functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen, watch, known)
+        for _ in range(copies)
     ]
     parallel.run(tasks, stream)
     results, diagnostics = [], []
@@ -136,23 +153,28 @@ def _work(
     pairs: Sequence[OutputPair],
     seen: list[list[Seen]],
     watch: Watch | None,
+    known: Known,
     stream: Stream,
 ) -> None:
+    names = [pair.name for pair in pairs]
     for position, sample in stream:
+        expected = known.expected.pop(position, None)
+        if expected is None:
+            expected = reference.run(sample, names)
+        first = known.first.pop(position, None) if len(candidates) > 1 else None
+        rest = zip(candidates[first is not None :], runners[first is not None :], strict=True)
+        received = [*([] if first is None else [first]), *(runner.run(one.feeder(sample)) for one, runner in rest)]
         shown = None if watch is None else functools.partial(watch, position)
-        seen[position] = _compare_one(reference, candidates, runners, pairs, sample, shown)
+        seen[position] = _compare_one(expected, received, candidates, pairs, shown)
 
 
 def _compare_one(
-    reference: Expected,
+    expected: Outputs,
+    received: Sequence[list[np.ndarray]],
     candidates: Sequence[Candidate],
-    runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
-    sample: Sample,
     shown: Callable[[Outputs, Outputs], None] | None,
 ) -> list[Seen]:
-    expected = reference.run(sample, [pair.name for pair in pairs])
-    received = [runner.run(one.feeder(sample)) for one, runner in zip(candidates, runners, strict=True)]
     found = []
     for pair in pairs:
         value = expected[pair.name]

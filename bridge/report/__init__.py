@@ -13,6 +13,7 @@ from bridge.report.build import build
 from bridge.report.diff import diff
 from bridge.report.gates import evaluate, metrics_of
 from bridge.report.gates import parse as parse_gate
+from bridge.report.html_report import prepare_page
 from bridge.report.ranking import lowest_own
 from bridge.report.schema import Report
 from bridge.report.stored import read_report
@@ -32,6 +33,7 @@ __all__ = [
     "lowest_own",
     "metrics_of",
     "parse_gate",
+    "prepare_page",
     "read_baseline",
     "read_report",
     "renderer",

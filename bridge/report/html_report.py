@@ -18,6 +18,7 @@ from bridge.report.ranking import GOOD
 from bridge.report.schema import Diagnostic, Report
 from bridge.report.value_plots import growth_plot, histogram_plot, weight_plot
 
+TEMPLATES = ("report.html.j2", "graph.html.j2", "values.html.j2", "cost.html.j2")  # the page, and what it includes
 SCRIPTS = ("graph.js", "report.js", "copy.js")  # in the order they run
 POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
 SUSPECT = 0.7  # RMSE / scale
@@ -31,7 +32,7 @@ def render(report: Report) -> str:
     script, style = "\n".join(map(asset, SCRIPTS)), asset("report.css")
     return (
         environment()
-        .get_template("report.html.j2")
+        .get_template(TEMPLATES[0])
         .render(
             report=report,
             rows=[(layer, nodes[layer.node]) for layer in report.layers],
@@ -107,6 +108,12 @@ def environment() -> jinja2.Environment:
     )
     environment.filters |= FILTERS
     return environment
+
+
+def prepare_page() -> None:
+    """Compiles the templates of `render`: a tenth of a second that may come at any time before."""
+    for name in TEMPLATES:
+        environment().get_template(name)
 
 
 def asset(name: str) -> str:

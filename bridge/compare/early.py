@@ -1,0 +1,76 @@
+"""Outputs of the models on the evaluation samples, computed beside other stages until the comparison asks for them."""
+
+import threading
+from collections.abc import Callable
+
+from bridge.beside import Beside
+from bridge.compare.outputs import Candidate, Known
+from bridge.compare.reference import Reference
+from bridge.compare.samples import Samples
+from bridge.tflite.interpreter import Interpreter
+
+KEPT_BYTES = 1 << 25  # of outputs
+
+
+class Early:
+    """Runs like those of the comparison, so that nothing depends on how many of them there were.
+
+    Where one fails there are no more of its kind: the comparison runs that sample again, and tells why.
+
+    Args:
+        samples: evaluation data.
+        beside: what does it.
+
+    Attributes:
+        plain: the user's model with its outputs alone, None until it runs.
+    """
+
+    def __init__(self, samples: Samples, beside: Beside) -> None:
+        self.plain: Reference | None = None
+        self._samples, self._beside, self._known, self._room = samples, beside, Known(), KEPT_BYTES
+        self._stopped, self._at_work = threading.Event(), threading.Lock()
+
+    def start_reference(self, reference: Reference) -> None:
+        """Begins to run the user's model."""
+
+        def open_one() -> Callable[[int], int]:
+            self.plain = plain = reference.outputs_only(threads=1)
+
+            def run(position: int) -> int:
+                found = self._known.expected[position] = plain.run(self._samples[position])
+                return sum(value.nbytes for value in found.values())
+
+            return run
+
+        self._beside.start(lambda: self._work(open_one))
+
+    def start_float_file(self, opened: Candidate) -> None:
+        """Begins to run the float file, after what began before."""
+
+        def open_one() -> Callable[[int], int]:
+            interpreter = Interpreter(opened.path)
+
+            def run(position: int) -> int:
+                found = self._known.first[position] = interpreter.run(opened.feeder(self._samples[position]))
+                return sum(value.nbytes for value in found)
+
+            return run
+
+        self._beside.start(lambda: self._work(open_one))
+
+    def known(self) -> Known:
+        """What there is; nothing runs any more."""
+        self._stopped.set()
+        with self._at_work:
+            return self._known
+
+    def _work(self, open_one: Callable[[], Callable[[int], int]]) -> None:
+        """Runs sample after sample; what is opened returns the bytes that a run leaves."""
+        with self._at_work:
+            if self._stopped.is_set():
+                return
+            run = open_one()
+            for position in self._beside.steps(range(len(self._samples))):
+                if self._stopped.is_set() or self._room <= 0:
+                    return
+                self._room -= run(position)

@@ -1,0 +1,49 @@
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_outputs import Data
+from two_layers import BINDINGS, SAMPLES, float_file, int8_file, onnx_model, tensor_map
+
+from bridge.beside import Beside
+from bridge.compare import Compared, Early, OnnxRunner, candidate, compare_files, early
+from bridge.errors import ToolError
+
+
+def compared(folder: Path, samples: Data, known: Early | None, runner: OnnxRunner) -> object:
+    files = Compared(int8_file(folder), float_file(folder), tensor_map())
+    return compare_files(runner, replace(files, early=known), samples, threads=2, progress=lambda _: None)
+
+
+@pytest.mark.parametrize("room", [1 << 20, 30])
+def test_the_comparison_finds_the_same_whatever_ran_before_it(room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early, "KEPT_BYTES", room)
+    samples, runner = Data(SAMPLES), OnnxRunner(onnx_model())
+    with Beside(wanted=True) as beside:
+        begun = Early(samples, beside)
+        begun.start_reference(runner)
+        begun.start_float_file(candidate(float_file(tmp_path), BINDINGS))
+        beside.start(lambda: None)()  # both have ended
+        known = begun.known()
+        assert (len(known.expected), len(known.first)) == ((20, 20) if room > 30 else (4, 0))
+        assert compared(tmp_path, samples, begun, runner) == compared(tmp_path, samples, None, runner)
+    assert known.expected == {}
+
+
+def test_a_run_that_fails_before_the_comparison_fails_in_it(tmp_path: Path) -> None:
+    class Fails(OnnxRunner):
+        def outputs_only(self, *, threads: int) -> "Fails":
+            return Fails(onnx_model(), threads=threads, intermediates=False)
+
+        def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
+            if np.array_equal(feeds["x"], SAMPLES[3]):
+                raise ToolError("the fourth sample")
+            return super().run(feeds, tensors)
+
+    with Beside(wanted=True) as beside:
+        begun = Early(Data(SAMPLES), beside)
+        begun.start_reference(Fails(onnx_model()))
+        with pytest.raises(ToolError, match="the fourth sample"):
+            compared(tmp_path, Data(SAMPLES), begun, Fails(onnx_model()))
