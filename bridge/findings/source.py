@@ -18,6 +18,13 @@ KINDS = (
         cure="Fetch or export the file again. For weights alone build the module in Python, load them and call `bridge.convert(module, ...)`.",
     ),
     error(
+        "code-in-file",
+        "The file holds code or Python objects, which are never run or loaded.",
+        cause="A Keras Lambda layer stores the byte code of its function, a pickle names what it calls, a program can write files. A stranger's could do anything.",
+        example="error: net.keras: holds Python code, which is never run: 'scale' (Lambda).",
+        cure="Where you trust the file, load it in Python and call `bridge.convert(model)`. Write a Lambda as a layer class, save tensors instead of objects.",
+    ),
+    error(
         "model-invalid",
         "The model contradicts itself.",
         cause="A tool wrote a graph that ONNX or TFLite does not allow: a name that nothing gives, one that is given twice, a cycle.",

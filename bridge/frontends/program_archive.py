@@ -93,11 +93,11 @@ def check_program(path: Path) -> None:
                 own = name.removeprefix(f"{root}/")
                 if not _FILES.fullmatch(own) or ".." in own:
                     raise InputError(
-                        f"{path}: holds {name[:160]!r}, which is no part of a program that only computes.", hint=_HINT, code="model-unreadable"
+                        f"{path}: holds {name[:160]!r}, which is no part of a program that only computes.", hint=_HINT, code="code-in-file"
                     )
                 if own.startswith("models/"):
                     for problem in _problems(json.loads(archive.read(name)), "", 0):
-                        raise InputError(f"{path}: {problem}.", hint=_HINT, code="model-unreadable")
+                        raise InputError(f"{path}: {problem}.", hint=_HINT, code="code-in-file")
     except InputError:
         raise
     except (zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, OSError, EOFError) as error:

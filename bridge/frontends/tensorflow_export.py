@@ -29,6 +29,7 @@ from bridge.frontends.confirmation import confirmation
 from bridge.frontends.fake_quant import OPERATORS as FAKE_QUANT
 from bridge.frontends.fake_quant import write_fake_quant
 from bridge.frontends.illegal_ops import replace_illegal_ops
+from bridge.frontends.keras_code import refuse_code
 from bridge.frontends.known_weights import KnownWeight, store_known_weights
 from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.token_products import move_reshapes_behind_rounding
@@ -63,13 +64,14 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     """A `.keras` or `.h5` file, read in safe mode: no code from the file runs.
 
     Raises:
-        InputError: Keras cannot read it; custom layers have to be registered in Python.
+        InputError: it holds code, or Keras cannot read it; custom layers have to be registered in Python.
     """
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
     if zipfile.is_zipfile(path):
         check_archive(path)
+    refuse_code(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a broken or foreign file leads to inside of Keras
@@ -131,7 +133,7 @@ def _refuse_file_operators(path: Path) -> None:
     touching = sorted({node.op for node in nodes} & TOUCHING_OPERATORS)
     if touching:
         raise InputError(
-            f"{path}: its graph holds {', '.join(touching)}, which no model has to do.", hint="Do not load this folder.", code="model-unreadable"
+            f"{path}: its graph holds {', '.join(touching)}, which no model has to do.", hint="Do not load this folder.", code="code-in-file"
         )
 
 

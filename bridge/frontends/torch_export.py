@@ -71,7 +71,7 @@ def from_program_file(source: str | Path, _options: SourceOptions) -> SourceMode
             program = torch.export.load(path)
     except pickle.UnpicklingError as error:  # torch's own message says how to run what is in there
         raise InputError(
-            f"{path}: holds pickled Python objects, which are never loaded.", hint="Give a file whose samples are tensors.", code="model-unreadable"
+            f"{path}: holds pickled Python objects, which are never loaded.", hint="Give a file whose samples are tensors.", code="code-in-file"
         ) from error
     except Exception as error:  # whatever a broken archive leads to inside of torch
         raise InputError(
@@ -106,7 +106,7 @@ def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
         raise InputError(
             f"{path}: its program reads or writes files ({touching[0]}), which no model has to do.",
             hint="Do not run this file.",
-            code="model-unreadable",
+            code="code-in-file",
         )
     return _from_script(module, options, where=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
 

@@ -148,14 +148,6 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
         frontends.load(tmp_path / "absent.keras", input_shapes={})
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_code_in_a_file_does_not_run(tmp_path: Path) -> None:
-    net = keras.Sequential([keras.Input((2,)), layers.Lambda(lambda x: x * 2)])
-    net.save(tmp_path / "code.keras")
-    with pytest.raises(InputError, match="Keras cannot read it"):
-        frontends.load(tmp_path / "code.keras", input_shapes={})
-
-
 def test_without_tensorflow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net.keras").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "tensorflow", None)

@@ -124,6 +124,37 @@ def test_a_saved_model_that_writes_files_is_not_loaded(tmp_path: Path, refused: 
     assert "its graph holds WriteFile" in refused("inspect", tmp_path / "net")
 
 
+@pytest.mark.provokes("code-in-file")
+@pytest.mark.filterwarnings("ignore")  # of Keras when it saves
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_code_of_a_lambda_layer_is_not_run(name: str, nested: bool, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    payload = keras.layers.Lambda(lambda x: (__import__("pathlib").Path("proof").write_text("was here"), x)[1], name="payload")
+    inside = keras.Sequential([keras.Input((4,)), payload])
+    net = keras.Sequential([keras.Input((4,)), inside]) if nested else inside
+    net.save(tmp_path / name)
+    (tmp_path / "proof").unlink()
+    assert "holds Python code, which is never run: 'payload' (Lambda)" in refused("inspect", tmp_path / name)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_code_of_a_lambda_layer_of_keras_2_is_not_run(nested: bool, tmp_path: Path, refused: Refused) -> None:
+    pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+    import h5py
+
+    config = {"name": "payload", "function": ["4wEAAAA=", None, None], "function_type": "lambda", "output_shape_type": "raw"}
+    net = {"class_name": "Sequential", "config": {"name": "net", "layers": [{"class_name": "Lambda", "config": config}]}}
+    if nested:
+        net = {"class_name": "Sequential", "config": {"name": "outer", "layers": [net]}}
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(net), "2.15.0"
+    assert "holds Python code, which is never run: 'payload' (Lambda)" in refused("inspect", tmp_path / "net.h5")
+
+
 def bomb(path: Path, *names: str) -> Path:
     """An archive of some kilobytes that says it holds gigabytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
