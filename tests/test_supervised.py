@@ -32,3 +32,15 @@ def test_a_parent_that_is_killed_takes_the_child_along() -> None:
     done = run("os.kill(os.getppid(), signal.SIGKILL); import time; time.sleep(30); print('alive', flush=True)")
     assert done.returncode == -signal.SIGKILL
     assert "alive" not in done.stdout  # reading ended, so nobody holds the pipe
+
+
+@pytest.mark.parametrize("left", ["", "threading.Timer(0.2, lambda: print('and a thread', end=' ')).start(); "])
+def test_what_was_printed_and_what_is_for_the_end_comes_out(left: str) -> None:
+    done = run(f"import atexit, threading; atexit.register(print, 'at the end', end=' '); print('said', end=' '); {left}sys.exit(3)")
+    assert done.returncode == 3
+    assert sorted(done.stdout.split()) == sorted(f"said at the end {'and a thread' if left else ''}".split())
+
+
+def test_an_exit_with_a_sentence_is_one_with_code_1() -> None:
+    done = run("sys.exit('the sentence')")
+    assert (done.returncode, done.stderr) == (1, "the sentence\n")
