@@ -11,6 +11,7 @@ from bridge.compare.accumulation import accumulated_error
 from bridge.compare.alignment import aligned
 from bridge.compare.attribution import counterparts
 from bridge.compare.bindings import bind_inputs, output_names, pair_outputs
+from bridge.compare.candidates import in_layout
 from bridge.compare.divergence import Divergence, describe, first_divergence
 from bridge.compare.early import Early
 from bridge.compare.kernel_checks import check_kernels, check_shown
@@ -117,9 +118,7 @@ def compare_files(
     pairs = output_pairs(plain, candidates[0], tensor_map, first)
     outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch, known=known)
     feeds = candidates[-1].feeder(first)
-    checks = check_kernels(
-        path, feeds, outputs_sqnr_db={pair.position: one.sqnr_db for pair, one in zip(pairs, outputs, strict=True)}, threads=threads
-    )
+    checks = check_kernels(path, feeds, expected=_in_file_layout(plain.run(first, [pair.name for pair in pairs]), pairs, model), threads=threads)
     if tensor_map is not None and any(check.code == "kernels-disagree" and check.severity == "warning" for check in checks):
         node = first_kernel_difference(files, first, memory_mb=memory_mb)
         checks += () if node is None else (node,)
@@ -131,6 +130,13 @@ def compare_files(
     place = describe(found) if found is not None else accumulated_error(measured.layers, outputs)
     notes = (*measured.diagnostics, *checks, *findings, *(() if place is None else (place,)))
     return Comparison(measured.layers, outputs, notes, found)
+
+
+def _in_file_layout(outputs: Mapping[str, np.ndarray], pairs: Sequence[OutputPair], model: tflite.ModelT) -> dict[int, np.ndarray]:
+    """Outputs of the user's model as a file has them, by position there."""
+    main = tflite.main_graph(model)
+    shapes = {pair.name: tflite.shape(main.tensors[main.outputs[pair.position]]) for pair in pairs}
+    return {pair.position: in_layout(outputs[pair.name], shapes[pair.name], pair.permutation, tensor=pair.name) for pair in pairs}
 
 
 def node_of(compared: Compared, position: int) -> str | None:

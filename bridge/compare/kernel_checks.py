@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,20 @@ from bridge.types import Diagnostic
 
 STEPS = 1.01  # kernels may round a value to either neighbour
 FLOAT_SQNR_DB = 60.0  # what float kernels agree to
+APART_DB = 3.0  # one kernel set with twice the noise of the other
+NAMED = 3  # outputs in one message
 
 
-def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, outputs_sqnr_db: Mapping[int, float], threads: int) -> tuple[Diagnostic, ...]:
+def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, expected: Mapping[int, np.ndarray], threads: int) -> tuple[Diagnostic, ...]:
     """Runs the file as it is on the optimised and on the reference kernels.
 
-    Kernels that round differently drift apart with depth, so a difference is worth a warning only where it is greater than the whole error.
+    Kernels that round differently drift apart with depth, each as far from the model as the other; a difference is worth a warning where one of them
+    is farther.
 
     Args:
         path: the file.
         feeds: its inputs.
-        outputs_sqnr_db: error of each of its outputs against the user's model, by position.
+        expected: what the user's model gives for the same sample, in the file's layout, by position of the output.
         threads: of the run.
 
     Raises:
@@ -37,15 +41,16 @@ def check_kernels(path: Path, feeds: Mapping[str, np.ndarray], *, outputs_sqnr_d
     try:
         reference = Interpreter(path, kernels="reference").run(feeds)
     except ToolError as error:
-        return (Diagnostic("no-reference-kernels", "info", f"The reference kernels cannot check the file: {error.message}"),)
+        said = " ".join(error.message.removeprefix(f"{path}: ").split())
+        return (Diagnostic("no-reference-kernels", "info", f"The reference kernels cannot check the file: {said}"),)
     return _disagreements(
         model,
         reference,
         optimized,
         code="kernels-disagree",
-        outputs_sqnr_db=outputs_sqnr_db,
+        expected=expected,
         what="the reference kernels and the optimised ones",
-        hint="Other devices may give other results: check the layers behind the first one with a low own error.",
+        hint="Other devices may give other results: measure the accuracy there.",
     )
 
 
@@ -70,8 +75,17 @@ def check_shown(
     return tuple(
         finding
         for code, (outputs, what, hint) in ways.items()
-        for finding in _disagreements(model, plain, outputs, outputs_sqnr_db={}, code=code, what=f"the file as it is and {what}", hint=hint)
+        for finding in _disagreements(model, plain, outputs, expected={}, code=code, what=f"the file as it is and {what}", hint=hint)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """An output that two runs give differently; `apart_db` is how much more error one of them has, `inf` where that is unknown."""
+
+    text: str
+    apart_db: float
+    agreement_db: float
 
 
 def _disagreements(
@@ -79,29 +93,39 @@ def _disagreements(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
     *,
-    outputs_sqnr_db: Mapping[int, float],
+    expected: Mapping[int, np.ndarray],
     code: str,
     what: str,
     hint: str,
 ) -> tuple[Diagnostic, ...]:
+    """One finding for all outputs that differ, the gravest first."""
+    main = tflite.main_graph(model)
     found = []
-    for position, (index, one, other) in enumerate(zip(tflite.main_graph(model).outputs, first, second, strict=True)):
-        form = _step_of(model, int(index))
-        stored = form_of(tflite.main_graph(model).tensors[index])
-        sums = ErrorSums()
-        sums.add(one if stored is None else stored.real(one), other, stored)
+    for position, (index, one, other) in enumerate(zip(main.outputs, first, second, strict=True)):
+        form, stored = _step_of(model, int(index)), form_of(main.tensors[index])
+        sums = _sums(one if stored is None else stored.real(one), other, stored)
         agreement = metrics.sqnr_db(sums)
         steps = metrics.max_abs(sums) / form.scale if form is not None else 0.0
         if steps > STEPS or (form is None and agreement < FLOAT_SQNR_DB):
-            name = tflite.text(tflite.main_graph(model).tensors[index].name)
             size = f"{steps:.0f} steps of {form.scale:.3g}" if form is not None else f"{metrics.max_abs(sums):.3g}"
-            grave = agreement < outputs_sqnr_db.get(position, math.inf)
-            found.append(
-                Diagnostic(
-                    code, "warning" if grave else "info", f"Output {name!r} differs between {what}: by up to {size}, {agreement:.1f} dB.", hint
-                )
-            )
-    return tuple(found)
+            errors = [metrics.sqnr_db(_sums(expected[position], value, stored)) for value in (one, other) if position in expected]
+            kept = f" (against the model {errors[0]:.1f} dB and {errors[1]:.1f} dB)" if errors else ""
+            name = tflite.text(main.tensors[index].name)
+            apart = 0.0 if errors and errors[0] == errors[1] else abs(errors[0] - errors[1]) if errors else math.inf
+            found.append(_Difference(f"{name!r} by up to {size}, {agreement:.1f} dB{kept}", apart, agreement))
+    if not found:
+        return ()
+    found.sort(key=lambda one: (-one.apart_db, one.agreement_db))
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    subject = "1 output differs" if len(found) == 1 else f"{len(found)} outputs differ"
+    message = f"{subject} between {what}: {'; '.join(one.text for one in found[:NAMED])}{more}."
+    return (Diagnostic(code, "warning" if found[0].apart_db > APART_DB else "info", message, hint),)
+
+
+def _sums(reference: np.ndarray, candidate: np.ndarray, form: Form | None) -> ErrorSums:
+    sums = ErrorSums()
+    sums.add(reference, candidate, form)
+    return sums
 
 
 def _step_of(model: tflite.ModelT, output: int) -> Form | None:

@@ -28,22 +28,24 @@ FEEDS = {"image": np.random.default_rng(0).integers(-100, 100, (2, 6, 6, 5)).ast
 
 
 def test_kernels_that_agree_are_not_mentioned(tmp_path: Path) -> None:
-    assert check_kernels(int8_file(tmp_path), {"x": SAMPLES[0]}, outputs_sqnr_db={0: 30.0}, threads=1) == ()
+    assert check_kernels(int8_file(tmp_path), {"x": SAMPLES[0]}, expected={}, threads=1) == ()
 
 
 @pytest.mark.provokes("kernels-disagree")
 def test_kernels_that_compute_something_else_are_found_with_figures(tmp_path: Path) -> None:
     path = sum_of_pixels(tmp_path / "m.tflite")
-    (found,) = check_kernels(path, FEEDS, outputs_sqnr_db={0: 30.0}, threads=1)
+    (found,) = check_kernels(path, FEEDS, expected={}, threads=1)
     assert (found.code, found.severity) == ("kernels-disagree", "warning")
-    assert "'total' differs between the reference kernels and the optimised ones" in found.message
+    assert found.message.startswith("1 output differs between the reference kernels and the optimised ones: 'total' by up to")
     assert "steps of 0.2" in found.message
 
 
-def test_a_difference_below_the_whole_error_is_no_warning(tmp_path: Path) -> None:
+def test_kernels_that_are_equally_far_from_the_model_are_no_warning(tmp_path: Path) -> None:
     path = sum_of_pixels(tmp_path / "m.tflite")
-    (found,) = check_kernels(path, FEEDS, outputs_sqnr_db={0: -20.0}, threads=1)
-    assert found.severity == "info"
+    (optimised,), (reference,) = Interpreter(path).run(FEEDS), Interpreter(path, kernels="reference").run(FEEDS)
+    for share, severity in ((0.5, "info"), (0.0, "warning")):  # where between the two the model is
+        (found,) = check_kernels(path, FEEDS, expected={0: optimised + np.float32(share) * (reference - optimised)}, threads=1)
+        assert found.severity == severity, found.message
 
 
 @pytest.mark.provokes("shown-tensors-change-outputs")
@@ -85,5 +87,5 @@ def test_a_file_that_the_reference_kernels_refuse_is_not_checked(tmp_path: Path,
             super().__init__(model, threads=threads)
 
     monkeypatch.setattr(kernel_checks, "Interpreter", Optimised)
-    (found,) = check_kernels(int8_file(tmp_path), {"x": SAMPLES[0]}, outputs_sqnr_db={0: 30.0}, threads=1)
+    (found,) = check_kernels(int8_file(tmp_path), {"x": SAMPLES[0]}, expected={}, threads=1)
     assert (found.code, found.severity) == ("no-reference-kernels", "info")
