@@ -94,8 +94,9 @@ def _register() -> None:
     infer = expand.get_type_and_shape_inference_function()
 
     def told(context: onnx.shape_inference.InferenceContext) -> None:
-        shape = context.get_input_type(1).tensor_type.shape
-        _lengths.append(shape.dim[0].dim_value if len(shape.dim) == 1 else 0)
+        target = context.get_input_type(1) if context.get_num_inputs() > 1 else None
+        if target is not None and len(target.tensor_type.shape.dim) == 1:
+            _lengths.append(target.tensor_type.shape.dim[0].dim_value)
         infer(context)
 
     schema.set_type_and_shape_inference_function(told)

@@ -144,6 +144,11 @@ def test_a_target_shape_of_giant_length_is_refused(case: str, inside: str, tmp_p
     assert "the target shape of an Expand has 1099511627776 axes; at most 64 are taken" in refused("inspect", path)
 
 
+def test_a_target_shape_without_a_type_is_left_to_others(tmp_path: Path, refused: Refused) -> None:
+    path = save(tmp_path, [helper.make_node("Expand", ["x", "s"], ["y"])], inputs=[value("x", 1, 4), onnx.ValueInfoProto(name="s")], opset=11)
+    refused("inspect", path)
+
+
 def test_a_target_shape_that_an_old_model_computes_is_taken(tmp_path: Path) -> None:
     nodes = [helper.make_node("Shape", ["w"], ["s"]), helper.make_node("Expand", ["x", "s"], ["e"]), helper.make_node("Relu", ["e"], ["y"])]
     assert code_of("inspect", save(tmp_path, nodes, constant("w", np.ones((3, 4), np.float32)), outputs=[value("y", 3, 4)], opset=11)) == 0
