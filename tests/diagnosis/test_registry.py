@@ -2,6 +2,7 @@
 
 import re
 import typing
+from pathlib import Path
 
 import pytest
 from provocations import provoking_tests, recorded
@@ -10,6 +11,8 @@ from troubleshooting_page import PAGE, page
 from bridge import errors
 from bridge.errors import BridgeError, InputError, RuleError, UnsupportedModelError
 from bridge.findings import FAMILIES, KINDS, Diagnostic
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_error_class_and_every_cause_has_an_entry() -> None:
@@ -58,3 +61,10 @@ def test_marks_are_held_to_what_happens() -> None:
 
 def test_the_page_is_that_of_the_table() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: uv run python tests/diagnosis/troubleshooting_page.py"
+
+
+def test_the_tables_of_the_page_have_a_test_that_exists_and_an_example_for_every_code() -> None:
+    rows = re.findall(r"^\| \[`([a-z0-9-]+)`\]\(#\1\) \| .+ \| `(?:error|warning|info): .+` \| \[`(\w+)`\]\(\.\./(.+)\) \|$", page(), re.MULTILINE)
+    assert {code for code, _, _ in rows} == set(KINDS)
+    for _, test, path in rows:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")

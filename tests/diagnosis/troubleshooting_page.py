@@ -18,8 +18,8 @@ too (`more: bridge findings CODE`), and `report.json` has it in `diagnostics[].c
 - `bridge findings` lists all codes, `bridge findings CODE` explains one.
 - A gate can hold them: `--gate 'warnings<=0'` ends with exit code 5 where there is one.
 
-This page is made from the table that the program uses (`uv run python tests/diagnosis/troubleshooting_page.py`); the last column of the table of each family names
-the test that provokes the finding.
+This page is made from the table that the program uses (`uv run python tests/diagnosis/troubleshooting_page.py`); the table of each family shows an
+example of every finding, and the test that provokes it.
 """
 
 
@@ -28,8 +28,8 @@ def page() -> str:
     tests = provoking_tests()
     parts = [HEAD]
     for family, kinds in FAMILIES.items():
-        rows = [f"| [`{kind.code}`](#{kind.code}) | {', '.join(kind.severities)} | {kind.title} | {_test(tests, kind.code)} |" for kind in kinds]
-        parts.append("\n".join([f"## {family}", "", "| Code | Severity | What it means | Test |", "|---|---|---|---|", *rows, ""]))
+        rows = [f"| [`{kind.code}`](#{kind.code}) | {kind.title} | {_code(kind.example)} | {_test(tests, kind.code)} |" for kind in kinds]
+        parts.append("\n".join([f"## {family}", "", "| Code | What it means | Example | Test |", "|---|---|---|---|", *rows, ""]))
         parts += [_section(kind) for kind in kinds]
     return "\n".join(parts)
 
@@ -39,9 +39,15 @@ def _test(tests: dict[str, list[str]], code: str) -> str:
     return f"[`{name}`](../{path})"
 
 
+def _code(text: str) -> str:
+    """As code, inside a cell too."""
+    return f"`{text.replace('`', '').replace('|', '/')}`"
+
+
 def _section(kind: Kind) -> str:
     return (
-        f"### {kind.code}\n\n{kind.title}\n\n- **Cause.** {kind.cause}\n- **Example.** `{kind.example.replace('`', '')}`\n- **Cure.** {kind.cure}\n"
+        f"### {kind.code}\n\n{kind.title} ({', '.join(kind.severities)})\n\n"
+        f"- **Cause.** {kind.cause}\n- **Example.** {_code(kind.example)}\n- **Cure.** {kind.cure}\n"
     )
 
 
