@@ -112,14 +112,14 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
         rows: what to measure; those whose node cannot be cut off lose their own error, with the reason.
         files: what to measure on.
         first: a sample that the files are tried with.
-        threads: of each run.
+        threads: that work on the values; each run has one.
 
     Raises:
         ToolError: a file does not run.
     """
     threads = max(1, threads)
     quantized_model = tflite.read_once(files.quantized)
-    quantized, notes = _show_quantized(quantized_model, rows, feeder(quantized_model, files.tensor_map.inputs), first, threads=threads)
+    quantized, notes = _show_quantized(quantized_model, rows, feeder(quantized_model, files.tensor_map.inputs), first)
     if files.float is None or files.pairs is None:
         return LayerPass(reference, rows, quantized, None, 0, notes, threads)
     float_model = tflite.read(files.float)  # the cut makes another file of it
@@ -132,18 +132,16 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
     for row in rows:
         if row.own and row.owner in cut.uncut:
             row.own, row.reason = False, UNCUT
-    alone = open_exposed(content, feed_float(first), what="the float file", threads=threads)
+    alone = open_exposed(content, feed_float(first), what="the float file", threads=1)
     joined = Shown(alone.interpreter, feed_float, [*computed, *(tensor + shift for tensor in own)], fed)
     return LayerPass(reference, rows, quantized, joined, shift, (*notes, *alone.diagnostics), threads)
 
 
-def _show_quantized(
-    model: tflite.ModelT, rows: Sequence[Row], feed: Feeder, first: Mapping[str, np.ndarray], *, threads: int
-) -> tuple[Shown, tuple[Diagnostic, ...]]:
+def _show_quantized(model: tflite.ModelT, rows: Sequence[Row], feed: Feeder, first: Mapping[str, np.ndarray]) -> tuple[Shown, tuple[Diagnostic, ...]]:
     """The quantized file end to end with the rows' tensors and its model outputs shown."""
     tensors = [row.quantized_tensor for row in rows if row.quantized_tensor is not None]
     fed, computed = _fed_and_computed(model, [*tensors, *map(int, tflite.main_graph(model).outputs)])
-    opened = open_exposed(tflite.expose(model, computed), feed(first), what="the quantized file", threads=threads)
+    opened = open_exposed(tflite.expose(model, computed), feed(first), what="the quantized file", threads=1)
     return Shown(opened.interpreter, feed, computed, fed), opened.diagnostics
 
 

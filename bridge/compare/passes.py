@@ -63,7 +63,7 @@ def measure_layers(
         samples: evaluation data.
         positions: which of them.
         memory_mb: what the process may take; where all values do not fit beside the models there are several passes over the samples.
-        threads: threads that run models and sum up errors.
+        threads: threads that run models, one each, and sum up errors.
         progress: told how many more samples are done; `len(positions)` in all.
 
     Raises:
@@ -91,7 +91,7 @@ def measure_layers(
             progress(steps // len(chunks) - before)
 
     for chunk in chunks:
-        shown = reference.showing({row.pair.tensor for row in chunk}, threads=threads)
+        shown = reference.showing({row.pair.tensor for row in chunk}, threads=1)  # beside the files: figures do not depend on `threads`
         opened = open_pass(shown, chunk, files, first=first, threads=threads)
         if not found.shown_outputs:
             found.shown_outputs = _outputs(opened, files, first)
