@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
 from bridge import frontends
 from bridge.calibrate import Calibration
 from bridge.calibrate.array_files import open_arrays
@@ -150,9 +148,7 @@ def _is_trace(source: object) -> bool:
 
 
 def _compare_traces(reference: Path, candidate: Path, progress: Progress) -> FileComparison:
-    traces = [
-        Trace(path, {name: np.asarray(array.read(array.shape[0])) for name, array in open_arrays(path).items()}) for path in (reference, candidate)
-    ]
+    traces = [Trace(path, {name: array.read(array.shape[0]) for name, array in open_arrays(path).items()}) for path in (reference, candidate)]
     progress.stage("compare", len(traces[0]))
     return _comparison(reference, candidate, len(traces[0]), compare_runs(*traces, nodes={}, progress=progress.advance), ())
 

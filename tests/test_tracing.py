@@ -81,7 +81,8 @@ def test_two_tflite_files_need_no_tensor_map(folder: Path) -> None:
 def test_traces_are_compared_without_running(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     float_trace = bridge.trace(folder / "model.onnx", folder / "a.npz", data=folder / "data.npz", samples=20)
     bridge.trace(folder / "int8.tflite", folder / "b.npz", data=folder / "data.npz", tensor_map=folder / "map.json", samples=20)
-    np.testing.assert_allclose(np.load(float_trace)["h"], first(SAMPLES), rtol=1e-5)
+    with np.load(float_trace) as saved:
+        np.testing.assert_allclose(saved["h"], first(SAMPLES), rtol=1e-5)
     for file in ("model.onnx", "int8.tflite", "data.npz"):
         (folder / file).unlink()
     found = bridge.compare(folder / "a.npz", folder / "b.npz")
@@ -94,10 +95,10 @@ def test_traces_are_compared_without_running(folder: Path, capsys: pytest.Captur
 
 def test_a_trace_of_a_tflite_file_alone_has_its_names(folder: Path) -> None:
     main_exit(["trace", str(folder / "int8.tflite"), "-o", str(folder / "c.npz"), "--data", str(folder / "data.npz"), "--samples", "3"], 0)
-    saved = np.load(folder / "c.npz")
     expected = real(layer_in_int8(stored(SAMPLES[[0, 6, 13]], X), W1, B1, X, H), H)
-    np.testing.assert_allclose(saved["h"], expected, atol=H.scale * 1.01)
-    assert saved["h"].dtype == np.float32
+    with np.load(folder / "c.npz") as saved:
+        np.testing.assert_allclose(saved["h"], expected, atol=H.scale * 1.01)
+        assert saved["h"].dtype == np.float32
 
 
 def test_what_is_no_trace_is_refused(folder: Path) -> None:

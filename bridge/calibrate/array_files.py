@@ -1,7 +1,9 @@
-"""Opens `.npz` and `.npy` files of strangers: no pickle, sizes known before anything is unpacked, arrays mapped from the file where it allows it."""
+"""Opens `.npz` and `.npy` files of strangers: no pickle, sizes known before anything is unpacked, arrays left in the file where it allows it."""
 
+import os
 import struct
 import tokenize
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ import numpy as np
 from bridge.errors import InputError
 
 MAX_ARRAYS = 100_000
-MAX_UNPACKED_BYTES = 2 << 30  # of one compressed array, which has to be unpacked into memory; uncompressed ones are mapped and have no bound
+MAX_UNPACKED_BYTES = 2 << 30  # of one compressed array, which has to be unpacked into memory; uncompressed ones stay in the file and have no bound
 CHUNK_BYTES = 1 << 20
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of the name and of the extra field (APPNOTE 4.3.7)
 
@@ -43,7 +45,7 @@ class StoredArray:
         name: the array's name, empty in a .npy file.
         shape: with the leading axis of samples.
         dtype: as in the file, maybe of the other byte order.
-        read: number of rows -> array; a read-only mapping of the file or an array of its own. Raises InputError when the file is damaged.
+        read: number of rows -> array; rows that stay in the file, or an array. Raises InputError when the file is damaged.
         finite: whether its values are known to be finite.
     """
 
@@ -79,7 +81,7 @@ def _open_npy(path: Path) -> dict[str, StoredArray]:
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file, str(path))
         offset = file.tell()
-    return {"": StoredArray("", shape, dtype, lambda count: _map(path, offset, shape, fortran, dtype)[:count])}
+    return {"": StoredArray("", shape, dtype, lambda count: _rows(path, offset, shape, fortran, dtype, count))}
 
 
 def _open_npz(path: Path) -> dict[str, StoredArray]:
@@ -105,7 +107,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
     if info.file_size != expected:
         raise InputError(f"{path}: array {name!r} of shape {list(shape)} takes {expected} bytes, the file says {info.file_size}.", code="data-unsafe")
     if info.compress_type == zipfile.ZIP_STORED:
-        return StoredArray(name, shape, dtype, lambda count: _read_stored(path, info, header_bytes, shape, fortran, dtype)[:count])
+        return StoredArray(name, shape, dtype, lambda count: _read_stored(path, info, header_bytes, shape, fortran, dtype, count))
     if info.file_size > MAX_UNPACKED_BYTES:
         raise InputError(
             f"{path}: array {name!r} would unpack to {info.file_size / 2**30:.1f} GiB; at most {MAX_UNPACKED_BYTES / 2**30:.0f} GiB are unpacked.",
@@ -148,8 +150,47 @@ def _count(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _map(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic]) -> np.ndarray:
-    """A read-only view of the file's bytes, whose end was not checked before."""
+class _RowsInFile:
+    """Rows of an array in C order that stays in its file: each is read when it is asked for, so that memory does not grow with those seen before.
+
+    Args:
+        path: the file; later changes of its name do not matter.
+        offset: of the first row.
+        shape: [N, *sample shape], as many rows as are wanted.
+        dtype: of the values.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
+        self._row_bytes = dtype.itemsize * _count(shape[1:])
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        start, row_bytes = self._offset + range(len(self))[row] * self._row_bytes, self._row_bytes
+        content = os.pread(self._file, row_bytes, start)
+        while 0 < len(content) < row_bytes:  # the system gives 2 GiB at most
+            more = os.pread(self._file, row_bytes - len(content), start + len(content))
+            content = content + more if more else b""
+        if len(content) < row_bytes:
+            raise InputError(f"{self._path}: it became shorter while it was read.", code="data-unreadable")
+        return np.frombuffer(content, self._dtype).reshape(self._shape[1:])
+
+    def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> np.ndarray:
+        """All rows."""
+        del copy
+        return np.stack([self[row] for row in range(len(self))]).astype(dtype or self._dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Callable[..., np.ndarray], tuple[np.ndarray]]:
+        """As an array of its own: another machine does not have the file."""
+        return np.asarray, (np.asarray(self),)
+
+
+def _rows(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic], count: int) -> Rows:
+    """The first rows of an array in a file, whose end was not checked before."""
     available = path.stat().st_size - offset
     if dtype.itemsize * _count(shape) > available:
         raise InputError(
@@ -157,14 +198,17 @@ def _map(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: 
             code="data-unreadable",
         )
     if _count(shape) == 0:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+        return np.zeros(shape, dtype)[:count]
+    if fortran or not shape:
+        whole: np.ndarray = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+        return whole[:count] if shape else whole
+    return _RowsInFile(path, offset, (min(count, shape[0]), *shape[1:]), dtype)
 
 
 def _read_stored(
-    path: Path, info: zipfile.ZipInfo, header_bytes: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic]
-) -> np.ndarray:
-    """An uncompressed member, mapped after its checksum is verified."""
+    path: Path, info: zipfile.ZipInfo, header_bytes: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic], count: int
+) -> Rows:
+    """The first rows of an uncompressed member, after its checksum is verified."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(info) as member:
             while member.read(CHUNK_BYTES):
@@ -174,7 +218,7 @@ def _read_stored(
             start = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size)))
     except DAMAGE as error:
         raise InputError(f"{path}: array {info.filename!r} is damaged: {_quoted(error)}.", code="data-unreadable") from error
-    return _map(path, start + header_bytes, shape, fortran, dtype)
+    return _rows(path, start + header_bytes, shape, fortran, dtype, count)
 
 
 def _unpack(path: Path, info: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic], count: int) -> np.ndarray:

@@ -3,8 +3,9 @@
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -73,6 +74,14 @@ class TFLiteRun:
         return found
 
 
+class Rows(Protocol):
+    """An array [samples, *shape], maybe in a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+
 class Trace:
     """A trace that was saved.
 
@@ -84,11 +93,11 @@ class Trace:
         InputError: it is no trace.
     """
 
-    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, path: Path, arrays: Mapping[str, Rows]) -> None:
         if OUTPUTS not in arrays or SAMPLES not in arrays:
             raise InputError(f"{path}: is no trace.", hint="`bridge trace` writes one.")
-        self.outputs = tuple(map(str, arrays[OUTPUTS]))
-        self._names = tuple(map(str, arrays[SAMPLES]))
+        self.outputs = tuple(map(str, _each(arrays[OUTPUTS])))
+        self._names = tuple(map(str, _each(arrays[SAMPLES])))
         self._arrays = {name: array for name, array in arrays.items() if name not in (OUTPUTS, SAMPLES)}
         self.tensors = tuple(self._arrays)
         for name, array in self._arrays.items():
@@ -105,6 +114,10 @@ class Trace:
     def values(self, position: int) -> Mapping[str, np.ndarray]:
         """What was saved."""
         return {name: np.asarray(array[position]) for name, array in self._arrays.items()}
+
+
+def _each(rows: Rows) -> Iterator[np.ndarray]:
+    return (rows[row] for row in range(len(rows)))
 
 
 def _mapped(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> np.ndarray:

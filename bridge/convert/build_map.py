@@ -45,7 +45,7 @@ def build(
     main = tflite.main_graph(model)
     bindings = bind_inputs(graph, [main.tensors[index] for index in main.inputs], channels_last)
     names = {index: tflite.text(main.tensors[index].name) for index in tflite.activations(model)}
-    expected = _stack([reference(probe) for probe in probes])
+    expected = _stack([dict(reference(probe)) for probe in probes])
     proofs = bounded(graph.nodes)
     received = _run_all(model, names, bindings, probes, threads=threads)
     moved = {int(tensor) for op in main.operators if tflite.op_name(model, op) in ownership.MOVEMENT_OPS for tensor in op.outputs}
@@ -61,7 +61,7 @@ def build(
         return place.find(safe_names.get(tensor), expected[tensor], moves=moves, proof=proofs.get(tensor, ORDINARY))
 
     if any(find(spec.name, final, moves=True) is None for spec in graph.outputs):
-        rounded = _stack([reference(rounded_otherwise(probe, seed=seed)) for seed, probe in enumerate(probes)])
+        rounded = _stack([dict(reference(rounded_otherwise(probe, seed=seed))) for seed, probe in enumerate(probes)])
         proofs = amplified(expected, rounded) | proofs
     found = {tensor: find(tensor, index, moves=tensor in moving) for tensor in expected}
     matches = _without_neighbours({tensor: match for tensor, match in found.items() if match is not None})
@@ -110,9 +110,14 @@ def bind_inputs(graph: Graph, tensors: Sequence[tflite.TensorT], channels_last: 
     return tuple(bindings)
 
 
-def _stack(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """[P, *shape] per tensor that every run showed with one shape."""
-    return {name: np.stack([run[name] for run in runs]) for name in runs[0] if len({run[name].shape for run in runs}) == 1}
+def _stack[Key](runs: Sequence[dict[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
+    """[P, *shape] per tensor that every run showed with one shape; takes the values out of the runs, so that none is there twice."""
+    stacked = {}
+    for name in list(runs[0]):
+        values = [run.pop(name) for run in runs]
+        if len({value.shape for value in values}) == 1:
+            stacked[name] = np.stack(values)
+    return stacked
 
 
 def _run_all(
@@ -130,7 +135,7 @@ def _run_all(
         interpreter = Interpreter(exposed, kernels="builtin", threads=threads)
         runs = [interpreter.run(values) for values in feeds]
     by_name = {index: np.stack([values[names[index]] for values in feeds]) for index in names if index in inputs}
-    return by_name | {index: np.stack([run[position] for run in runs]) for position, index in enumerate(computed)}
+    return by_name | _stack([dict(zip(computed, run, strict=True)) for run in runs])
 
 
 def _without_neighbours(matches: Mapping[str, Match]) -> dict[str, Match]:

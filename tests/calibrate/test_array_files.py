@@ -1,4 +1,5 @@
 import io
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,28 @@ from bridge.errors import InputError
 VALUES = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
 
 
-def test_an_uncompressed_array_is_mapped_from_the_file_not_loaded(tmp_path: Path) -> None:
+def test_the_rows_of_an_uncompressed_array_stay_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     np.savez(path, x=VALUES, y=VALUES * 2)
-    array = open_arrays(path)["y"].read(3)
-    assert isinstance(array, np.memmap)
-    assert not array.flags.writeable
-    np.testing.assert_array_equal(array, VALUES[:3] * 2)
+    rows = open_arrays(path)["y"].read(3)
+    path.rename(tmp_path / "moved.npz")
+    assert not isinstance(rows, np.ndarray)
+    assert not rows[0].flags.writeable
+    np.testing.assert_array_equal([rows[0], rows[1], rows[-1]], VALUES[:3] * 2)
+    with pytest.raises(IndexError):
+        rows[3]
+    np.testing.assert_array_equal(rows, VALUES[:3] * 2)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(rows)), VALUES[:3] * 2)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "data.npy"
+    np.save(path, VALUES)
+    rows = open_arrays(path)[""].read(4)
+    path.write_bytes(path.read_bytes()[:-1])
+    np.testing.assert_array_equal(rows[2], VALUES[2])
+    with pytest.raises(InputError, match="became shorter"):
+        rows[3]
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -36,11 +52,11 @@ def test_fortran_order_is_understood(tmp_path: Path, save: Callable[..., None]) 
     np.testing.assert_array_equal(open_arrays(path)["x"].read(2), VALUES[:2])
 
 
-def test_an_npy_file_is_mapped(tmp_path: Path) -> None:
+def test_so_do_those_of_an_npy_file(tmp_path: Path) -> None:
     path = tmp_path / "data.npy"
     np.save(path, VALUES)
     array = open_arrays(path)[""].read(2)
-    assert isinstance(array, np.memmap)
+    assert not isinstance(array, np.ndarray)
     np.testing.assert_array_equal(array, VALUES[:2])
 
 
