@@ -103,11 +103,15 @@ def with_own_errors(
     if ranges.own_sqnr_db is not None:
         return ranges
     known: dict[str, float] = {}
+    before: Sequence[str] = ()
     for _ in range(OWN_ERROR_ROUNDS):
         nodes = measured(normal.nodes, replace(ranges, own_sqnr_db=known), converted.tensor_map)
         decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
+        asked = op_precisions(converted.tensor_map, decisions, precision)
+        if asked == before:  # the same file would show the same errors
+            break
+        before = asked
         with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-            asked = op_precisions(converted.tensor_map, decisions, precision)
             trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
             errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
             mismatches = find_mismatched_scales(

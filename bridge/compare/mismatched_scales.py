@@ -108,11 +108,12 @@ def find_mismatched_scales(
     main = tflite.main_graph(quantized_model)
     integer = {index for position, index in pairs.ops.items() if form_of(main.tensors[main.operators[position].outputs[0]]) is not None}
     joins = []
+    readers = _readers(float_model, integer)
     for position, index in pairs.ops.items():
         if index in integer and tflite.op_name(quantized_model, main.operators[position]) in joining:
             inputs = _inputs(float_model, index, main.tensors[main.operators[position].outputs[0]], facts.get(owners[index]), ranges)
             if len(inputs) > 1:
-                joins.append(_Join(index, inputs, *_behind(float_model, integer, index)))
+                joins.append(_Join(index, inputs, *_behind(float_model, readers, index)))
     if joins:
         _measure(joins, float_model, converted, samples, count=count, threads=threads)
     poor = [join for join in joins if join.suffers()]
@@ -194,15 +195,29 @@ def _together(join: _Join, poor: Sequence[_Join]) -> frozenset[int]:
     return join.behind.union(*(other.behind for other in poor if join.behind & other.behind))
 
 
-def _behind(model: tflite.ModelT, integer: Collection[int], op: int) -> tuple[frozenset[int], bool]:
+def _readers(model: tflite.ModelT, integer: Collection[int]) -> dict[int, list[int]]:
+    """Tensor -> the integer operators that read it."""
+    found: dict[int, list[int]] = {}
+    for index, op in enumerate(tflite.main_graph(model).operators):
+        for tensor in map(int, op.inputs) if index in integer else ():
+            found.setdefault(tensor, []).append(index)
+    return found
+
+
+def _behind(model: tflite.ModelT, readers: Mapping[int, Sequence[int]], op: int) -> tuple[frozenset[int], bool]:
     """The integer operators that hold the joined values side by side, with the first that mix them, and whether a model output is reached."""
     main = tflite.main_graph(model)
-    reached, carrying = {op}, {int(tensor) for tensor in main.operators[op].outputs}
-    for index, other in enumerate(main.operators):
-        if index not in reached and index in integer and not carrying.isdisjoint(map(int, other.inputs)):
-            reached.add(index)
-            if tflite.op_name(model, other) not in MIXING_OPS and _one_activation(model, other):
-                carrying.update(int(tensor) for tensor in other.outputs)
+    reached, carrying = {op}, set[int]()
+    queue = [int(tensor) for tensor in main.operators[op].outputs]
+    while queue:
+        tensor = queue.pop()
+        carrying.add(tensor)
+        for index in readers.get(tensor, ()):
+            other = main.operators[index]
+            if index not in reached:
+                reached.add(index)
+                if tflite.op_name(model, other) not in MIXING_OPS and _one_activation(model, other):
+                    queue += map(int, other.outputs)
     return frozenset(reached), not carrying.isdisjoint(map(int, main.outputs))
 
 

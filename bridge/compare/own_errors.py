@@ -31,10 +31,11 @@ class ChannelSums:
         """Takes in one sample, [..., C] each."""
         channels = reference.shape[-1] if reference.ndim > 1 else 1
         r = reference.reshape(-1, channels).astype(np.float64)
+        error = r - candidate.reshape(-1, channels)
         self.count += len(r)
-        self.total = self.total + r.sum(axis=0)
-        self.squares = self.squares + np.square(r).sum(axis=0)
-        self.noise = self.noise + np.square(r - candidate.reshape(-1, channels)).sum(axis=0)
+        self.total = self.total + np.add.reduce(r)
+        self.squares = self.squares + np.add.reduce(np.multiply(r, r, out=r))
+        self.noise = self.noise + np.add.reduce(np.multiply(error, error, out=error))
 
     def sqnr_db(self) -> float:
         """SQNR in dB of the whole tensor or of its median channel, whichever is less; signal is what varies within a channel.

@@ -73,9 +73,10 @@ class ValueIndex:
         if other.size != value.size or (other.dtype.kind == "f") != (value.dtype.kind == "f"):
             return None
         flat = value.reshape(value.shape[0], -1)
+        head, tolerance = flat[0, :HEAD], _tolerance(flat[0], proof.error)
         for permutation in permutations(other.shape[1:], value.shape[1:]):
             moved = other.transpose(0, *(axis + 1 for axis in permutation))
-            if _heads_differ(moved[0], flat[0], proof.error):
+            if _differ(moved[0].flat[: head.size], head, tolerance):
                 continue
             agreement = proof.agreement(flat, moved.reshape(flat.shape))
             if agreement is not None:
@@ -110,12 +111,22 @@ def _fingerprint(value: np.ndarray) -> tuple[int, float]:
     return flat.size, float(np.square(flat[np.isfinite(flat)]).sum())
 
 
-def _heads_differ(moved: np.ndarray, flat: np.ndarray, error: float) -> bool:
-    """Whether the first elements already rule the order out; cheap, since it gathers only those."""
-    count = min(HEAD, flat.size)
-    head, wanted = moved.flat[:count], flat[:count]
+def _tolerance(flat: np.ndarray, error: float) -> float:
+    """How far the first elements may be off before they rule an order of axes out; 0 for integers."""
     if flat.dtype.kind != "f":
-        return not np.array_equal(head, wanted)
-    scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0))
+        return 0.0
+    head = flat[:HEAD]
+    scale = float(np.abs(head[np.isfinite(head)]).max(initial=0.0))
     spread = float(np.abs(flat[:: max(1, flat.size // 4096)]).max(initial=0.0))
-    return not np.allclose(head, wanted, rtol=0.0, atol=0.05 * max(scale, spread) + HEAD * error + 1e-30, equal_nan=True)
+    return 0.05 * max(scale, spread) + HEAD * error + 1e-30
+
+
+def _differ(head: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    """Whether the first elements already rule the order out; cheap, since it gathers only those."""
+    if not tolerance:
+        return not np.array_equal(head, wanted)
+    with np.errstate(invalid="ignore"):
+        if (np.abs(head - wanted) <= tolerance).all():
+            return False
+    # What is not finite has to be the same; most heads that differ are finite.
+    return bool(np.isfinite(head).all() and np.isfinite(wanted).all()) or not np.allclose(head, wanted, rtol=0.0, atol=tolerance, equal_nan=True)

@@ -27,13 +27,13 @@ class _Region:
 
     Attributes:
         back: the permutation behind the region.
-        nodes: the operators.
-        entries: the Transposes before it.
+        nodes: the operators, in the order they were found: a set has one that differs from process to process.
+        entries: the Transposes before it, likewise.
     """
 
     back: tuple[int, ...]
-    nodes: set[ir.Node] = field(default_factory=set)
-    entries: set[ir.Node] = field(default_factory=set)
+    nodes: dict[ir.Node, None] = field(default_factory=dict)
+    entries: dict[ir.Node, None] = field(default_factory=dict)
 
 
 def cancel_transposes(model: ir.Model) -> None:
@@ -58,7 +58,7 @@ def _cancel(graph: ir.Graph, last: ir.Node) -> None:
     region = _Region(back)
     if not _grow(region, value) or not region.entries:
         return
-    exits = {user for node in region.nodes for output in node.outputs for user in output.consumers()} - region.nodes
+    exits = {user for node in region.nodes for output in node.outputs for user in output.consumers()} - region.nodes.keys()
     if any(_perm(user) != back for user in exits) or any(output.is_graph_output() for node in region.nodes for output in node.outputs):
         return
     _rewire(graph, region, exits | {last})
@@ -72,13 +72,13 @@ def _grow(region: _Region, value: ir.Value) -> bool:
     node = value.producer()
     entry = _perm(node)
     if node is not None and entry is not None and tuple(entry[axis] for axis in region.back) == tuple(range(len(entry))):
-        region.entries.add(node)
+        region.entries[node] = None
         return True
     if node is None or node.op_type not in _ELEMENTWISE or node.domain != "" or len(static_shape(node.outputs[0]) or ()) != len(region.back):
         return False
     if node in region.nodes:
         return True
-    region.nodes.add(node)
+    region.nodes[node] = None
     return all(_grow(region, operand) for operand in node.inputs if operand is not None)
 
 
