@@ -16,6 +16,7 @@ LAYERS = (
     {"beside", "errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",
+        "class_scores",
         "clustering",
         "configuration",
         "files",

@@ -19,6 +19,7 @@ from bridge.calibrate.dataset import Dataset
 from bridge.calibrate.observation import Observation
 from bridge.calibrate.observers import needs_values
 from bridge.calibrate.picture_checks import check_pictures
+from bridge.calibrate.variety import check_classes
 from bridge.calibrate.watch import Watch, watch
 from bridge.errors import InputError, ToolError
 from bridge.files import digest
@@ -73,7 +74,7 @@ def calibrate(
     watched = watch(tflite.read_once(float_model), extents=not needs_values(observer), valued=valued)
     plan = _Plan(watched, observer, choices, bits)
     workers, diagnostics = _workers(float_model, watched, bindings, dataset[0], copies=min(threads, len(dataset)), threads=threads)
-    seen = [Observation(plan.observers, plan.bits) for _ in workers]
+    seen = [Observation(plan.observers, plan.bits, watched.outputs) for _ in workers]
     tasks = [functools.partial(worker.observe, one) for worker, one in zip(workers, seen, strict=True)]
     parallel.run(tasks, Stream(dataset, progress))
     total = seen[0]
@@ -88,6 +89,7 @@ def calibrate(
         *checks.check_data(dataset, inputs),
         *check_pictures(dataset, float_model, bindings, inputs),
         *checks.check_ranges(dataset, total.extents, names),
+        *check_classes(dataset, total.scores.values()),
     )
     curves = total.extents.curve().T.tolist()
     logger.info("calibrated %d tensors on %d samples", len(watched.names), len(dataset))

@@ -1,8 +1,11 @@
 """Whether calibration samples are of all kinds: the same ones again, nearly the same ones, one class only."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from bridge.calibrate.dataset import SYNTHETIC, Dataset
+from bridge.class_scores import Scores, one_class
 from bridge.types import Diagnostic
 
 LEAST_SAMPLES = 16  # fewer are few anyhow, which is said
@@ -12,6 +15,7 @@ LOOKED_AT, ELEMENTS = 64, 4096  # samples and elements of each input that tell h
 # Variance of an element over the samples, over the variance of all elements: 0.59 to 0.99 for the data of 25 models, 0.32 for spectra of machines that
 # run alike; below 0.001 for one picture with the noise of a camera.
 LEAST_VARIETY = 0.02
+MIX = "Take some samples of every class: shuffle before taking the first 100."
 
 
 def check_variety(dataset: Dataset) -> tuple[Diagnostic, ...]:
@@ -19,6 +23,22 @@ def check_variety(dataset: Dataset) -> tuple[Diagnostic, ...]:
     if dataset.source == SYNTHETIC or len(dataset) < LEAST_SAMPLES:
         return ()
     return (*_alike(dataset), *_one_class(dataset))
+
+
+def check_classes(dataset: Dataset, outputs: Iterable[Sequence[Scores | None]]) -> tuple[Diagnostic, ...]:
+    """The finding that the model takes all samples for one class; silent where labels tell, and about random samples.
+
+    Args:
+        dataset: the samples.
+        outputs: what each output of the model says of every sample.
+    """
+    if dataset.source == SYNTHETIC or dataset.labels is not None:
+        return ()
+    for seen in outputs:
+        if (found := one_class(seen)) is not None:
+            message = f"{dataset.source}: all {len(dataset)} calibration samples are of class {found} for the float model."
+            return (Diagnostic("one-class", "warning", message, MIX),)
+    return ()
 
 
 def _alike(dataset: Dataset) -> tuple[Diagnostic, ...]:
@@ -55,4 +75,4 @@ def _one_class(dataset: Dataset) -> tuple[Diagnostic, ...]:
     if dataset.labels is None or len(set(dataset.labels.tolist())) > 1:
         return ()
     message = f"{dataset.source}: all {len(dataset)} calibration samples are of class {int(dataset.labels[0])} by their labels."
-    return (Diagnostic("one-class", "warning", message, "Take some samples of every class: shuffle before taking the first 100."),)
+    return (Diagnostic("one-class", "warning", message, MIX),)

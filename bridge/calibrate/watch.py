@@ -41,6 +41,7 @@ class Watch:
         reduced: for each of `seen` that is no model input, whether the file gives its minimum and its maximum instead of its values.
         exposed: the file with these as its outputs.
         bytes: memory that one running copy needs, about.
+        outputs: positions in `seen` of the values of model outputs.
     """
 
     names: tuple[str, ...]
@@ -50,6 +51,7 @@ class Watch:
     reduced: tuple[bool, ...]
     exposed: RunFile
     bytes: int
+    outputs: tuple[int, ...]
 
     def read(self, feeds: "dict[str, np.ndarray]", outputs: Sequence[np.ndarray]) -> list[np.ndarray] | None:
         """For each tensor of `seen` an array with its extent: its values, or its minimum and maximum; None if one of those is not finite."""
@@ -89,7 +91,9 @@ def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = froze
     exposed = tflite.expose(watched, shown or graph.outputs)
     place = {index: position for position, index in enumerate(seen)}
     names = tuple(tflite.text(graph.tensors[index].name) for index in activations)
-    return Watch(names, tuple(place[origin[index]] for index in activations), tuple(seen), fed, reduced, exposed, exposed.size + 4 * held)
+    shown_outputs = tuple(place[origin[int(index)]] for index in graph.outputs if int(index) in origin and origin[int(index)] not in large)
+    sources = tuple(place[origin[index]] for index in activations)
+    return Watch(names, sources, tuple(seen), fed, reduced, exposed, exposed.size + 4 * held, shown_outputs)
 
 
 def _size(tensor: tflite.TensorT) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bridge.class_scores import Scores, one_class, scores
 from bridge.compare import metrics
 from bridge.compare.candidates import in_layout
 from bridge.compare.forms import Feeder, Form, feeder, form_of
@@ -18,9 +19,6 @@ from bridge.tflite import parallel
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
 from bridge.types import Diagnostic, InputBinding, OutputResult
-
-LEAST_SAMPLES = 16  # that may be of one class by chance
-SUM_TOLERANCE = 1e-3  # of probabilities
 
 type Outputs = Mapping[str, np.ndarray]  # by name, in the shape and layout of the user's model
 type Watch = Callable[[int, Outputs, Outputs], None]  # position of the sample, outputs of the reference, of the last candidate
@@ -95,12 +93,12 @@ class Seen:
     Attributes:
         sums: errors of each candidate.
         classes: the class that each model names, -1 where it is no score.
-        probabilities: whether the float model's scores are those of exclusive classes.
+        scores: what the float model says of classes.
     """
 
     sums: list[ErrorSums] = field(default_factory=list)
     classes: list[int] = field(default_factory=list)
-    probabilities: bool = False
+    scores: Scores | None = None
 
 
 def compare_outputs(
@@ -178,7 +176,7 @@ def _compare_one(
     found = []
     for pair in pairs:
         value = expected[pair.name]
-        row = Seen(classes=[_class(value, pair)], probabilities=_are_probabilities(value, pair))
+        row = Seen(classes=[_class(value, pair)], scores=scores(value) if pair.class_scores else None)
         for one, outputs in zip(candidates, received, strict=True):
             output = outputs[pair.position]
             sums = ErrorSums()
@@ -201,10 +199,6 @@ def _in_users_layout(output: np.ndarray, form: Form | None, pair: OutputPair) ->
 def _class(scores: np.ndarray, pair: OutputPair) -> int:
     """The best class. Order is all that counts, so integers need no scale, and an axis of size 1 no layout."""
     return int(scores.argmax()) if pair.class_scores and scores.size > 1 else -1
-
-
-def _are_probabilities(value: np.ndarray, pair: OutputPair) -> bool:
-    return pair.class_scores and bool((value >= 0).all()) and abs(float(value.sum()) - 1.0) < SUM_TOLERANCE
 
 
 def _total(rows: Sequence[Seen], index: int) -> ErrorSums:
@@ -235,9 +229,10 @@ def _findings(pair: OutputPair, rows: Sequence[Seen], labels: np.ndarray | None)
     if pair.class_scores and labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < pair.shape[-1]:
         message = f"Output {pair.name!r} has {pair.shape[-1]} scores, the labels go from {labels.min()} to {labels.max()}: no accuracy is given."
         found.append(Diagnostic("labels-out-of-range", "warning", message, "Save labels counted as the model counts its classes, from 0."))
-    known = {row.classes[0] for row in rows}
-    if len(known) == 1 and len(rows) >= LEAST_SAMPLES and all(row.probabilities for row in rows):
-        message = f"All {len(rows)} samples of the comparison are of class {known.pop()} for the float model, of {pair.shape[-1]} that output {pair.name!r} knows."
+    if (same := one_class([row.scores for row in rows])) is not None:
+        message = (
+            f"All {len(rows)} samples of the comparison are of class {same} for the float model, of {pair.shape[-1]} that output {pair.name!r} knows."
+        )
         found.append(Diagnostic("one-class", "warning", message, "Take some samples of every class: shuffle before taking the first 100."))
     broken = sum(not np.isfinite(row.sums[-1].noise) for row in rows)
     if broken:

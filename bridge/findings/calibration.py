@@ -125,8 +125,8 @@ KINDS = (
     warning(
         "one-class",
         "All calibration samples are of one class.",
-        cause="A file sorted by class, of which the first part was taken; or one class only was recorded.",
-        example="warning: calib.npz: all 100 calibration samples are of class 3 by the labels.",
+        cause="A file sorted by class, of which the first part was taken; or one class only was recorded. Their labels say so, or what the float model gives for them.",
+        example="warning: calib.npz: all 100 calibration samples are of class 3 for the float model.",
         cure="Take some samples of every class: shuffle before taking the first 100.",
     ),
     warning(
