@@ -21,6 +21,7 @@ from bridge.compare.parameters import check_parameters
 from bridge.compare.passes import DEFAULT_MEMORY_MB, Measured, first_kernel_difference, measure_layers
 from bridge.compare.reference import Reference
 from bridge.compare.samples import NamedSamples, spread
+from bridge.compare.wide_sums import wide_sum_error
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
@@ -124,12 +125,19 @@ def compare_files(
         checks += () if node is None else (node,)
     if measured.shown_outputs:
         checks += check_shown(path, feeds, measured.shown_outputs, keep=measured.passes == 1, threads=threads)
-    tflite.forget_files()
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
-    place = describe(found) if found is not None else accumulated_error(measured.layers, outputs)
-    notes = (*measured.diagnostics, *checks, *findings, *(() if place is None else (place,)))
+    places = (describe(found),) if found is not None else _many_small_errors(measured.layers, outputs, float_path)
+    tflite.forget_files()
+    notes = (*measured.diagnostics, *checks, *findings, *places)
     return Comparison(measured.layers, outputs, notes, found)
+
+
+def _many_small_errors(layers: Sequence[LayerResult], outputs: Sequence[OutputResult], float_path: Path | None) -> tuple[Diagnostic, ...]:
+    """What no single layer is to blame for: the width of the network, else its depth."""
+    wide = wide_sum_error(layers, tflite.read_once(float_path)) if float_path is not None and layers else None
+    found = wide or accumulated_error(layers, outputs)
+    return () if found is None else (found,)
 
 
 def _in_file_layout(outputs: Mapping[str, np.ndarray], pairs: Sequence[OutputPair], model: tflite.ModelT) -> dict[int, np.ndarray]:

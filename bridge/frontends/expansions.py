@@ -13,6 +13,7 @@ from bridge.limits import MAX_AXES
 MENDED = 13  # the opset from which on a long target is left alone
 DOMAIN = "bridge.probe"  # its Expand is that of opset 13, and tells how long each target is
 STORED_ELEMENTS = 4096  # of a constant that can be a shape, or part of one
+_HINT = "The file is damaged or its exporter is broken; onnx.checker.check_model(path) says more."
 
 _lock = threading.Lock()
 _lengths: list[int] = []
@@ -31,7 +32,10 @@ def check_expansions(model: onnx.ModelProto, *, where: str) -> None:
     old = any(entry.domain in ("", "ai.onnx") and entry.version < MENDED for holder in (model, *model.functions) for entry in holder.opset_import)
     if not old or not any(node.op_type == "Expand" for holder in (model.graph, *model.functions) for node in every_node(holder.node)):
         return
-    probe = _probe(model)
+    try:
+        probe = _probe(model)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: a tensor has a name that is no text.", hint=_HINT, code="model-invalid") from error
     with _lock, contextlib.suppress(onnx.shape_inference.InferenceError, RuntimeError, ValueError):  # a model with more wrong than that: said later
         _lengths.clear()
         _register()
@@ -40,7 +44,7 @@ def check_expansions(model: onnx.ModelProto, *, where: str) -> None:
     if longest > MAX_AXES:
         raise InputError(
             f"{where}: the target shape of an Expand has {longest} axes; at most {MAX_AXES} are taken.",
-            hint="The file is damaged or its exporter is broken; onnx.checker.check_model(path) says more.",
+            hint=_HINT,
             code="model-invalid",
         )
 
@@ -58,7 +62,7 @@ def _probe(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without its large constants, with the probe in place of every Expand."""
     probe = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     graph, source = probe.graph, model.graph
-    graph.name = source.name
+    graph.name = "probe"
     graph.node.extend(source.node)
     graph.input.extend(source.input)
     graph.output.extend(source.output)

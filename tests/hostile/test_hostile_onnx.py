@@ -144,6 +144,20 @@ def test_a_target_shape_of_giant_length_is_refused(case: str, inside: str, tmp_p
     assert "the target shape of an Expand has 1099511627776 axes; at most 64 are taken" in refused("inspect", path)
 
 
+@pytest.mark.parametrize("name", [b"large", b"graph"])
+def test_a_name_that_is_no_text_beside_an_old_expand_is_one_sentence(name: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    large = constant("large", np.ones(5000, np.float32))
+    path = save(tmp_path, [helper.make_node("Shape", ["large"], ["s"]), helper.make_node("Expand", ["x", "s"], ["y"])], large, opset=11)
+    content = path.read_bytes()
+    changed = content.replace(b"\x05large", b"\x05l\xffrge") if name == b"large" else content.replace(b"\x12\x01g", b"\x12\x01\xff", 1)
+    assert changed != content
+    path.write_bytes(changed)
+    code_of("inspect", path)
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    assert "internal" not in text
+
+
 def test_a_target_shape_without_a_type_is_left_to_others(tmp_path: Path, refused: Refused) -> None:
     path = save(tmp_path, [helper.make_node("Expand", ["x", "s"], ["y"])], inputs=[value("x", 1, 4), onnx.ValueInfoProto(name="s")], opset=11)
     refused("inspect", path)
