@@ -35,7 +35,7 @@ def chain(count: int) -> list[tuple[str, str, str]]:
 def layers(own_db: Sequence[float], branch_db: float = 36.0) -> list[LayerResult]:
     """Branches with an error, and a chain of sums: equal signals add up to sqrt(k) times one, each rounding adds noise of its own share of that."""
     signal, noise = 1.0, 10 ** (-branch_db / 10)
-    found = [(f"b{place}", None, branch_db) for place in range(len(own_db) + 1)]
+    found: list[tuple[str, float | None, float]] = [(f"b{place}", None, branch_db) for place in range(len(own_db) + 1)]
     for place, own in enumerate(own_db, 1):
         signal += 1.0
         noise += 10 ** (-branch_db / 10) + signal * 10 ** (-own / 10)
