@@ -28,7 +28,7 @@ def fuse_activations(model: tflite.ModelT) -> bool:
     main = tflite.main_graph(model)
     writers = {int(index): op for op in main.operators for index in op.outputs}
     reads = Counter([int(index) for op in main.operators for index in op.inputs] + [int(index) for index in main.outputs])
-    fused = []
+    fused = set()
     for op in main.operators:
         name = tflite.op_name(model, op)
         if name not in FUSED_OPS:
@@ -45,7 +45,7 @@ def fuse_activations(model: tflite.ModelT) -> bool:
             last = behind or writer
             last.outputs = op.outputs
             writers[int(op.outputs[0])] = last
-            fused.append(id(op))
+            fused.add(id(op))
     main.operators = [op for op in main.operators if id(op) not in fused]
     if fused:
         compact(model)

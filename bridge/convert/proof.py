@@ -37,6 +37,15 @@ class Proof:
         """Relative difference that `level_db` allows between two sums of squares: twice that of the values, and some room."""
         return 3.0 * math.pow(10.0, -self.level_db / 20)
 
+    def sum_tolerance(self, size: int, energy: float) -> float:
+        """Difference that `level_db` allows between the sums of two values: by Cauchy and Schwarz the root of `size` times that of the noise, and some room.
+
+        Args:
+            size: elements.
+            energy: sum of the squares of the reference.
+        """
+        return 1.5 * math.sqrt(size * energy) * math.pow(10.0, -self.level_db / 20)
+
     def agreement(self, reference: np.ndarray, candidate: np.ndarray) -> float | None:
         """SQNR in dB of a candidate that is proved, None for any other.
 

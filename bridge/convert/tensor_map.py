@@ -36,9 +36,9 @@ class ValueIndex:
         self._values, self._moved = values, moved
         self._by_name = {name: index for index, name in names.items()}
         self._keys = np.fromiter(values, np.int64, len(values))
-        prints = [_fingerprint(value) for value in values.values()]
-        self._sizes = np.array([size for size, _ in prints], np.int64)
-        self._energies = np.array([energy for _, energy in prints], np.float64)
+        prints = np.array([_fingerprint(value) for value in values.values()], np.float64).reshape(-1, 3)
+        self._order = np.argsort(prints[:, 1], kind="stable")
+        self._prints = prints[self._order]
 
     def find(self, name: str | None, value: np.ndarray, *, moves: bool = False, proof: Proof = ORDINARY) -> Match | None:
         """The counterpart of an ONNX tensor: the TFLite tensor of that name if the values agree, else the first computed one that agrees.
@@ -64,9 +64,17 @@ class ValueIndex:
     def _search(self, value: np.ndarray, proof: Proof) -> Match | None:
         if is_degenerate(value):
             return None  # equal to every other constant tensor: no evidence
-        size, energy = _fingerprint(value)
-        close = (self._sizes == size) & (np.abs(self._energies - energy) <= proof.energy_tolerance() * energy)
-        return next((found for index in self._keys[close] if (found := self._prove(int(index), value, "values", proof)) is not None), None)
+        close = self._keys[self._close(_fingerprint(value), proof)]
+        return next((found for index in close if (found := self._prove(int(index), value, "values", proof)) is not None), None)
+
+    def _close(self, wanted: tuple[int, float, float], proof: Proof) -> np.ndarray:
+        """Places of the values that a proof does not rule out by their size, energy and sum, in order of computation."""
+        size, energy, total = wanted
+        off = proof.energy_tolerance() * energy
+        start, end = np.searchsorted(self._prints[:, 1], [energy - 2 * off, energy + 2 * off])
+        sizes, energies, totals = self._prints[start:end].T
+        close = (sizes == size) & (np.abs(energies - energy) <= off) & (np.abs(totals - total) <= proof.sum_tolerance(size, energy))
+        return np.sort(self._order[start:end][close])
 
     def _prove(self, index: int, value: np.ndarray, evidence: Evidence, proof: Proof) -> Match | None:
         other = self._values[index]
@@ -105,10 +113,11 @@ def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[
     yield from sorted(orders, key=lambda order: [shape[axis] for axis in order if shape[axis] != 1] != target)
 
 
-def _fingerprint(value: np.ndarray) -> tuple[int, float]:
-    """Number of elements and sum of the squares of the finite ones: the same whatever the order of the axes."""
+def _fingerprint(value: np.ndarray) -> tuple[int, float, float]:
+    """Number of elements, sum of the squares of the finite ones, and their sum: the same whatever the order of the axes."""
     flat = value.reshape(-1).astype(np.float64)
-    return flat.size, float(np.square(flat[np.isfinite(flat)]).sum())
+    finite = flat[np.isfinite(flat)]
+    return flat.size, float(np.square(finite).sum()), float(finite.sum())
 
 
 def _tolerance(flat: np.ndarray, error: float) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from types import MappingProxyType
 
 from bridge.errors import RuleError, UsageError
@@ -71,13 +70,13 @@ def apply(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts], *, default
 def waits_for_measurement(rule_files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> frozenset[Measurement]:
     """What the rules that count ask for and was not measured yet of these nodes."""
     context = Context(nodes)
-    standing = (found.rule for found in examine(rule_files, context) if found.taken_back_by is None)
+    standing = (rule for file in rule_files[_last_reset(rule_files) :] for rule in file.rules)
     return frozenset().union(*(matcher.waits(context) for rule in standing for matcher in rule.match))
 
 
 def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings, ...]:
     """Holds every rule against every node; complains about nothing."""
-    last_reset = max((index for index, file in enumerate(rule_files) if file.reset), default=0)
+    last_reset = _last_reset(rule_files)
     findings = []
     for index, file in enumerate(rule_files):
         taken_back_by = rule_files[last_reset].label if index < last_reset else None
@@ -85,6 +84,11 @@ def examine(rule_files: Sequence[RuleFile], context: Context) -> tuple[Findings,
             matched, misses = _hold_against(rule, context)
             findings.append(Findings(file, rule, line, matched, misses, taken_back_by))
     return tuple(findings)
+
+
+def _last_reset(rule_files: Sequence[RuleFile]) -> int:
+    """Position of the file that takes back the rules of those before it."""
+    return max((index for index, file in enumerate(rule_files) if file.reset), default=0)
 
 
 def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str) -> Decision:
@@ -110,14 +114,21 @@ def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str
 def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:
     matched, misses = set(), []
     for node in context.nodes:
-        failed = tuple(islice((matcher for matcher in rule.match if not matcher.matches(node, context)), 2))
-        if not failed:
-            matched.add(node.name)
-        elif len(failed) == 1:
-            nearly = failed[0].nearly(node, context)
+        failed = None
+        for matcher in rule.match:
+            if matcher.matches(node, context):
+                continue
+            if failed is not None:
+                break  # by two conditions
+            failed = matcher
+        else:
+            if failed is None:
+                matched.add(node.name)
+                continue
+            nearly = failed.nearly(node, context)
             # A rule of one condition misses every other node by one condition: only those that come close say anything.
             if nearly or len(rule.match) > 1:
-                misses.append(Miss(node, failed[0], nearly))
+                misses.append(Miss(node, failed, nearly))
     misses.sort(key=lambda miss: not miss.nearly)
     return frozenset(matched), tuple(misses)
 
