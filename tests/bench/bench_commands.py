@@ -1,11 +1,12 @@
-"""Whole commands from an ONNX file to an int8 TFLite file: wall time, processor time and memory of `bridge convert` and of four other ways; prints JSON.
+"""Whole commands from an ONNX file to an int8 TFLite file: wall time, processor time and memory of `bridge convert` and of five other ways; prints JSON.
 
     uv run python tests/bench/bench_commands.py --shared ../shared/models --models mlt_resnet8_cifar10,mlt_vww96 [--rounds 2] [--cache DIR] [--markdown table.md]
 
 Everything counts from the start of the first process to the end of the last one. Processor time is that of all processes, memory the largest sum of
 resident memory over the processes of the tree (looked at every 20 ms, so that short peaks can be missed). The ways take turns; each figure is the
 smallest of the rounds. The other tools get the normalised model and calibration samples in its layout, so what it takes to come there is not on their
-bill. `bridge convert` is there twice: as it is, with accuracy recovery, the comparison of every layer and the report; and with `--no-compare
+bill; litert-torch gets it as a PyTorch module with the same weights, where every operator has a PyTorch function in the script of that environment.
+`bridge convert` is there twice: as it is, with accuracy recovery, the comparison of every layer and the report; and with `--no-compare
 --no-recover`, which does what the others do.
 """
 
@@ -21,6 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+import onnx_ir as ir
 import psutil
 from bench_quantizers import exported
 from bench_quantizers_source import Source, prepare
@@ -83,6 +86,34 @@ def tensorflow(source: Source, folder: Path, cache: Path) -> list[Command]:
     return [saved, (environment(cache, "tensorflow"), "-c", TENSORFLOW, folder / "job.json")]
 
 
+def litert_torch(source: Source, folder: Path, cache: Path) -> list[Command]:
+    """The network as a PyTorch module; to write its nodes and weights down is on nobody's bill."""
+    graph = ir.load(source.onnx_file).graph
+    constants = {name: value.const_value.numpy() for name, value in graph.initializers.items() if value.const_value is not None}
+    np.savez(folder / "weights.npz", allow_pickle=False, **{name: value for name, value in constants.items() if value.dtype == np.float32})
+    job = {
+        "nodes": [_node(node, constants) for node in graph],
+        "weights": str(folder / "weights.npz"),
+        "input": graph.inputs[0].name,
+        "output": graph.outputs[0].name,
+        "shape": source.inputs[0].onnx_shape,
+        "sample_name": source.inputs[0].onnx_name,
+        "samples": str(source.subject.calibration),
+        "file": str(folder / "int8.tflite"),
+    }
+    (folder / "job.json").write_text(json.dumps(job))
+    return [(environment(cache, "litert-torch"), HERE / "bench_commands_in_litert_torch.py", folder / "job.json")]
+
+
+def _node(node: ir.Node, constants: Mapping[str, np.ndarray]) -> dict[str, object]:
+    """As JSON; integer constants, such as a shape, become options of the operator that reads them."""
+    names = [str(value.name) for value in node.inputs if value is not None]
+    options = {name: value.value for name, value in node.attributes.items() if not isinstance(value.value, bytes)}
+    sizes = [constants[name].tolist() for name in names if name in constants and constants[name].dtype == np.int64]
+    floats = [name for name in names if name not in constants or constants[name].dtype == np.float32]
+    return {"op": node.op_type, "inputs": floats, "output": node.outputs[0].name, "options": options | ({"shape": sizes[0]} if sizes else {})}
+
+
 WAYS: Mapping[str, tuple[Callable[[Source, Path, Path], list[Command]], str]] = MappingProxyType(
     {
         "bridge convert": (ours(), "out/*.static_wi8_ai8.tflite"),
@@ -90,6 +121,7 @@ WAYS: Mapping[str, tuple[Callable[[Source, Path, Path], list[Command]], str]] = 
         "onnx2tf -oiqt": (integers, "onnx2tf/*_integer_quant.tflite"),
         "onnx2tf, AI Edge Quantizer": (edge_quantizer, "int8.tflite"),
         "onnx2tf, TFLiteConverter": (tensorflow, "int8.tflite"),
+        "litert-torch": (litert_torch, "int8.tflite"),
     }
 )
 
@@ -163,7 +195,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     cache = options.cache.resolve()
-    for name in ("aeq", "tensorflow", "score"):
+    for name in ("aeq", "tensorflow", "score", *(["litert-torch"] if "litert-torch" in (options.way or WAYS) else [])):
         environment(cache, name)
     results = {}
     for subject in exported(options.shared.resolve(), [name for name in options.models.split(",") if name], cache):

@@ -30,8 +30,10 @@ PINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "aeq": ("ai-edge-quantizer==0.10.0", "ai-edge-litert==2.3.0", "numpy==2.5.5"),
         "tensorflow": ("onnx2tf==2.6.9", "tensorflow==2.21.0", "tf-keras==2.21.0"),
         "score": ("numpy==2.5.5", "pillow"),
+        "litert-torch": ("litert-torch==0.10.0", "torch==2.11.0"),
     }
 )
+UNCONSTRAINED = frozenset({"litert-torch"})  # asks for an older torch than the versions that this project is locked to
 VERSIONS: Mapping[str, str] = MappingProxyType(
     {"AI Edge Quantizer": "0.10.0", "TFLiteConverter": "TensorFlow 2.21.0", "onnx2tf -oiqt": "2.6.9", "bridge": "this revision"}
 )
@@ -98,7 +100,8 @@ def environment(cache: Path, name: str) -> Path:
     if not (folder / "complete").is_file():
         uv = os.environ.get("UV", "uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True, cwd=ROOT)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *pins], check=True, cwd=ROOT)
+        free = ["--no-config"] if name in UNCONSTRAINED else []
+        subprocess.run([uv, "pip", "install", "--quiet", *free, "--python", str(python), *pins], check=True, cwd=ROOT)
         (folder / "complete").touch()
     return python
 
