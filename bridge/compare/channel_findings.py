@@ -42,9 +42,7 @@ def _dead(rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
     worst = sorted(layers, key=lambda node: -layers[node][0] / layers[node][1])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
     named = ", ".join(f"{node!r} ({layers[node][0]} of {layers[node][1]})" for node in worst[:NAMED])
-    message = (
-        f"Channels of {len(layers)} layers have one and the same value in the float model, for all {rows[0].usage.samples} samples: {named}{more}."
-    )
+    message = f"Channels of {len(layers)} layer{'s' if len(layers) > 1 else ''} have one and the same value in the float model, for all {rows[0].usage.samples} samples: {named}{more}."
     hint = "Nothing is lost by them. If the samples are of all kinds, a smaller network would do."
     return (Diagnostic("dead-channels", "info", message, hint, worst[0]),)
 

@@ -22,6 +22,9 @@ from bridge.types import Diagnostic, LayerResult
 
 DEFAULT_MEMORY_MB = 4096
 SMALLEST_CHUNK = 64 << 20  # bytes of shown values below which further passes save nothing beside the models themselves
+CLIPPED_HINT = (
+    "Calibrate on samples like these, or set the range by a rule. Where range_search cut it, --recover bias_correction leaves it as it was."
+)
 CLIPPED_WIDTHS, CLIPPED_RMSE = 0.5, 3.0  # rounding leaves 0.29 steps; an observer that cuts off outliers to lose less stays below 3
 KERNELS_DB = 25.0  # two kernels of one node; several operators that each round to another neighbour stay above, a wrong one leaves 14
 COPIES = 2  # of each file: its bytes, and the interpreter's
@@ -113,7 +116,7 @@ def _first_clipped(rows: Sequence[Row]) -> Diagnostic | None:
                     f"The range of node {row.pair.node!r} ({row.pair.tensor!r}) is too small: values reach {row.beyond:.1f} times its width beyond it, "
                     f"and the error is {rmse:.1f} steps."
                 )
-                return Diagnostic("clipped-range", "warning", message, "Calibrate on samples like these, or set the range by a rule.", row.pair.node)
+                return Diagnostic("clipped-range", "warning", message, CLIPPED_HINT, row.pair.node)
     return None
 
 

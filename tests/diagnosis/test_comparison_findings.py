@@ -162,3 +162,10 @@ def test_conversions_that_take_a_fifth_of_the_time_are_said() -> None:
 def test_a_file_that_is_not_faster_is_said() -> None:
     (finding,) = cost_findings(Cost(1.0, 2.0, 3, 4, 5, 0.0, 400, 100, 0, 0))
     assert "takes 2.00 ms, the float file 1.00 ms" in finding.message
+    assert cost_findings(Cost(1.0, 1.04, 3, 4, 5, 0.0, 400, 100, 0, 0)) == ()  # as much as a file differs from itself
+
+
+def test_a_file_that_is_not_faster_names_the_operators_that_take_its_time() -> None:
+    rows = (OperatorCost("CONV_2D", "INT8", 31, 0.25, 0.25), OperatorCost("PRELU", "INT8", 29, 0.7, 0.7), OperatorCost("ADD", "INT8", 13, 0.05, 0.05))
+    (finding,) = cost_findings(Cost(1.0, 2.0, 2, 2, 0, 0.0, 400, 100, 0, 0, operators=rows))
+    assert finding.message.endswith("0 TRANSPOSE operators. Most of its time: 29 PRELU of INT8 (70%), 31 CONV_2D of INT8 (25%).")
