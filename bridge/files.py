@@ -18,6 +18,7 @@ MARKERS = (
     "onnx2tf.log",
     "process.log",
 )  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
+PIECE = 1 << 20  # bytes that are read of a large file at a time
 UNFINISHED = ".unfinished-"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)  # of network file systems; two runs at once are on their own there
@@ -52,11 +53,25 @@ def write_bytes(path: Path, content: bytes | memoryview) -> str:
     return sha256(content).hexdigest()
 
 
+def copy_file(source: Path, target: Path) -> str:
+    """Copies a file in pieces, whole or not at all, returns its sha256.
+
+    Raises:
+        OSError: one of them cannot be read or written.
+    """
+    total = sha256()
+    with source.open("rb") as read, whole_file(target) as written:
+        while piece := read.read(PIECE):
+            total.update(piece)
+            written.write(piece)
+    return total.hexdigest()
+
+
 def digest(path: Path) -> str:
     """sha256 of a file, read in pieces."""
     with path.open("rb") as file:
         total = sha256()
-        while piece := file.read(1 << 20):
+        while piece := file.read(PIECE):
             total.update(piece)
     return total.hexdigest()
 

@@ -30,7 +30,7 @@ from bridge.range_choices import tensor_choices, wide_tensors
 from bridge.samples import RunSamples, choose_evaluation, choose_samples, find_sources, first_sample
 from bridge.sources import OpenedModel, open_model, open_reference
 from bridge.task_metrics import AnyMetric, Measurement
-from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, RangeChoice, Ranges
+from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, RangeChoice, Ranges, Run
 
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
@@ -177,11 +177,12 @@ def prepare(
         probes = [data.calibration[position] for position in range(min(PROBES, len(data.calibration)))]
         reference, doubts = open_reference(opened.reference, probes, threads=threads)
         inside = reference if opened.quantized is None else open_reference(opened.model, threads=threads)[0]
+        reference.release()
         checked = check_decompositions(opened.model.proto, opened.calls, inside.run, probes)
         early = _begun(beside, reference, data.evaluation if compares else None, meanwhile)
         converted = with_reasons(opened, _float_file(request, opened, changed, inside, probes, folder, log))
     converted, equalization = _equalized(request, converted, data.calibration, applied.decisions, recovers=recovers, stages=stages)
-    if early is not None:
+    if early is not None and opened.model.weights is None:  # else two stages hold large weights at a time
         early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))
     choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
     ranges, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
@@ -242,13 +243,25 @@ def _float_file(
     return to_float_tflite(
         changed.graph,
         path,
-        reference=changed.reference(inside),
+        reference=_released(inside, changed.reference(inside)),
         probes=probes,
         input_layout=request.input_layout,
         options=Onnx2tfOptions(log, request.via, request.timeout_s, request.memory_limit_mb),
         saved_model=folder / SAVED_MODEL if request.saved_model else None,
         threads=request.threads,
     )
+
+
+def _released(inside: Reference, run: Run) -> Run:
+    """Runs that do not hold the weights while LiteRT packs its own."""
+
+    def released(feeds: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        try:
+            return run(feeds)
+        finally:
+            inside.release()
+
+    return released
 
 
 def _equalized(

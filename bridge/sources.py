@@ -14,6 +14,7 @@ from bridge.calibrate import synthetic
 from bridge.compare import OnnxRunner, Reference, TFLiteRunner, evaluator_instead
 from bridge.custom_ops import CustomCall, CutModel, custom_calls, cut, part_between, with_decompositions
 from bridge.errors import InputError, ToolError, UnsupportedModelError, UsageError
+from bridge.large_weights import brought_back, set_aside
 from bridge.tflite import model as tflite
 from bridge.types import Diagnostic, Graph, NodeFacts, QuantizedSource, SourceModel, SourceNode, TensorSpec
 
@@ -124,6 +125,9 @@ def _sized(
 def _without_custom_operators(model: SourceModel, calls: tuple[CustomCall, ...], input_shapes: Mapping[str, tuple[int, ...]]) -> OpenedModel:
     split = graph.split_quantization(model.proto)
     if split is None:
+        if not calls:  # who checks and cuts them reads constants of the model
+            proto, weights = set_aside(model.proto)
+            model = replace(model, proto=proto, weights=weights)
         normal = graph.normalize(model, input_shapes=input_shapes)
         return OpenedModel(model, normal, normal.inputs, calls, None, model)
     inside = replace(model, proto=split.inside, confirm=None)
@@ -173,11 +177,11 @@ def _reference(
     try:
         return _tried(model.proto, samples, threads=threads, intermediates=intermediates), ()
     except (InputError, ToolError, UnsupportedModelError) as error:
-        narrow = graph.narrowed(model.proto) if isinstance(error, UnsupportedModelError) else None
+        narrow = graph.narrowed(brought_back(model.proto)) if isinstance(error, UnsupportedModelError) else None
         if narrow is not None:
             with contextlib.suppress(UnsupportedModelError):
                 return _tried(narrow, samples, threads=threads, intermediates=intermediates), ()
-        return evaluator_instead(model.proto, samples, error, intermediates=intermediates)
+        return evaluator_instead(brought_back(model.proto), samples, error, intermediates=intermediates)
 
 
 def _tried(model: onnx.ModelProto, samples: Sequence[Mapping[str, np.ndarray]], *, threads: int, intermediates: bool) -> OnnxRunner:

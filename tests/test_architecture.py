@@ -22,6 +22,7 @@ LAYERS = (
         "files",
         "plugins",
         "grid",
+        "large_weights",
         "module_paths",
         "observer_names",
         "recovery_names",

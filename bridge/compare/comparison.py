@@ -117,6 +117,7 @@ def compare_files(
     plain = (compared.early and compared.early.plain) or reference.outputs_only(threads=1)
     candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
     pairs = output_pairs(plain, candidates[0], tensor_map, first)
+    plain.release()  # until LiteRT has packed its weights
     outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch, known=known)
     feeds = candidates[-1].feeder(first)
     checks = check_kernels(path, feeds, expected=_in_file_layout(plain.run(first, [pair.name for pair in pairs]), pairs, model), threads=threads)

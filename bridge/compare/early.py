@@ -72,5 +72,7 @@ class Early:
             run = open_one()
             for position in self._beside.steps(range(len(self._samples))):
                 if self._stopped.is_set() or self._room <= 0:
-                    return
+                    break
                 self._room -= run(position)
+            if self.plain is not None:
+                self.plain.release()

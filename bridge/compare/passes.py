@@ -95,6 +95,7 @@ def measure_layers(
 
     for chunk in chunks:
         shown = reference.showing({row.pair.tensor for row in chunk}, threads=1)  # beside the files: figures do not depend on `threads`
+        shown.release()  # until LiteRT has packed its weights
         opened = open_pass(shown, chunk, files, first=first, threads=threads)
         if not found.shown_outputs:
             found.shown_outputs = _outputs(opened, files, first)

@@ -13,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as status
 
 from bridge import outside
 from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelError, first_line
+from bridge.large_weights import folder_of
 from bridge.types import TensorSpec
 
 ERRORS_ONLY = 3  # onnxruntime's log severity
@@ -23,6 +24,7 @@ DTYPES: Mapping[str, str] = MappingProxyType(
     {f"tensor({name})": name for name in ("bool", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")}
     | {"tensor(float)": "float32", "tensor(double)": "float64"}
 )
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 QUANTIZED_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 # Whose fault it is, by what onnxruntime raises while it loads a model; its exceptions share no base class.
@@ -69,24 +71,34 @@ class OnnxRunner:
     """
 
     def __init__(self, model: onnx.ModelProto, *, threads: int = 1, intermediates: bool | Collection[str] = True) -> None:
-        self._model = model
+        self._model, self._weights, self._threads, self._intermediates = model, folder_of(model), threads, intermediates
+        self._session: onnxruntime.InferenceSession | None = self._opened()
+        self._specs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.tensors = tuple(value.name for value in self._session.get_outputs() if value.type in DTYPES)
+
+    def _opened(self) -> "onnxruntime.InferenceSession":
+        model, intermediates = self._model, self._intermediates
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
         options.log_severity_level = ERRORS_ONLY
         options.enable_cpu_mem_arena = not intermediates  # it keeps room for every tensor between the runs, and spares them no time
         levels = onnxruntime.GraphOptimizationLevel
         exact = bool(intermediates) or any(node.op_type in QUANTIZED_OPS for node in model.graph.node)
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if exact else levels.ORT_ENABLE_ALL
         try:
-            self._session = _session(model, _shown(model, intermediates), options)
+            return _session(model, _shown(model, intermediates), options)
         except tuple(LOAD_ERRORS) as error:
             raise _translated(error, LOAD_ERRORS)(f"onnxruntime cannot load the model: {first_line(error)}") from error
-        self.tensors = tuple(value.name for value in self._session.get_outputs() if value.type in DTYPES)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Model inputs in the file's order; a size that the file leaves open is a str."""
-        return tuple(_spec(value) for value in self._session.get_inputs())
+        return self._specs
+
+    def release(self) -> None:
+        """Gives back the memory of the session until the next run, where it holds many weights."""
+        if self._weights is not None:
+            self._session = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -95,10 +107,12 @@ class OnnxRunner:
 
     def showing(self, tensors: Collection[str], *, threads: int) -> "OnnxRunner":
         """The same model with no other intermediate tensors than these, so that only they stay in memory until a run ends."""
+        self.release()
         return OnnxRunner(self._model, threads=threads, intermediates=tensors)
 
     def outputs_only(self, *, threads: int) -> "OnnxRunner":
         """The same model without its intermediate tensors, as fast as onnxruntime runs it."""
+        self.release()
         return OnnxRunner(self._model, threads=threads, intermediates=False)
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
@@ -111,8 +125,9 @@ class OnnxRunner:
         names = list(self.tensors if tensors is None else tensors)
         try:
             fitting = self._fitting(feeds)
+            session = self._session = self._session or self._opened()
             with outside.INFERENCE:
-                found = self._session.run(names, fitting)
+                found = session.run(names, fitting)
         except tuple(RUN_ERRORS) as error:
             raise _translated(error, RUN_ERRORS)(f"onnxruntime cannot run the model: {first_line(error)}") from error
         return dict(zip(names, found, strict=True))
@@ -147,13 +162,15 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
     for name in shown:
         further.graph.output.add().name = name
     providers = ["CPUExecutionProvider"]
-    size = _weight_bytes(model)
-    if size < KEPT_BYTES:
+    size, folder = _weight_bytes(model), folder_of(model)
+    if folder is not None:
+        options.add_session_config_entry(WEIGHTS_FOLDER, folder.path)
+    if size < KEPT_BYTES or folder is not None:
         content = model.SerializeToString() + further.SerializeToString()
         with outside.OPENING:
             return onnxruntime.InferenceSession(content, options, providers=providers)
-    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-        path = Path(folder) / "model.onnx"
+    with tempfile.TemporaryDirectory(prefix="bridge-") as name:
+        path = Path(name) / "model.onnx"
         if size < MAX_PROTO_BYTES // 2:
             with path.open("wb") as file:
                 file.write(model.SerializeToString())

@@ -57,6 +57,9 @@ class TFLiteRunner:
         """The same file without its intermediate tensors."""
         return TFLiteRunner(self._path, threads=threads, intermediates=False)
 
+    def release(self) -> None:
+        """What it holds of the file is mapped."""
+
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
         """Every tensor by name, or only those asked for.
 

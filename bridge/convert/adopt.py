@@ -11,7 +11,7 @@ from bridge.convert.build_map import Reference
 from bridge.convert.layout import InputLayout
 from bridge.convert.onnx2tf_process import Via
 from bridge.errors import UsageError
-from bridge.files import write_bytes
+from bridge.files import copy_file
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter
@@ -62,7 +62,7 @@ def adopt(
         if value.shape == expected[name].shape  # else the size depends on the data
     }
     tensor_map = own_map(graph, model, agreement)
-    return ConvertedModel(path=output, sha256=write_bytes(output, source.read_bytes()), tensor_map=tensor_map, onnx2tf_version="not used")
+    return ConvertedModel(path=output, sha256=copy_file(source, output), tensor_map=tensor_map, onnx2tf_version="not used")
 
 
 def own_map(graph: Graph, model: tflite.ModelT, agreement: Mapping[str, float | None] = MappingProxyType({})) -> TensorMap:

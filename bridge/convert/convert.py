@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 
-from bridge.convert import build_map, onnx2tf_process
+from bridge import heap
+from bridge.convert import build_map, onnx2tf_process, onnx_file
 from bridge.convert.activations import fuse_activations
 from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
 from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import UnsupportedModelError
-from bridge.files import write_bytes
+from bridge.files import copy_file, write_bytes
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Graph
 
@@ -52,17 +52,20 @@ def to_float_tflite(
     keep = [str(value.name) for value in graph.model.graph.inputs if value.name not in channels_last]
     with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
         source = Path(folder) / "model.onnx"
-        ir.save(graph.model, source)
+        onnx_file.save(graph.model, source)
         written = onnx2tf_process.run(source, keep_inputs=keep, options=options)
         model = tflite.read(written)
         _refuse_custom(graph, model)
         if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
-            written.write_bytes(tflite.serialize(model))
+            write_bytes(written, tflite.serialized(model))  # another file, since the model is what lies in this one
+            del model
+            tflite.forget_files()
+            heap.give_back()
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
-        content = written.read_bytes()
+        sha256 = copy_file(written, output)
         if saved_model is not None:
             onnx2tf_process.keep_saved_model(written, saved_model)
-    return ConvertedModel(path=output, sha256=write_bytes(output, content), tensor_map=tensor_map, onnx2tf_version=onnx2tf_process.version())
+    return ConvertedModel(path=output, sha256=sha256, tensor_map=tensor_map, onnx2tf_version=onnx2tf_process.version())
 
 
 def _restore_tanh_gelu(graph: Graph, model: tflite.ModelT) -> bool:

@@ -1,11 +1,11 @@
 """Reads float TFLite files, to quantize and compare them; they are not turned into ONNX."""
 
-import hashlib
 from pathlib import Path
 
 import onnx
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError
+from bridge.files import digest
 from bridge.frontends.source_options import SourceOptions
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
@@ -35,7 +35,7 @@ def from_tflite_file(source: str | Path, options: SourceOptions) -> SourceModel:
     Interpreter(path)
     return SourceModel(
         proto=onnx.ModelProto(),
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        digest=digest(path),
         path=path,
         framework=FRAMEWORK,
         float_file=path,

@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from bridge.graph import provenance
+from bridge.large_weights import FOLDER, folder_of
 from bridge.types import SourceNode
 
 _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -17,7 +18,10 @@ _TORCH_NAMESPACE = "namespace"  # both at once, as the first dynamo exporters (t
 
 def read_only_copy(proto: onnx.ModelProto) -> ir.Model:
     """The model in onnx_ir; weights share memory with `proto`, but renaming one here does not rename it there."""
-    model = ir.from_proto(proto)
+    model, folder = ir.from_proto(proto), folder_of(proto)
+    if folder is not None:
+        ir.external_data.set_base_dir(model.graph, folder.path)
+        del model.metadata_props[FOLDER]
     # Before IR version 4 every initializer had to be listed as an input too; as a constant it can be folded into its users.
     actual = [value for value in model.graph.inputs if not value.is_initializer()]
     model.graph.inputs.clear()

@@ -23,7 +23,7 @@ LIMITS = MappingProxyType(
 UINT8_SHIFT = 128  # how much larger stored values are in uint8 than in int8, in the same scale
 NUMPY_TYPES = MappingProxyType({"INT4": "int8"})  # where they have other names
 RANGES = 1 << 16  # whose forms are remembered: a plan asks for each of them again and again
-BLOCK = 1 << 18  # values that are rounded at a time
+BLOCK = 1 << 16  # values that are rounded at a time
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 # Values smaller than this are zero to every kernel: products of two scales have to stay normal float32 numbers.

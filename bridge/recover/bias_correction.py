@@ -12,7 +12,7 @@ correction); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from bridge.tflite.run_file import RunFile
 logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 24
+GROUPS, GROUP_BYTES = 4, 32 << 20
 ROUND_COST = 2.5  # trials that one round takes: the file with its copies, and a trial
 
 type Means = list[np.ndarray]
@@ -57,17 +58,23 @@ def correct(trials: Trials, state: State) -> State:
 
 def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Mapping[int, np.ndarray]:
     """Operator -> mean per channel in front of its activation, in the float file."""
-    probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in ops]
-    means = _means(trials, probed(tflite.copied(graph.model), graph, probes))
-    return {one.op.index: mean for one, mean in zip(ops, means, strict=True)}
+    means: dict[int, np.ndarray] = {}
+    for group in _groups(graph, ops):
+        probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in group]
+        found = _means(trials, probed(tflite.copied(graph.model), graph, probes))
+        means |= {one.op.index: mean for one, mean in zip(group, found, strict=True)}
+    return means
 
 
 def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:
     """By how much the rounding of the weights of each operator lowers the mean of each channel, on what it reads in the quantized file."""
-    model = tflite.copied(trials.model(trials.quantize(state)))
-    lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in ops]
-    probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(ops, lost, strict=True)]
-    return _means(trials, probed(model, graph, probes))
+    means = []
+    for group in _groups(graph, ops):
+        model = tflite.copied(trials.model(trials.quantize(state)))
+        lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in group]
+        probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(group, lost, strict=True)]
+        means += _means(trials, probed(model, graph, probes))
+    return means
 
 
 def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
@@ -76,6 +83,19 @@ def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weigh
     probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
     means = _means(trials, probed(model, graph, probes))
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
+
+
+def _groups(graph: FloatGraph, ops: Sequence[Weighted]) -> Iterator[Sequence[Weighted]]:
+    """Those whose float copies are in memory at a time: a quarter of the weights, or few of them."""
+    sizes = [graph.value(one.op.inputs[one.weight_at]).nbytes for one in ops]
+    most, group, held = max(GROUP_BYTES, sum(sizes) // GROUPS), list[Weighted](), 0
+    for one, size in zip(ops, sizes, strict=True):
+        if group and held + size > most:
+            yield group
+            group, held = [], 0
+        group.append(one)
+        held += size
+    yield group
 
 
 def _float_bias(graph: FloatGraph, one: Weighted) -> np.ndarray | None:

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from bridge import outside
+from bridge import heap, outside
 from bridge.errors import ToolError
-from bridge.tflite.run_file import RunFile
+from bridge.tflite.run_file import LARGE, RunFile
 from bridge.types import TensorSpec
 
 Kernels = Literal["optimized", "builtin", "reference"]
@@ -53,6 +53,8 @@ class Interpreter:
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
                 self._interpreter.allocate_tensors()
+            if isinstance(model, RunFile | Path) and (model.size if isinstance(model, RunFile) else model.stat().st_size) > LARGE:
+                heap.unmap_files()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error
         self._inputs = self._interpreter.get_input_details()

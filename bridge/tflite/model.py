@@ -7,6 +7,7 @@ import contextlib
 import copy
 import functools
 import mmap
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,7 @@ type QuantizationParametersT = Any
 FILE_IDENTIFIER = b"TFL3"
 BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
 SMALLEST_BLOB, BLOB_ALIGNMENT = 1024, 64  # of what lies behind the flatbuffer in a file that is not kept
+SMALLEST_MAPPED = 1 << 20
 NO_INDICES = np.zeros(0, np.int32)
 
 
@@ -83,10 +85,18 @@ def read_once(path: Path) -> ModelT:
 def _read_version(path: Path, *version: int) -> ModelT:
     """The file as it is in one version: a path may be written again."""
     del version
-    content = path.read_bytes()
+    content = _content(path)
     model = parse(content, where=str(path))
     model.content = content  # of the file that it is as long as nobody changes it
     return model
+
+
+def _content(path: Path) -> bytes | mmap.mmap:
+    """The bytes of a file; those of a large one are read when they are looked at, and are the system's to drop."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < SMALLEST_MAPPED:
+            return file.read()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def forget_files() -> None:

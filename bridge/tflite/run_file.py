@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bridge import heap
+
+LARGE = 16 << 20  # bytes of a file whose pages are worth giving back
+
 
 class RunFile:
     """A file that is gone when nobody has it any more; what was opened from it keeps what it has mapped.
@@ -32,6 +36,8 @@ class RunFile:
             file.flush()
             self.size = file.seek(0, os.SEEK_END)
             self._handle = os.dup(file.fileno())
+        if self.size > LARGE:
+            heap.unmap_files()
         weakref.finalize(self, os.close, self._handle)
 
     @property

@@ -26,13 +26,14 @@ class SourceModel:
     """What a frontend hands on: the user's model as ONNX in memory, or a float TFLite file.
 
     Attributes:
-        proto: the model with its external data inside, legal enough for onnxruntime; nobody writes to it.
+        proto: the model with its external data inside, or set aside by `bridge.large_weights`; legal enough for onnxruntime; nobody writes to it.
         digest: sha256 of the user's file (external data included).
         path: where it came from, None for a live object.
         framework: `onnx`, `torch`, `keras`, `tensorflow` or `tflite`.
         diagnostics: what loading had to repair.
         confirm: raises ToolError where the ONNX model computes something else than the live model it was exported from; None for files.
         float_file: the float TFLite file that the model is; `proto` is empty then.
+        weights: keeps those that were set aside.
     """
 
     proto: "onnx.ModelProto"
@@ -42,6 +43,7 @@ class SourceModel:
     diagnostics: tuple[Diagnostic, ...] = ()
     confirm: Confirmation | None = None
     float_file: Path | None = None
+    weights: object = None
 
 
 @dataclass(frozen=True, slots=True)
