@@ -87,6 +87,15 @@ def test_a_loop_with_known_rounds_is_said_with_its_length(tmp_path: Path) -> Non
     assert "has 5 rounds" in finding.message
 
 
+def test_a_scan_over_a_sequence_of_known_length_is_said_with_its_length(tmp_path: Path) -> None:
+    body = """(float[1,4] x, float[5,1,4] s) => (float[1,4] y, float[5,1,4] z) {
+        [steps] y, z = Scan<num_scan_inputs = 1, body = b (float[1,4] a, float[1,4] t) => (float[1,4] e, float[1,4] f)
+            { e = Add(a, t) f = Sigmoid(e) }>(x, s)
+    }"""
+    (finding,) = found(saved(tmp_path, body), "control-flow-written-out")
+    assert (finding.node, "Scan 'steps' has 5 rounds" in finding.message) == ("steps", True)
+
+
 @pytest.mark.provokes("large-model")
 def test_weights_that_no_file_holds_are_an_error_and_stop_a_conversion(tmp_path: Path) -> None:
     normal = open_model(saved(tmp_path, "(float[1,4] x) => (float[1,6] y) { y = MatMul(x, w) }", {"w": weight(4, 6)}), input_shapes={}).graph

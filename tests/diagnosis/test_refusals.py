@@ -42,6 +42,18 @@ def refused(model: onnx.ModelProto) -> UnsupportedModelError:
             "(float[2] x) => (float[2] y) { y = Constant<value = float[2] {1, 2}>() }",
             marks=pytest.mark.provokes("constant-output"),
         ),
+        pytest.param(
+            "control-flow",
+            """(float[1,4] x, bool c) => (float[1,4] y) {
+            [n] y = If(c) <then_branch = a () => (float[1,4] p) { p = Sin(x) }, else_branch = b () => (float[1,4] q) { q = Relu(x) }> }""",
+            id="If",
+        ),
+        pytest.param(
+            "control-flow",
+            """(float[1,4] x, int64 k) => (float[1,4] y) { go = Constant<value = bool {1}>()
+            [n] y = Loop(k, go, x) <body = b (int64 i, bool c, float[1,4] a) => (bool d, float[1,4] e) { d = Identity(c) e = Sigmoid(a) }> }""",
+            id="Loop",
+        ),
         pytest.param("empty-tensor", "(float[1,0,4] x) => (float[1,0,4] y) { y = Relu(x) }", marks=pytest.mark.provokes("empty-tensor")),
     ],
 )
