@@ -484,8 +484,9 @@ class Report(Part):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
+            received = "" if first["type"] == "json_invalid" else f" Received: {str(first['input'])[:80]!r}."
             raise InputError(
-                f"{where}: {place}: {first['msg']}. Received: {str(first['input'])[:80]!r}.",
+                f"{where}: {place}: {first['msg']}.{received}",
                 hint=f"This version reads reports of schema_version {SCHEMA_VERSION}, as `bridge convert` writes them.",
             ) from error
 
