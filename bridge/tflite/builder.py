@@ -113,6 +113,16 @@ class Builder(VectorBuilder):
         layout.pack_into(self.Bytes, start, table - here, *values)
         return here
 
+    def chunk(self, content: bytes, alignment: int) -> int:
+        """Writes bytes that begin at a multiple of the alignment; returns where they are, from the end of the file."""
+        self.assertNotNested()
+        self.minalign = max(self.minalign, alignment)
+        size = len(content) + -(len(self.Bytes) - self.head + len(content)) % alignment
+        self._room(size)
+        self.head -= size
+        self.Bytes[self.head : self.head + len(content)] = content
+        return int(self.Offset())
+
     def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
         """Adds an offset to a vector, which has aligned itself."""
         here = len(self.Bytes) - self.head

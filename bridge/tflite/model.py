@@ -19,6 +19,7 @@ from flatbuffers import flexbuffers
 
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
+from bridge.tflite.bulk import BulkGraph
 from bridge.tflite.outputs import with_outputs
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.unpack import unpack
@@ -190,7 +191,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
         model: left as it is.
         apart: no two tensors share their scales, so that they can be changed in place.
     """
-    metadata, buffers, large = {entry.buffer for entry in model.metadata or ()}, model.buffers, []
+    metadata, buffers, graphs, large = {entry.buffer for entry in model.metadata or ()}, model.buffers, model.subgraphs, []
     model.buffers = list(buffers)
     for index, one in enumerate(buffers):
         if one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
@@ -198,6 +199,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
             large.append((model.buffers[index], one.data))
     try:
         room = _size(model)
+        model.subgraphs = [BulkGraph(graph) for graph in graphs]
         while True:  # where the large ones begin has to be known before
             place = room = -(-room // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
             for buffer, data in large:
@@ -209,7 +211,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
                 return RunFile([(0, head), *((buffer.offset, data) for buffer, data in large)])
             room = len(head)
     finally:
-        model.buffers = buffers
+        model.buffers, model.subgraphs = buffers, graphs
 
 
 def _size(model: ModelT) -> int:

@@ -61,6 +61,16 @@ def test_files_have_the_bytes_that_flatbuffers_writes(model: tflite.ModelT) -> N
     assert written(model, Builder(4)) == expected  # it grows
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_files_that_only_run_hold_the_same(model: tflite.ModelT, apart: bool) -> None:
+    wanted = schema.ModelT.InitFromPackedBuf(tflite.serialize(model))
+    with tflite.run_file(model, apart=apart).mapped() as content:
+        found = schema.ModelT.InitFromPackedBuf(bytes(content))
+    assert_same(found, wanted, "model")
+    scales = [one.quantization.scale for one in tflite.main_graph(model).tensors[3:]]
+    assert [scale.tolist() for scale in scales] == [[0.5, 0.25, 1.0]]
+
+
 def test_files_are_read_as_flatbuffers_reads_them(model: tflite.ModelT) -> None:
     content = tflite.serialize(model)
     assert_same(unpack(content), schema.ModelT.InitFromPackedBuf(content), "model")
