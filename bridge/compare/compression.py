@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge import heap
 from bridge.clustering import MIN_VALUES
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, QuantizedModel
@@ -85,6 +86,7 @@ def measure_compression(converted: ConvertedModel, quantized: QuantizedModel, *,
         gzipped: says what `gzip_bytes` says.
     """
     rows = tuple(_rows(converted, quantized))
+    heap.unmap_files()  # all of their weights were read
     return Compression(
         float_zeros=_mean(rows, [row.float_zeros for row in rows]),
         quantized_zeros=_mean(rows, [row.quantized_zeros for row in rows]),

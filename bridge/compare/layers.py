@@ -119,8 +119,9 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
     """
     threads = max(1, threads)
     quantized_model = tflite.read_once(files.quantized)
-    quantized, notes = _show_quantized(quantized_model, rows, feeder(quantized_model, files.tensor_map.inputs), first)
+    feed_quantized = feeder(quantized_model, files.tensor_map.inputs)
     if files.float is None or files.pairs is None:
+        quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)
         return LayerPass(reference, rows, quantized, None, 0, notes, threads)
     float_model = tflite.read(files.float)  # the cut makes another file of it
     feed_float = feeder(float_model, files.tensor_map.inputs)
@@ -133,6 +134,7 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
         if row.own and row.owner in cut.uncut:
             row.own, row.reason = False, UNCUT
     alone = open_exposed(content, feed_float(first), what="the float file", threads=1)
+    quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)  # after the larger file was packed
     joined = Shown(alone.interpreter, feed_float, [*computed, *(tensor + shift for tensor in own)], fed)
     return LayerPass(reference, rows, quantized, joined, shift, (*notes, *alone.diagnostics), threads)
 

@@ -50,6 +50,10 @@ class Form:
     zero_points: tuple[int, ...] = ()
     axis: int = 0
 
+    def __hash__(self) -> int:
+        """Of a few of its numbers: a channel each would take longer than comparing those that have the same."""
+        return hash((self.type, self.scales[:1], self.scales[-1:], self.zero_points[:1], self.axis))
+
     @property
     def scale(self) -> float:
         """The scale of a per-tensor form."""

@@ -8,6 +8,7 @@ import numpy as np
 from bridge.quantize.float_graph import FloatGraph
 from bridge.recover.weighted import Weighted
 from bridge.tflite import model as tflite
+from bridge.tflite.compaction import compact
 from bridge.tflite.run_file import RunFile
 
 DEQUANTIZE_VERSIONS = {"INT8": 2, "INT16": 3}
@@ -50,8 +51,11 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> 
             real[source] = tflite.add_tensor(model, main, f"real {source}", "FLOAT32", tflite.shape(main.tensors[source]))
             added.append(tflite.add_op(model, "DEQUANTIZE", DEQUANTIZE_VERSIONS[kind], [source], [real[source]]))
         outputs.append(_add(model, graph, probe, number, real.get(source, source), added))
-    main.operators = [one for position, op in enumerate(main.operators) for one in (op, *behind.get(position, ()))]
-    return tflite.expose(model, outputs)
+    needed = main.operators[: max(behind) + 1]  # the others would be packed and run for nothing
+    main.operators = [one for position, op in enumerate(needed) for one in (op, *behind.get(position, ()))]
+    main.outputs, model.signatureDefs = np.asarray(outputs, np.int32), None
+    compact(model)
+    return tflite.run_file(model)
 
 
 def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, source: int, added: list[tflite.OperatorT]) -> int:

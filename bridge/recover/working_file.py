@@ -97,6 +97,7 @@ def _write(graph: FloatGraph, plan: Plan) -> _Written:
     writer = Writer(graph, plan, model, share=False)
     positions = writer.write()
     file = tflite.run_file(model, apart=True)
+    graph.measured.stored.clear()  # the file has them
     place = {id(tensor): index for index, tensor in enumerate(tflite.main_graph(model).tensors)}
     moved = [place.get(id(tensor)) for tensor in writer.tensors]
     places: dict[int, list[tuple[Form, int]]] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from bridge import heap
 
-LARGE = 16 << 20  # bytes of a file whose pages are worth giving back
+LARGE = 64 << 20  # bytes of a file whose pages are worth giving back
 
 
 class RunFile:
