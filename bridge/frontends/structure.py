@@ -3,9 +3,10 @@
 `onnx.checker` checks more, but it serializes the whole model (2 GB limit) and also refuses operators that can be named one by one later.
 """
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -66,8 +67,10 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
         if value.type.HasField("tensor_type") and (kind not in _DATA_TYPES or kind == onnx.TensorProto.UNDEFINED):
             raise InputError(f"{where}: input {value.name!r} has no data type that ONNX knows. Received: {kind}.", hint=_HINT, code="model-invalid")
     _check_graph(model.graph, frozenset(), where)
+    _check_counts(model.graph.node, model.opset_import, where)
     for function in model.functions:
         _check_nodes(function.node, set(function.input), function.output, where)
+        _check_counts(function.node, function.opset_import, where)
     check_expansions(model, where=where)
 
 
@@ -156,6 +159,28 @@ def _element_types(kind: onnx.TypeProto) -> Iterator[int]:
     for holder in ("sequence_type", "optional_type"):
         if kind.HasField(holder):
             yield from _element_types(getattr(kind, holder).elem_type)
+
+
+def _check_counts(nodes: Iterable[onnx.NodeProto], imports: Iterable[onnx.OperatorSetIdProto], where: str) -> None:
+    """Every node of a standard operator has the inputs that it cannot do without."""
+    version = next((entry.version for entry in imports if entry.domain in ("", "ai.onnx")), onnx.defs.onnx_opset_version())
+    for node in every_node(nodes):
+        least = _least_inputs(node.op_type, version) if node.domain in ("", "ai.onnx") else 0
+        if len(node.input) < least:
+            raise InputError(
+                f"{where}: node {node.name or node.op_type!r} ({node.op_type}) has {len(node.input)} inputs, it needs at least {least}.",
+                hint=_HINT,
+                code="model-invalid",
+            )
+
+
+@functools.cache
+def _least_inputs(op_type: str, version: int) -> int:
+    """By the opset, or by the newest for an operator that the opset does not have yet; 0 for one that ONNX does not know."""
+    for newest in (version, onnx.defs.onnx_opset_version()):
+        if onnx.defs.has(op_type, newest, ""):
+            return int(onnx.defs.get_schema(op_type, newest, "").min_input)
+    return 0
 
 
 def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], outputs: Sequence[str], where: str) -> None:

@@ -180,6 +180,13 @@ def function(name: str, *nodes: onnx.NodeProto) -> onnx.FunctionProto:
 CALL = helper.make_node("F", ["x"], ["y"], domain="f")
 
 
+@pytest.mark.parametrize(("op", "least"), [("DequantizeLinear", 2), ("Conv", 2), ("If", 1), ("Concat", 1)])
+def test_a_node_without_its_inputs_is_refused(op: str, least: int, tmp_path: Path, refused: Refused) -> None:
+    for opset in (9, 17):  # before the operator was there, and since
+        path = save(tmp_path, [helper.make_node("Relu", ["x"], ["y"]), helper.make_node(op, [], ["unused"])], opset=opset)
+        assert f"({op}) has 0 inputs, it needs at least {least}" in refused("inspect", path)
+
+
 def test_functions_that_call_each_other_are_refused(tmp_path: Path, refused: Refused) -> None:
     functions = [function(one, helper.make_node(other, ["a"], ["b"], domain="f")) for one, other in (("F", "G"), ("G", "F"))]
     assert "call themselves: f F, f G" in refused("inspect", save(tmp_path, [CALL], functions=functions))
