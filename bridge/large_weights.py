@@ -15,7 +15,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from bridge import heap
 
-LARGE = 16 << 20  # bytes of weights that are worth it
+LARGE = 4 << 20  # bytes of weights that are worth it
 SMALLEST = 1 << 12  # of a weight
 ALIGNMENT = 64
 FILE = "weights"

@@ -35,6 +35,7 @@ from bridge.types import ConvertedModel, Decision, Diagnostic, Graph, RangeChoic
 DEFAULT_PRECISION = "static_wi8_ai8"
 PROBES = 2  # input sets that prove the tensor map
 SAVED_MODEL = "saved_model"
+LARGEST_BESIDE = 16 << 20  # bytes of a float file that is run beside other stages: two of them hold its weights then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,7 @@ def prepare(
         early = _begun(beside, reference, data.evaluation if compares else None, meanwhile)
         converted = with_reasons(opened, _float_file(request, opened, changed, inside, probes, folder, log))
     converted, equalization = _equalized(request, converted, data.calibration, applied.decisions, recovers=recovers, stages=stages)
-    if early is not None and opened.model.weights is None:  # else two stages hold large weights at a time
+    if early is not None and converted.path.stat().st_size < LARGEST_BESIDE:
         early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))
     choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
     ranges, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
