@@ -25,7 +25,10 @@ type Options = Mapping[str, Any]
 
 
 def convolution(inputs: Values, options: Options) -> Any:
-    """ONNX pads each side by itself, PyTorch both alike."""
+    """ONNX pads each side by itself, PyTorch both alike, so where they differ there is a pad before.
+
+    A pad before every convolution ends litert-torch 0.10.0: "Attempting to convert non-NHWC compatible node to NHWC: dequantize_per_tensor_1".
+    """
     data, weight, *bias = inputs
     rank = weight.dim() - 2
     pads = options.get("pads", [0] * 2 * rank)
@@ -84,10 +87,6 @@ def main() -> None:
         raise NotImplementedError(f"no PyTorch function here for {', '.join(unknown)}")
     with np.load(job["samples"]) as archive:
         samples = [torch.from_numpy(np.ascontiguousarray(row)).reshape(job["shape"]) for row in archive[job["sample_name"]]]
-    first = job["nodes"][0]
-    if first["op"] == "Transpose" and first["inputs"] == [job["input"]]:  # as a PyTorch user has it: channels first, and the refusal of a quantized
-        del job["nodes"][0]  # Transpose (AssertionError: Attempting to convert non-NHWC compatible node to NHWC) is none of the network
-        job["input"], samples = first["output"], [sample.permute(first["options"]["perm"]).contiguous() for sample in samples]
     quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
     prepared = prepare_pt2e(torch.export.export(Net(job).eval(), (samples[0],)).module(), quantizer)
     with torch.no_grad():
