@@ -16,6 +16,7 @@ from bridge.types import TensorSpec
 
 Kernels = Literal["optimized", "builtin", "reference"]
 
+LARGE_KEPT = 16 << 20  # bytes, as LARGE, of a file that is not opened for each of many trials
 RESOLVERS = MappingProxyType(
     {
         "optimized": litert.OpResolverType.BUILTIN,  # XNNPACK where it can, as on a phone
@@ -53,7 +54,7 @@ class Interpreter:
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
                 self._interpreter.allocate_tensors()
-            if isinstance(model, RunFile | Path) and (model.size if isinstance(model, RunFile) else model.stat().st_size) > LARGE:
+            if (isinstance(model, RunFile) and model.size > LARGE) or (isinstance(model, Path) and model.stat().st_size > LARGE_KEPT):
                 heap.unmap_files()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error
