@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge import heap
 from bridge.compare.attribution import Counterparts, Cut
 from bridge.compare.candidates import open_exposed
 from bridge.compare.forms import Feeder, feeder
@@ -135,6 +136,7 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
             row.own, row.reason = False, UNCUT
     alone = open_exposed(content, feed_float(first), what="the float file", threads=1)
     quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)  # after the larger file was packed
+    heap.unmap_files()  # before the reference opens its own
     joined = Shown(alone.interpreter, feed_float, [*computed, *(tensor + shift for tensor in own)], fed)
     return LayerPass(reference, rows, quantized, joined, shift, (*notes, *alone.diagnostics), threads)
 
