@@ -1,10 +1,10 @@
 """Outputs of the models on the evaluation samples, computed beside other stages until the comparison asks for them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bridge.beside import Beside
-from bridge.compare.outputs import Candidate, Known
+from bridge.compare.outputs import Candidate, Known, conversion_samples
 from bridge.compare.reference import Reference
 from bridge.compare.samples import Samples
 from bridge.tflite.interpreter import Interpreter
@@ -42,7 +42,7 @@ class Early:
 
             return run
 
-        self._beside.start(lambda: self._work(open_one))
+        self._beside.start(lambda: self._work(open_one, range(len(self._samples))))
 
     def start_float_file(self, opened: Candidate) -> None:
         """Begins to run the float file, after what began before."""
@@ -56,7 +56,7 @@ class Early:
 
             return run
 
-        self._beside.start(lambda: self._work(open_one))
+        self._beside.start(lambda: self._work(open_one, sorted(conversion_samples(len(self._samples)))))
 
     def known(self) -> Known:
         """What there is; nothing runs any more."""
@@ -64,13 +64,13 @@ class Early:
         with self._at_work:
             return self._known
 
-    def _work(self, open_one: Callable[[], Callable[[int], int]]) -> None:
+    def _work(self, open_one: Callable[[], Callable[[int], int]], positions: Iterable[int]) -> None:
         """Runs sample after sample; what is opened returns the bytes that a run leaves."""
         with self._at_work:
             if self._stopped.is_set():
                 return
             run = open_one()
-            for position in self._beside.steps(range(len(self._samples))):
+            for position in self._beside.steps(positions):
                 if self._stopped.is_set() or self._room <= 0:
                     break
                 self._room -= run(position)

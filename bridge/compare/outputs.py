@@ -20,6 +20,9 @@ from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
 from bridge.types import Diagnostic, InputBinding, OutputResult
 
+# The float file runs on so many samples, spread evenly: what converting changed is the same rounding in each, and it takes as long as the user's model.
+CONVERSION_SAMPLES = 64
+
 type Outputs = Mapping[str, np.ndarray]  # by name, in the shape and layout of the user's model
 type Watch = Callable[[int, Outputs, Outputs], None]  # position of the sample, outputs of the reference, of the last candidate
 
@@ -86,19 +89,28 @@ class Known:
     first: dict[int, list[np.ndarray]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One output in one sample.
 
     Attributes:
-        sums: errors of each candidate.
-        classes: the class that each model names, -1 where it is no score.
+        sums: errors of the last candidate.
+        conversion: those of the first of two, None where it did not run.
+        classes: the class that the user's model names and that which the last candidate names, -1 where it is no score.
         scores: what the float model says of classes.
     """
 
-    sums: list[ErrorSums] = field(default_factory=list)
-    classes: list[int] = field(default_factory=list)
-    scores: Scores | None = None
+    sums: ErrorSums
+    conversion: ErrorSums | None
+    classes: tuple[int, int]
+    scores: Scores | None
+
+
+def conversion_samples(count: int) -> range | frozenset[int]:
+    """The positions of the samples, of `count`, on which the float file runs."""
+    if count <= CONVERSION_SAMPLES:
+        return range(count)
+    return frozenset(place * count // CONVERSION_SAMPLES for place in range(CONVERSION_SAMPLES))
 
 
 def compare_outputs(
@@ -112,7 +124,7 @@ def compare_outputs(
     watch: Watch | None = None,
     known: Known | None = None,
 ) -> tuple[tuple[OutputResult, ...], tuple[Diagnostic, ...]]:
-    """Errors of every output of the last candidate; of the first one, if there are two, as conversion error.
+    """Errors of every output of the last candidate; of the first one, if there are two, on at most CONVERSION_SAMPLES samples, as conversion error.
 
     Args:
         reference: the user's model, or its outputs; may be asked from several threads at once.
@@ -155,20 +167,23 @@ def _work(
     stream: Stream,
 ) -> None:
     names = [pair.name for pair in pairs]
+    measured = conversion_samples(len(seen)) if len(candidates) > 1 else ()
     for position, sample in stream:
         expected = known.expected.pop(position, None)
         if expected is None:
             expected = reference.run(sample, names)
-        first = known.first.pop(position, None) if len(candidates) > 1 else None
-        rest = zip(candidates[first is not None :], runners[first is not None :], strict=True)
-        received = [*([] if first is None else [first]), *(runner.run(one.feeder(sample)) for one, runner in rest)]
+        first = None
+        if position in measured:
+            first = known.first.pop(position, None) or runners[0].run(candidates[0].feeder(sample))
+        last = runners[-1].run(candidates[-1].feeder(sample))
         shown = None if watch is None else functools.partial(watch, position)
-        seen[position] = _compare_one(expected, received, candidates, pairs, shown)
+        seen[position] = _compare_one(expected, first, last, candidates, pairs, shown)
 
 
 def _compare_one(
     expected: Outputs,
-    received: Sequence[list[np.ndarray]],
+    first: list[np.ndarray] | None,
+    last: list[np.ndarray],
     candidates: Sequence[Candidate],
     pairs: Sequence[OutputPair],
     shown: Callable[[Outputs, Outputs], None] | None,
@@ -176,18 +191,25 @@ def _compare_one(
     found = []
     for pair in pairs:
         value = expected[pair.name]
-        row = Seen(classes=[_class(value, pair)], scores=scores(value) if pair.class_scores else None)
-        for one, outputs in zip(candidates, received, strict=True):
-            output = outputs[pair.position]
-            sums = ErrorSums()
-            sums.add(in_layout(value, output.shape, pair.permutation, tensor=pair.name), output, one.forms[pair.position])
-            row.sums.append(sums)
-            row.classes.append(_class(output, pair))
-        found.append(row)
+        found.append(
+            Seen(
+                sums=_sums(value, last, candidates[-1], pair),
+                conversion=None if first is None else _sums(value, first, candidates[0], pair),
+                classes=(_class(value, pair), _class(last[pair.position], pair)),
+                scores=scores(value) if pair.class_scores else None,
+            )
+        )
     if shown is not None:
-        last, forms = received[-1], candidates[-1].forms
+        forms = candidates[-1].forms
         shown(expected, {pair.name: _in_users_layout(last[pair.position], forms[pair.position], pair) for pair in pairs})
     return found
+
+
+def _sums(value: np.ndarray, outputs: list[np.ndarray], one: Candidate, pair: OutputPair) -> ErrorSums:
+    """The errors of one output of a candidate."""
+    sums, output = ErrorSums(), outputs[pair.position]
+    sums.add(in_layout(value, output.shape, pair.permutation, tensor=pair.name), output, one.forms[pair.position])
+    return sums
 
 
 def _in_users_layout(output: np.ndarray, form: Form | None, pair: OutputPair) -> np.ndarray:
@@ -201,15 +223,15 @@ def _class(scores: np.ndarray, pair: OutputPair) -> int:
     return int(scores.argmax()) if pair.class_scores and scores.size > 1 else -1
 
 
-def _total(rows: Sequence[Seen], index: int) -> ErrorSums:
+def _total(sums: Iterable[ErrorSums]) -> ErrorSums:
     total = ErrorSums()
-    for row in rows:
-        total.merge(row.sums[index])
+    for one in sums:
+        total.merge(one)
     return total
 
 
 def _result(pair: OutputPair, rows: Sequence[Seen], labels: np.ndarray | None) -> OutputResult:
-    last, both = _total(rows, -1), len(rows[0].sums) > 1
+    last, conversion = _total(row.sums for row in rows), [row.conversion for row in rows if row.conversion is not None]
     classes = np.array([row.classes for row in rows])
     usable = pair.class_scores and labels is not None and int(labels.max()) < pair.shape[-1] and int(labels.min()) >= 0
     return OutputResult(
@@ -217,7 +239,7 @@ def _result(pair: OutputPair, rows: Sequence[Seen], labels: np.ndarray | None) -
         sqnr_db=metrics.sqnr_db(last),
         cosine=metrics.cosine(last),
         max_abs=metrics.max_abs(last),
-        conversion_sqnr_db=metrics.sqnr_db(_total(rows, 0)) if both else None,
+        conversion_sqnr_db=metrics.sqnr_db(_total(conversion)) if conversion else None,
         top1_agreement=float((classes[:, 0] == classes[:, -1]).mean()) if pair.class_scores else None,
         top1_float=float((classes[:, 0] == labels).mean()) if usable else None,
         top1_quantized=float((classes[:, -1] == labels).mean()) if usable else None,
@@ -234,7 +256,7 @@ def _findings(pair: OutputPair, rows: Sequence[Seen], labels: np.ndarray | None)
             f"All {len(rows)} samples of the comparison are of class {same} for the float model, of {pair.shape[-1]} that output {pair.name!r} knows."
         )
         found.append(Diagnostic("one-class", "warning", message, "Take some samples of every class: shuffle before taking the first 100."))
-    broken = sum(not np.isfinite(row.sums[-1].noise) for row in rows)
+    broken = sum(not np.isfinite(row.sums.noise) for row in rows)
     if broken:
         message = f"Output {pair.name!r} holds NaN or infinity in {broken} of {len(rows)} samples where onnxruntime's is finite."
         found.append(Diagnostic("non-finite-output", "error", message, "`bridge compare` names the first layer that goes wrong."))

@@ -73,6 +73,18 @@ def test_errors_are_over_all_samples(tmp_path: Path) -> None:
     assert diagnostics == ()
 
 
+def test_the_first_file_runs_on_64_samples_spread_evenly(tmp_path: Path) -> None:
+    many = np.concatenate([SAMPLES * factor for factor in np.linspace(0.2, 1, 5, dtype=np.float32)])
+    expected = second(first(many))[:, 0]
+    found = real(layer_in_int8(layer_in_int8(stored(many, X), W1, B1, X, H), W2, B2, H, Y), Y)[:, 0]
+    result, _ = compare(tmp_path, Data(many), files=("int8", "int8"))
+    spread = [place * 100 // 64 for place in range(64)]
+    assert len(many) == 100
+    assert result.sqnr_db == pytest.approx(decibels(expected, found), abs=0.02)
+    assert result.conversion_sqnr_db == pytest.approx(decibels(expected[spread], found[spread]), abs=0.02)
+    assert abs(decibels(expected, found) - decibels(expected[spread], found[spread])) > 0.05
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_result_does_not_depend_on_threads(tmp_path: Path, threads: int) -> None:
     assert compare(tmp_path, Data(SAMPLES), threads=threads) == compare(tmp_path, Data(SAMPLES), threads=2)
