@@ -1,10 +1,8 @@
 """What runs in which precision: rules applied to nodes, measured where rules ask for it, and brought down to TFLite operators."""
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 from bridge import calibrate as calibrate_stage
@@ -14,6 +12,8 @@ from bridge.calibrate import Dataset
 from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.own_errors import charge_writers, own_errors
 from bridge.compare.samples import Samples, spread
+from bridge.quantize.float_graph import read_graph
+from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, Spread, TensorMap, TensorRange, TensorStatistics
 
 FLOAT = "float32"
@@ -102,6 +102,8 @@ def with_own_errors(
     """
     if ranges.own_sqnr_db is not None:
         return ranges
+    where = str(converted.path)
+    graph = read_graph(tflite.read_once(converted.path), where=where)
     known: dict[str, float] = {}
     before: Sequence[str] = ()
     for _ in range(OWN_ERROR_ROUNDS):
@@ -111,12 +113,11 @@ def with_own_errors(
         if asked == before:  # the same file would show the same errors
             break
         before = asked
-        with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-            trial = quantize.quantize(converted.path, Path(folder) / "trial.tflite", ranges=ranges, op_precisions=asked, precision=precision)
-            errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
-            mismatches = find_mismatched_scales(
-                converted, trial, normal.nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
-            )
+        trial = quantize.quantize_graph(graph, where=where, ranges=ranges, op_precisions=asked)
+        errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+        mismatches = find_mismatched_scales(
+            converted, trial, normal.nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
+        )
         drowned = {name: min(one.sqnr_db for one in found.inputs) for found in mismatches if found.at_output for name in found.float_nodes}
         known |= {name: max(LOWEST_DB, min(error, known.get(name, error))) for name, error in drowned.items()}
         for name, error in charge_writers(normal.nodes, errors).items():

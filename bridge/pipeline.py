@@ -362,7 +362,8 @@ def _mismatches(
     """Operators that force one scale on tensors of different size; none without ranges."""
     if ranges is None:
         return ()
-    return find_mismatched_scales(converted, quantized, normal.nodes, ranges, samples, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads)
+    written = tflite.read_once(quantized.path), quantized.ops
+    return find_mismatched_scales(converted, written, normal.nodes, ranges, samples, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads)
 
 
 def _divergence(compared: Comparison) -> Divergence | None:

@@ -14,6 +14,8 @@ from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
 from bridge.types import OpOutcome
 
+type Rewritten = tuple[tflite.ModelT, Sequence[OpOutcome]]  # a quantized file, and what became of each operator of the float file
+
 QUANTIZE_VERSION = 1
 FLOAT = "float32"
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bridge.compare import attribution, metrics
+from bridge.compare.attribution import Rewritten
 from bridge.compare.candidates import open_exposed
 from bridge.compare.cost import MACS
 from bridge.compare.forms import Form, feeder, form_of
 from bridge.compare.metrics import ErrorSums
 from bridge.compare.samples import Samples, spread
 from bridge.tflite import model as tflite
-from bridge.types import ConvertedModel, JoinedInput, MismatchedScales, NodeFacts, QuantizedModel, Ranges, TensorRange
+from bridge.types import ConvertedModel, JoinedInput, MismatchedScales, NodeFacts, Ranges, TensorRange
 
 # What an input has to keep in the common scale. Where it goes on to a model output nothing else is lost behind it, and float there costs no
 # arithmetic. Inside a network the rounding has to be the larger error: the class token of a ViT keeps 16 dB beside its patches, and float there gave
@@ -75,7 +76,7 @@ class _Join:
 
 def find_mismatched_scales(
     converted: ConvertedModel,
-    quantized: QuantizedModel,
+    quantized: Rewritten,
     nodes: Sequence[NodeFacts],
     ranges: Ranges,
     samples: Samples,
@@ -101,8 +102,8 @@ def find_mismatched_scales(
     Raises:
         ToolError: the float file does not run.
     """
-    float_model, quantized_model = tflite.read_once(converted.path), tflite.read_once(quantized.path)
-    pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
+    float_model, (quantized_model, outcomes) = tflite.read_once(converted.path), quantized
+    pairs = attribution.counterparts(float_model, quantized_model, outcomes)
     facts = {node.name: node for node in nodes}
     owners = converted.tensor_map.owners
     main = tflite.main_graph(quantized_model)

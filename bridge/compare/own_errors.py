@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.compare import attribution
-from bridge.compare.attribution import Cut
+from bridge.compare.attribution import Cut, Rewritten
 from bridge.compare.candidates import open_exposed
 from bridge.compare.forms import Form, feeder
 from bridge.compare.rows import plan_rows
 from bridge.compare.samples import Samples, spread
 from bridge.tflite import model as tflite
-from bridge.types import ConvertedModel, NodeFacts, QuantizedModel
+from bridge.types import ConvertedModel, NodeFacts
 
 MIN_ELEMENTS = 64  # per channel, for a variance that says something
 
@@ -69,14 +69,14 @@ class OwnErrors:
     chained: frozenset[str] = frozenset()
 
 
-def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Samples, *, count: int, threads: int) -> OwnErrors:
+def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples, *, count: int, threads: int) -> OwnErrors:
     """Measures every node on its own, on the real kernels.
 
     A float node that reads integer tensors has an error too: that of their rounding.
 
     Args:
         converted: the float file.
-        quantized: the quantized file.
+        quantized: the quantized file; left as it is.
         samples: calibration data.
         count: at most so many of them, spread evenly.
         threads: of each run.
@@ -84,8 +84,8 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     Raises:
         ToolError: a file does not run.
     """
-    float_model, quantized_model = tflite.read(converted.path), tflite.read_once(quantized.path)
-    pairs = attribution.counterparts(float_model, quantized_model, quantized.ops)
+    float_model, (quantized_model, outcomes) = tflite.read(converted.path), quantized
+    pairs = attribution.counterparts(float_model, quantized_model, outcomes)
     rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own]
     if not rows:
         return OwnErrors({})
@@ -94,7 +94,7 @@ def own_errors(converted: ConvertedModel, quantized: QuantizedModel, samples: Sa
     shift = len(tflite.main_graph(float_model).tensors)
     real = list(dict.fromkeys(row.float_tensor for row in rows))
     own = list(dict.fromkeys(row.quantized_tensor for row in rows if row.quantized_tensor is not None))
-    reduced = attribution.reduced(quantized_model, pairs, converted.tensor_map.owners, quantized.ops)
+    reduced = attribution.reduced(quantized_model, pairs, converted.tensor_map.owners, outcomes)
     chained = attribution.chained(quantized_model, pairs, converted.tensor_map.owners, reduced)
     cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners, chained)
     interpreter = open_exposed(cut.join(real, own), feed(samples[chosen[0]]), what="the float file", threads=threads).interpreter

@@ -1,15 +1,16 @@
 """One quantized file that is changed in place from trial to trial, where the next plan differs from the last one in numbers alone.
 
 Planning, packing and writing a file takes longer than running it on some samples, and most trials change the scales of a few activations and
-the biases that follow from them.
+the biases that follow from them, or give operators other constants in place of their own.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.quantize.float_graph import FloatGraph
+from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, Form
 from bridge.quantize.plan import OpPlan, Plan
 from bridge.quantize.writer import Writer, constant_data, given_data
@@ -17,6 +18,7 @@ from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
 
 type Change = tuple[int, Form, Form]  # a tensor, the form it has in the file, and the one it is to have
+type Swap = tuple[int, int, Form | None]  # operator, position of an operand, and the form of its own constant where that comes back
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,7 @@ class _Written:
     model: tflite.ModelT
     positions: tuple[int, ...]
     places: dict[int, list[tuple[Form, int]]]
-    given: Mapping[tuple[int, int], int]
+    given: dict[tuple[int, int], int]
 
 
 class WorkingFile:
@@ -74,8 +76,11 @@ class WorkingFile:
         if before is after:
             return True
         changes = _changes(self._graph, before, after)
-        if changes is None:
+        swaps = None if changes is None else _swaps(self._graph, before, after)
+        if changes is None or swaps is None:
             return False
+        for swap in swaps:
+            self._swap(written, *swap)
         found = [(tensor, _index(written.places.get(tensor, ()), old), new) for tensor, old, new in changes]
         for tensor, index, new in found:
             if index is None:  # nobody reads it
@@ -90,6 +95,16 @@ class WorkingFile:
                     form = has.form or FLOAT
                     _set(written.model, written.given[op.index, position], form, given_data(has.value, form))
         return True
+
+    def _swap(self, written: _Written, op: int, position: int, own: Form | None) -> None:
+        """A given constant stands where the operator's own one stood, and the other way round."""
+        tensor = self._graph.ops[op].inputs[position]
+        if own is None:
+            ((_, written.given[op, position]),) = written.places.pop(tensor)
+            return
+        place = written.given.pop((op, position))
+        written.places[tensor] = [(own, place)]
+        _set(written.model, place, own, constant_data(self._graph, tensor, own)[0])
 
 
 def _write(graph: FloatGraph, plan: Plan) -> _Written:
@@ -139,7 +154,7 @@ def _changes(graph: FloatGraph, before: Plan, after: Plan) -> list[Change] | Non
             if not _pair(pairs.setdefault(tensor, []), one, other):
                 return None
         for position, (had, has) in enumerate(zip(old.inputs, new.inputs, strict=True)):
-            if had.value is not None:
+            if had.value is not None or has.value is not None:
                 if not _alike(had.form or FLOAT, has.form or FLOAT):
                     return None
             elif not _pair(pairs.setdefault(op.inputs[position] if position < len(op.inputs) else -1, []), had.form, has.form):
@@ -152,7 +167,31 @@ def _same_operator(old: OpPlan, new: OpPlan) -> bool:
         return True
     if (old.precision, old.version, len(old.inputs)) != (new.precision, new.version, len(new.inputs)) or old.options != new.options:
         return False
-    return all(had.unpacked == has.unpacked and (had.value is None) == (has.value is None) for had, has in zip(old.inputs, new.inputs, strict=True))
+    return all(had.unpacked == has.unpacked for had, has in zip(old.inputs, new.inputs, strict=True))
+
+
+def _swaps(graph: FloatGraph, before: Plan, after: Plan) -> list[Swap] | None:
+    """Operands that are given a constant in one of the plans alone; None where one cannot stand in the place of the other."""
+    found: list[Swap] = []
+    for op, old, new in zip(graph.ops, before.ops, after.ops, strict=True):
+        for position, (had, has) in enumerate(zip(old.inputs, new.inputs, strict=True)) if old is not new else ():
+            given = had.value if has.value is None else has.value
+            if given is None or (had.value is None) == (has.value is None):
+                continue
+            if has.form in (None, FLOAT) or not _alone(graph, op, position, given.size):
+                return None
+            found.append((op.index, position, has.form if has.value is None else None))
+    return found
+
+
+def _alone(graph: FloatGraph, op: Op, position: int, size: int) -> bool:
+    """Whether nothing else reads a constant of so many values."""
+    tensor = op.inputs[position] if position < len(op.inputs) else -1
+    return (
+        tensor >= 0
+        and (graph.readers[tensor], op.inputs.count(tensor), tensor in graph.outputs) == ((op.index,), 1, False)
+        and math.prod(graph.tensors[tensor].shape) == size
+    )
 
 
 def _pair(known: list[tuple[Form, Form]], old: Form | None, new: Form | None) -> bool:

@@ -115,7 +115,8 @@ def by_own_error(subject: Subject) -> Ranking:
     session = subject.session
     data = session.prepared.data.evaluation
     count = min(len(data), subject.samples or NOISE_SAMPLES)
-    errors = own_errors(session.prepared.converted, subject.quantized, data, count=count, threads=session.request.threads)
+    quantized = tflite.read_once(subject.quantized.path), subject.quantized.ops
+    errors = own_errors(session.prepared.converted, quantized, data, count=count, threads=session.request.threads)
     charged = charge_writers(session.prepared.graph.nodes, errors)
     found = {}
     for name, candidate in subject.space.candidates.items():

@@ -71,7 +71,8 @@ def check(
         )
         for node, op, read, written in lines
     )
-    return find_mismatched_scales(converted, quantized, nodes, ranges, Data(X), joining=JOINING, count=4, threads=1)
+    rewritten = tflite.read(quantized.path), quantized.ops
+    return find_mismatched_scales(converted, rewritten, nodes, ranges, Data(X), joining=JOINING, count=4, threads=1)
 
 
 JOIN: Line = ("cat", "CONCATENATION", ("wide", "small"), "y")

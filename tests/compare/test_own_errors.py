@@ -8,6 +8,7 @@ from test_outputs import Data
 from two_layers import Builder, H, X, pair, real, stored
 
 from bridge.compare.own_errors import ChannelSums, OwnErrors, charge_writers, own_errors
+from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, InputBinding, NodeFacts, OpOutcome, QuantizedModel, TensorMap, TensorSpec
 
 RNG = np.random.default_rng(0)
@@ -123,7 +124,8 @@ def chain_files(folder: Path) -> tuple[ConvertedModel, QuantizedModel]:
 def test_a_logarithm_behind_a_float_clip_shows_what_the_rounding_before_the_clip_cost(tmp_path: Path) -> None:
     x = np.geomspace(1e-3, 8.0, 64, dtype=np.float32)[None]
     rounded = real(stored(x, H), H)
-    errors = own_errors(*chain_files(tmp_path), Data(x[None]), count=1, threads=1)
+    converted, quantized = chain_files(tmp_path)
+    errors = own_errors(converted, (tflite.read(quantized.path), quantized.ops), Data(x[None]), count=1, threads=1)
     assert errors.chained == {"log"}
     assert errors.reduced == {"matmul"}
     assert errors.sqnr_db["log"] < 0.0  # log(0) is minus infinity
