@@ -19,7 +19,7 @@ from flatbuffers import flexbuffers
 
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
-from bridge.tflite.bulk import BulkGraph
+from bridge.tflite.bulk import BulkGraph, pack_buffers
 from bridge.tflite.outputs import with_outputs
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.unpack import unpack
@@ -192,11 +192,11 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
         apart: no two tensors share their scales, so that they can be changed in place.
     """
     metadata, buffers, graphs, large = {entry.buffer for entry in model.metadata or ()}, model.buffers, model.subgraphs, []
-    model.buffers = list(buffers)
+    inside = model.buffers = list(buffers)
     for index, one in enumerate(buffers):
         if one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
-            model.buffers[index] = schema.BufferT(size=len(one.data))
-            large.append((model.buffers[index], one.data))
+            inside[index] = schema.BufferT(size=len(one.data))
+            large.append((inside[index], one.data))
     try:
         room = _size(model)
         model.subgraphs = [BulkGraph(graph) for graph in graphs]
@@ -205,6 +205,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
             for buffer, data in large:
                 buffer.offset, place = place, place + -(-len(data) // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
             builder = Builder(room, apart=apart)
+            model.buffers = pack_buffers(builder, inside)
             builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
             head = memoryview(builder.Bytes)[builder.Head() :]
             if len(head) <= room:
