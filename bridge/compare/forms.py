@@ -36,6 +36,17 @@ class Form:
         return stored.astype(dtype)
 
 
+def real_of(forms: Sequence[Form], stored: np.ndarray) -> np.ndarray:
+    """float32 values of the integers of several tensors, [tensors, ...], each in its own form."""
+    points, scales = (
+        np.asarray(numbers, np.float32).reshape(-1, *[1] * (stored.ndim - 1))
+        for numbers in ([form.zero_point for form in forms], [form.scale for form in forms])
+    )
+    values: np.ndarray = np.subtract(stored, points, dtype=np.float32)
+    values *= scales
+    return values
+
+
 def form_of(tensor: tflite.TensorT) -> Form | None:
     """The form of an integer tensor with a scale; None for every other."""
     quantization = tensor.quantization

@@ -9,13 +9,14 @@ import numpy as np
 from bridge.compare import attribution
 from bridge.compare.attribution import Cut, Rewritten
 from bridge.compare.candidates import open_exposed
-from bridge.compare.forms import Form, feeder
-from bridge.compare.rows import plan_rows
+from bridge.compare.forms import feeder, real_of
+from bridge.compare.rows import Row, plan_rows
 from bridge.compare.samples import Samples, spread
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, NodeFacts
 
 MIN_ELEMENTS = 64  # per channel, for a variance that says something
+STACKED = 1 << 16  # elements that are worked on at a time: a call of NumPy takes longer than its work on a small tensor
 
 
 @dataclass(slots=True)
@@ -26,16 +27,6 @@ class ChannelSums:
     total: np.ndarray | float = 0.0
     squares: np.ndarray | float = 0.0
     noise: np.ndarray | float = 0.0
-
-    def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
-        """Takes in one sample, [..., C] each."""
-        channels = reference.shape[-1] if reference.ndim > 1 else 1
-        r = reference.reshape(-1, channels).astype(np.float64)
-        error = r - candidate.reshape(-1, channels)
-        self.count += len(r)
-        self.total = self.total + np.add.reduce(r)
-        self.squares = self.squares + np.add.reduce(np.multiply(r, r, out=r))
-        self.noise = self.noise + np.add.reduce(np.multiply(error, error, out=error))
 
     def sqnr_db(self) -> float:
         """SQNR in dB of the whole tensor or of its median channel, whichever is less; signal is what varies within a channel.
@@ -52,6 +43,21 @@ class ChannelSums:
         if not alive.any():
             return whole
         return min(whole, float(np.median([_decibel(float(v), float(n)) for v, n in zip(varying[alive], noise[alive], strict=True)])))
+
+
+def add(sums: Sequence[ChannelSums], reference: np.ndarray, candidate: np.ndarray) -> None:
+    """Takes in one sample of tensors of one shape, [tensors, ..., C] each."""
+    channels = reference.shape[-1] if reference.ndim > 2 else 1
+    r = reference.reshape(len(sums), -1, channels).astype(np.float64)
+    error = r - candidate.reshape(r.shape)
+    total = np.add.reduce(r, axis=1)
+    squares = np.add.reduce(np.multiply(r, r, out=r), axis=1)
+    noise = np.add.reduce(np.multiply(error, error, out=error), axis=1)
+    for place, one in enumerate(sums):
+        one.count += r.shape[1]
+        one.total = one.total + total[place]
+        one.squares = one.squares + squares[place]
+        one.noise = one.noise + noise[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +107,7 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     sums = [ChannelSums() for _ in rows]
     for position in chosen:
         values = dict(zip([*real, *(tensor + shift for tensor in own)], interpreter.run_views(feed(samples[position])), strict=True))
-        for row, channel_sums in zip(rows, sums, strict=True):
-            if row.quantized_tensor is not None:
-                channel_sums.add(values[row.float_tensor], _real(row.form, values[row.quantized_tensor + shift]))
+        _add_sample(rows, sums, values, shift)
         values.clear()
     found: dict[str, float] = {}
     for row, channel_sums in zip(rows, sums, strict=True):
@@ -112,9 +116,25 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     return OwnErrors(found, reduced, chained)
 
 
-def _real(form: Form | None, value: np.ndarray) -> np.ndarray:
-    """Real numbers; not kept in a variable by the caller, since LiteRT refuses to run while a view is alive."""
-    return value if form is None else form.real(value)
+def _add_sample(rows: Sequence[Row], sums: Sequence[ChannelSums], values: Mapping[int, np.ndarray], shift: int) -> None:
+    """Takes in one sample, small tensors of one shape and type together; keeps no value, since LiteRT refuses to run while a view is alive."""
+    alike: dict[object, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.quantized_tensor is not None:
+            pair = values[row.float_tensor], values[row.quantized_tensor + shift]
+            alike.setdefault((row.form is None, *((one.shape, one.dtype) for one in pair)), []).append(place)
+    for places in alike.values():
+        most = max(1, STACKED // max(1, values[rows[places[0]].float_tensor].size))
+        for start in range(0, len(places), most):
+            chosen = [rows[place] for place in places[start : start + most]]
+            reference = _stack([values[row.float_tensor] for row in chosen])
+            stored = _stack([values[row.quantized_tensor + shift] for row in chosen if row.quantized_tensor is not None])
+            forms = [row.form for row in chosen if row.form is not None]
+            add([sums[place] for place in places[start : start + most]], reference, real_of(forms, stored) if forms else stored)
+
+
+def _stack(values: Sequence[np.ndarray]) -> np.ndarray:
+    return values[0][None] if len(values) == 1 else np.stack(values)  # no copy of a large one
 
 
 def charge_writers(nodes: Sequence[NodeFacts], errors: OwnErrors) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 from test_outputs import Data
 from two_layers import Builder, H, X, pair, real, stored
 
-from bridge.compare.own_errors import ChannelSums, OwnErrors, charge_writers, own_errors
+from bridge.compare.own_errors import ChannelSums, OwnErrors, add, charge_writers, own_errors
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, InputBinding, NodeFacts, OpOutcome, QuantizedModel, TensorMap, TensorSpec
 
@@ -18,8 +18,18 @@ INT8 = "static_wi8_ai8"
 def sqnr(reference: np.ndarray, noise: np.ndarray) -> float:
     sums = ChannelSums()
     for half in (0, 1):
-        sums.add(reference[half::2], (reference + noise)[half::2])
+        add([sums], reference[None, half::2], (reference + noise)[None, half::2])
     return sums.sqnr_db()
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 1), (90, 3), (5, 6, 16)])
+def test_tensors_taken_in_together_have_the_sums_of_each_alone(shape: tuple[int, ...]) -> None:
+    reference, candidate = RNG.standard_normal((2, 3, *shape)).astype(np.float32)
+    together, alone = [ChannelSums() for _ in reference], [ChannelSums() for _ in reference]
+    add(together, reference, candidate)
+    for one, r, c in zip(alone, reference, candidate, strict=True):
+        add([one], r[None], c[None])
+    assert [one.sqnr_db() for one in together] == [one.sqnr_db() for one in alone]
 
 
 def test_with_equal_channels_it_is_the_plain_ratio_of_what_varies() -> None:
