@@ -117,16 +117,17 @@ def compare(
         _check_map(compared, {spec.name for spec in normal.inputs}, where=str(tensor_map))
     broken = _broken_constraints(compared)
     try:
-        found = compare_files(
-            runner,
-            compared,
-            samples,
-            layer_samples=layer_samples,
-            memory_mb=memory_mb,
-            threads=threads,
-            progress=progress.advance,
-            watch=scored.watch,
-        )
+        with tflite.kept_files():
+            found = compare_files(
+                runner,
+                compared,
+                samples,
+                layer_samples=layer_samples,
+                memory_mb=memory_mb,
+                threads=threads,
+                progress=progress.advance,
+                watch=scored.watch,
+            )
     except ToolError as error:
         if broken:
             raise ToolError(f"{error.message} The likely cause: {broken[0].message}", hint=broken[0].hint, causes=error.causes) from error

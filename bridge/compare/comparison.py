@@ -74,7 +74,8 @@ def compare_files(
 ) -> Comparison:
     """Errors of the outputs of any TFLite file against a model on all samples; of its layers on some, when a tensor map says what belongs together.
 
-    Memory does not depend on the number of samples, and on the size of the model only as far as the models themselves.
+    Memory does not depend on the number of samples, and on the size of the model only as far as the models themselves. The files that were read stay
+    for whoever reads them next, until `tflite.kept_files` ends.
 
     Args:
         reference: the user's model; what it shows does not matter.
@@ -129,7 +130,6 @@ def compare_files(
     found = first_divergence(measured.layers, changed=changed)
     logger.info("compared %d layers, %d outputs on %d samples", len(measured.layers), len(outputs), len(samples))
     places = (describe(found),) if found is not None else _many_small_errors(measured.layers, outputs, float_path)
-    tflite.forget_files()
     notes = (*measured.diagnostics, *checks, *findings, *places)
     return Comparison(measured.layers, outputs, notes, found)
 
