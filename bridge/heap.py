@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # New objects between two collections. Graphs of thousands of nodes are kept to the end and have few cycles: with Python's own 700 a fifth of the time
-# that a conversion of 2,000 nodes takes goes into looking through all of them, with this a fiftieth.
-YOUNG_OBJECTS = 20_000
+# that a conversion of 2,000 nodes takes goes into looking through all of them, with this a hundredth; the peak of memory stays.
+YOUNG_OBJECTS = 100_000
 
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20
 MAPPINGS, SHARED = Path("/proc/self/maps"), "s"  # of Linux alone
