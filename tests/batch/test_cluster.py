@@ -61,7 +61,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield json.loads(file.read_text())["address"]
     finally:
         for process in processes:
-            process.terminate()
+            process.kill()  # a worker that is asked to end waits for its scheduler, which may be gone first
         for process in processes:
             process.wait(20)
 

@@ -65,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield Cluster(address, scheduler, workers, folder)
     finally:
         for process in (*workers, scheduler):
-            process.terminate()
+            process.kill()  # a worker that is asked to end waits for its scheduler, which may be gone first
         for process in (*workers, scheduler):
             process.wait(20)
 
