@@ -4,14 +4,17 @@ from bridge.report.parts import Part, Real
 
 
 class WeightCompression(Part):
-    """One weight of 64 values or more in both files; zeros 0 .. 1, distinct values as stored in the whole tensor, `scales` different ones."""
+    """One weight of 64 values or more in both files; zeros 0 .. 1, distinct values as stored in the whole tensor, `scales` different ones.
+
+    `float_distinct` is None for a weight of 262,144 values or more in which a glance finds more than 32,768 distinct ones: it is not clustered.
+    """
 
     node: str
     tensor: str
     values: int
     float_zeros: Real
     quantized_zeros: Real
-    float_distinct: int
+    float_distinct: int | None
     quantized_distinct: int
     scales: int
 

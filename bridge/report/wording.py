@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
+from bridge.clustering import MANY
 from bridge.report.compression import Compression
 from bridge.report.schema import Cost, Gate, GatePart, SampleError, TaskMetric
 
@@ -126,7 +127,7 @@ def compression_rows(block: Compression) -> tuple[tuple[str, str, str], ...]:
     """What was counted, in the float file, in the quantized file; nothing without integer weights."""
     if not block.weights:
         return ()
-    counts = [NOTHING if count is None else str(count) for count in (block.float_distinct, block.quantized_distinct)]
+    counts = [f"more than {MANY}" if count is None else str(count) for count in (block.float_distinct, block.quantized_distinct)]
     return (
         ("size after gzip", size(block.float_gzip_bytes), size(block.quantized_gzip_bytes)),
         ("zeros in weights", percent(block.float_zeros), percent(block.quantized_zeros)),
