@@ -1,5 +1,6 @@
 """How a quantized tensor uses its integers: channels that are lost or cut off, and outliers that leave the rest a few steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +45,23 @@ class Usage:
         if stored.dtype == np.int8:
             flat = integers.reshape(-1)
             self.counts += np.bincount(flat[:: max(1, flat.size // LOOKED_AT)].view(np.uint8), minlength=256)
+
+    @classmethod
+    def add_alike(cls, usages: "Sequence[Usage]", values: np.ndarray, stored: np.ndarray) -> None:
+        """`add` for tensors of one shape at once, [tensors, ...] each; small ones, of which every value is looked at."""
+        channels = values.shape[-1] if values.ndim > 2 else 1
+        rows, integers = values.reshape(len(usages), -1, channels), stored.reshape(len(usages), -1, channels)
+        lows, highs, stored_lows, stored_highs = rows.min(axis=1), rows.max(axis=1), integers.min(axis=1), integers.max(axis=1)
+        counts = None
+        if stored.dtype == np.int8:
+            places = integers.reshape(len(usages), -1).view(np.uint8) + 256 * np.arange(len(usages))[:, None]
+            counts = np.bincount(places.reshape(-1), minlength=256 * len(usages)).reshape(-1, 256)
+        for place, one in enumerate(usages):
+            one.low, one.high = np.minimum(one.low, lows[place]), np.maximum(one.high, highs[place])
+            one.stored_low, one.stored_high = np.minimum(one.stored_low, stored_lows[place]), np.maximum(one.stored_high, stored_highs[place])
+            one.seen, one.samples = one.seen + rows.shape[1], one.samples + 1
+            if counts is not None:
+                one.counts += counts[place]
 
     def cut(self, beyond: np.ndarray) -> None:
         """Counts the values that lie far beyond the range, for those samples that have any."""

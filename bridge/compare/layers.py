@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bridge import heap
+from bridge.compare.alike import add_rows
 from bridge.compare.attribution import Counterparts, Cut
 from bridge.compare.candidates import open_exposed
 from bridge.compare.forms import Feeder, feeder
@@ -95,13 +96,10 @@ class LayerPass:
         alone = {tensor - self.shift: value for tensor, value in real.items() if tensor >= self.shift}
         reference = expected.result()
 
-        def add(rows: Sequence[Row]) -> None:
-            for row in rows:
-                row.add(name, reference[row.pair.tensor], real, stored, alone)
-
-        for done in [pool.submit(add, self.rows[start :: self.threads]) for start in range(self.threads)]:
+        parts = [self.rows[start :: self.threads] for start in range(self.threads)]
+        for done in [pool.submit(add_rows, part, name, reference, real, stored, alone) for part in parts]:
             done.result()
-        for views in (stored, real, alone):  # a worker may hold `add` a moment longer, and no view may outlive the next run
+        for views in (stored, real, alone):  # a worker may hold them a moment longer, and no view may outlive the next run
             views.clear()
 
 

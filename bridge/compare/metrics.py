@@ -6,7 +6,7 @@ a tensor without elements counts as equal.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -80,7 +80,7 @@ class ErrorSums:
         noise, signal = float(np.dot(error, error)), float(np.dot(r, r))
         energy = 0.0 if noise_only else float(np.dot(c, c))
         if not (signal > SMALLEST_FLOAT32_SUM and signal + energy + noise < math.inf):
-            self._add_carefully(r, c)
+            self.add_carefully(r, c)
             return
         self.count += r.size
         self.signal += signal
@@ -92,8 +92,8 @@ class ErrorSums:
             self.absolute += float(np.add.reduce(error))
             self.largest = max(self.largest, float(np.maximum.reduce(error)))
 
-    def _add_carefully(self, r: np.ndarray, c: np.ndarray) -> None:
-        """In float64, with the elements that are not finite set aside."""
+    def add_carefully(self, r: np.ndarray, c: np.ndarray) -> None:
+        """Takes in flat values in float64, with the elements that are not finite set aside."""
         usable = np.isfinite(r)
         r, c = r[usable].astype(np.float64), c[usable].astype(np.float64)
         finite = np.isfinite(c)
@@ -108,6 +108,36 @@ class ErrorSums:
         self.noise += float(np.dot(error, error))
         self.absolute += float(error.sum())
         self.largest = max(self.largest, float(error.max(initial=0.0)))
+
+
+def add_alike(sums: Sequence[ErrorSums], reference: np.ndarray, candidate: np.ndarray, *, noise_only: bool = False) -> None:
+    """`ErrorSums.add` for many small tensors of one size at once, to the same figures.
+
+    Args:
+        sums: of each tensor.
+        reference: [tensors, elements] float32, at most `PIECE` elements.
+        candidate: likewise.
+        noise_only: as for `ErrorSums.add`.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = reference - candidate
+        noises, signals = np.vecdot(error, error).tolist(), np.vecdot(reference, reference).tolist()
+        energies = crosses = sizes = peaks = [0.0] * len(sums)
+        if not noise_only:
+            np.abs(error, out=error)
+            energies, crosses = np.vecdot(candidate, candidate).tolist(), np.vecdot(reference, candidate).tolist()
+            sizes, peaks = np.add.reduce(error, axis=1).tolist(), np.maximum.reduce(error, axis=1).tolist()
+        for place, (one, signal, noise, energy) in enumerate(zip(sums, signals, noises, energies, strict=True)):
+            if not (signal > SMALLEST_FLOAT32_SUM and signal + energy + noise < math.inf):
+                one.add_carefully(reference[place], candidate[place])
+                continue
+            one.count += reference.shape[1]
+            one.signal += signal
+            one.noise += noise
+            one.energy += energy
+            one.cross += crosses[place]
+            one.absolute += sizes[place]
+            one.largest = max(one.largest, peaks[place])
 
 
 def sqnr_db(sums: ErrorSums) -> float:

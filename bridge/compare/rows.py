@@ -82,17 +82,17 @@ class Row:
             sums = ErrorSums()
             sums.add(aligned, other, self.form)
             self.inherited_sums.merge(sums)
-            self._rank(name, metrics.sqnr_db(sums))
+            self.rank(name, metrics.sqnr_db(sums))
         if value is not None and self.own:
             self.own_sums.add(value, alone[tensor], self.form, noise_only=True)
             if self.form is not None and value.size:
-                self._clip(value, alone[tensor].dtype)
+                self.clip(value, alone[tensor].dtype, float(value.min()), float(value.max()))
                 self.usage.add(value, alone[tensor])
 
-    def _clip(self, value: np.ndarray, dtype: np.dtype[np.generic]) -> None:
-        """Counts what the integers cannot hold; most values are inside, so their extremes are looked at first."""
+    def clip(self, value: np.ndarray, dtype: np.dtype[np.generic], lowest: float, highest: float) -> None:
+        """Counts what the integers cannot hold of a value; most is inside, so its extremes are looked at first."""
         assert self.form is not None
-        limits, lowest, highest = np.iinfo(dtype.name), float(value.min()), float(value.max())
+        limits = np.iinfo(dtype.name)
         low, high = ((limit - self.form.zero_point) * self.form.scale for limit in (limits.min, limits.max))
         margin = self.form.scale / 2  # rounds to the last integer
         if lowest < low - margin or highest > high + margin:
@@ -102,7 +102,7 @@ class Row:
             self.usage.cut((value < low - far) | (value > high + far))
             self.beyond = max(self.beyond, (highest - high) / (high - low), (low - lowest) / (high - low))
 
-    def _rank(self, name: str, sqnr_db: float) -> None:
+    def rank(self, name: str, sqnr_db: float) -> None:
         """Keeps the samples with the largest error end to end."""
         heapq.heappush(self.worst, (-sqnr_db, name))
         if len(self.worst) > WORST_SAMPLES:
