@@ -23,7 +23,7 @@ from bridge.custom_nodes import user_view, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
 from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.errors import noted
-from bridge.graph import refuse_large
+from bridge.graph import refuse_large, refuse_large_file
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.progress import Stages
 from bridge.range_choices import tensor_choices, wide_tensors
@@ -147,6 +147,8 @@ def prepare(
     precision, threads = request.precision, request.threads
     sources = find_sources(request.calibration, request.evaluation, preprocess=request.preprocess)
     with stages("normalize"):
+        if not (request.start or request.end) and (weightless := frontends.without_data(request.source)) is not None:
+            refuse_large_file(weightless)
         opened = open_model(
             request.source,
             input_shapes=request.input_shapes,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import onnx
+
 from bridge.errors import UsageError
 from bridge.frontends import onnx_file
 from bridge.frontends.source_options import Frontend, SourceOptions, label
@@ -11,7 +13,7 @@ from bridge.frontends.tensorflow_source import KERAS_SUFFIXES, TENSORFLOW_FRONTE
 from bridge.frontends.torch_source import PROGRAM_SUFFIX, SCRIPT_SUFFIXES, TORCH_FRONTENDS
 from bridge.types import SourceModel
 
-__all__ = ["FRONTENDS", "Frontend", "SourceOptions", "files", "label", "load", "onnx_file", "stem"]
+__all__ = ["FRONTENDS", "Frontend", "SourceOptions", "files", "label", "load", "onnx_file", "stem", "without_data"]
 
 TFLITE_SUFFIX = ".tflite"
 SUFFIXES = frozenset({".onnx", TFLITE_SUFFIX, PROGRAM_SUFFIX, *SCRIPT_SUFFIXES, *KERAS_SUFFIXES})
@@ -49,6 +51,16 @@ def load(
     )
 
 
+def without_data(source: object) -> onnx.ModelProto | None:
+    """The model of an ONNX file whose weights lie in other files, which takes no time; None for every other source.
+
+    Raises:
+        InputError: the file cannot be read, or is no ONNX model.
+    """
+    found = next((frontend for frontend in FRONTENDS if frontend.accepts(source)), None)
+    return onnx_file.without_data(Path(str(source))) if found is ONNX_FILE else None
+
+
 def stem(source: object) -> str:
     """What the files made of a source are named after: its file, or the name or class of a live model."""
     if isinstance(source, str | Path):
@@ -70,10 +82,12 @@ def _is_tflite(source: object) -> bool:
     return _is_path(source) and Path(str(source)).suffix == TFLITE_SUFFIX
 
 
+ONNX_FILE = Frontend("ONNX file", _is_path, "bridge.frontends.onnx_file:from_file")
+
 # The first that accepts a source reads it; a path that looks like nothing else is taken for ONNX.
 FRONTENDS: tuple[Frontend, ...] = (
     *TORCH_FRONTENDS,
     *TENSORFLOW_FRONTENDS,
     Frontend("float TFLite file", _is_tflite, "bridge.frontends.tflite_file:from_tflite_file"),
-    Frontend("ONNX file", _is_path, "bridge.frontends.onnx_file:from_file"),
+    ONNX_FILE,
 )

@@ -13,6 +13,8 @@ from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.structure import check_structure, tensors
 from bridge.types import SourceModel
 
+LARGEST_WITHOUT_WEIGHTS = 1 << 24  # bytes of a file that has its weights elsewhere
+LOCATION = b"\x0a\x08location"  # the key of an entry of `external_data`, with its field and its length
 _EXPORT_HINT = "Give the .onnx file that the exporter wrote, whole and binary."
 
 
@@ -34,6 +36,18 @@ def load(path: Path) -> SourceModel:
     _load_external_data(path, model, digest)
     check_structure(model, where=str(path))
     return SourceModel(proto=model, digest=digest.hexdigest(), path=path, diagnostics=replace_illegal_ops(model))
+
+
+def without_data(path: Path) -> onnx.ModelProto | None:
+    """The model of a file whose weights lie in others, which are not read; None where they do not.
+
+    Raises:
+        InputError: the file cannot be read, or is no ONNX model.
+    """
+    if path.is_file() and path.stat().st_size > LARGEST_WITHOUT_WEIGHTS:
+        return None
+    content = _read(path)
+    return _parse(path, content) if LOCATION in content else None
 
 
 def files(path: Path) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from bridge.graph.float_types import narrowed  # noqa: E402
 from bridge.graph.local_functions import inline_local_functions  # noqa: E402
 from bridge.graph.normalize import normalize  # noqa: E402
 from bridge.graph.quantized_source import split_quantization  # noqa: E402
-from bridge.graph.size import refuse_large, size_findings  # noqa: E402
+from bridge.graph.size import refuse_large, refuse_large_file, size_findings  # noqa: E402
 from bridge.graph.tflite_graph import tflite_graph  # noqa: E402
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "narrowed",
     "normalize",
     "refuse_large",
+    "refuse_large_file",
     "size_findings",
     "split_quantization",
     "tflite_graph",

@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
+import bridge
 from bridge.calibrate import Calibration
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.findings import Diagnostic
@@ -109,6 +110,39 @@ def test_weights_that_no_file_holds_are_an_error_and_stop_a_conversion(tmp_path:
     with pytest.raises(UnsupportedModelError, match=r"2\.40 GB") as caught:
         refuse_large(replace(normal, model=large))
     assert (caught.value.code, caught.value.exit_code) == ("large-model", 3)
+
+
+def declared_large(folder: Path, graph: str, shapes: dict[str, tuple[int, int]]) -> Path:
+    """A model whose weights are declared to lie in a file that is not there."""
+    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 17]> g {graph}')
+    for name, shape in shapes.items():
+        tensor = model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT, dims=shape, data_location=onnx.TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="weights.bin")
+    path = folder / "large.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_a_model_that_is_too_large_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+    path = declared_large(tmp_path, "(float[1,30000] x) => (float[1,20000] y) { y = MatMul(x, w) }", {"w": (30000, 20000)})
+    with pytest.raises(UnsupportedModelError, match=r"take 2\.40 GB in float32.*'w' \(2400 MB\)"):
+        bridge.convert(path, output_dir=tmp_path / "out")
+    with pytest.raises(InputError, match=r"external data"):  # a part of it may be small enough
+        bridge.convert(path, end=["y"], output_dir=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        "(float[1,4] x) => (float[1,4] y) { y = Relu(x) unused = MatMul(x, w) }",
+        "(float[1,4] x) => (float[1,4] y) { z = Slice(w, a, b) y = MatMul(x, z) }",
+    ],
+    ids=["of no output", "of which folding leaves less"],
+)
+def test_only_weights_that_will_be_there_make_a_model_too_large(tmp_path: Path, graph: str) -> None:
+    path = declared_large(tmp_path, graph, {"w": (30000, 20000), "a": (1, 1), "b": (1, 1)})
+    with pytest.raises(InputError, match=r"external data"):
+        bridge.convert(path, output_dir=tmp_path / "out")
 
 
 def test_a_model_without_trouble_has_no_finding(tmp_path: Path) -> None:
