@@ -18,8 +18,9 @@ def agreement_db(reference: np.ndarray, candidate: np.ndarray) -> float:
             return -math.inf
         reference, candidate = reference[finite], candidate[finite]
     reference = reference.astype(np.float64)
-    noise = float(np.square(reference - candidate).sum())
-    signal = float(np.square(reference).sum())
+    error = reference - candidate
+    noise = float(np.square(error, out=error).sum())
+    signal = float(np.square(reference, out=reference).sum())
     if noise == 0.0:
         return math.inf
     return 10.0 * math.log10(signal / noise) if signal > 0.0 and math.isfinite(noise) else -math.inf

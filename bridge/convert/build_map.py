@@ -1,19 +1,20 @@
 """Builds the tensor map of a float TFLite file from the values that both runtimes compute for the probe inputs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bridge.convert import ownership
 from bridge.convert.layout import CHANNELS_LAST
+from bridge.convert.probe_values import ProbeValues
 from bridge.convert.proof import ORDINARY, amplified, bounded, rounded_otherwise
 from bridge.convert.tensor_map import Match, ValueIndex, is_degenerate
 from bridge.errors import ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
-from bridge.tflite.interpreter import Interpreter
+from bridge.tflite.interpreter import Interpreter, Kernels
 from bridge.types import Graph, InputBinding, NodeFacts, SourceNode, TensorMap, TensorPair
 
 # Runs the user's own model: input name -> array in, tensor name -> array out for every tensor it could show, model outputs included.
@@ -45,7 +46,7 @@ def build(
     main = tflite.main_graph(model)
     bindings = bind_inputs(graph, [main.tensors[index] for index in main.inputs], channels_last)
     names = {index: tflite.text(main.tensors[index].name) for index in tflite.activations(model)}
-    expected = _stack([dict(reference(probe)) for probe in probes])
+    expected = _shown(reference, probes)
     proofs = bounded(graph.nodes)
     received = _run_all(model, names, bindings, probes, threads=threads)
     moved = {int(tensor) for op in main.operators if tflite.op_name(model, op) in ownership.MOVEMENT_OPS for tensor in op.outputs}
@@ -61,7 +62,7 @@ def build(
         return place.find(safe_names.get(tensor), expected[tensor], moves=moves, proof=proofs.get(tensor, ORDINARY))
 
     if any(find(spec.name, final, moves=True) is None for spec in graph.outputs):
-        rounded = _stack([dict(reference(rounded_otherwise(probe, seed=seed))) for seed, probe in enumerate(probes)])
+        rounded = _shown(reference, [rounded_otherwise(probe, seed=seed) for seed, probe in enumerate(probes)])
         proofs = amplified(expected, rounded) | proofs
     found = {tensor: find(tensor, index, moves=tensor in moving) for tensor in expected}
     matches = _without_neighbours({tensor: match for tensor, match in found.items() if match is not None})
@@ -110,32 +111,40 @@ def bind_inputs(graph: Graph, tensors: Sequence[tflite.TensorT], channels_last: 
     return tuple(bindings)
 
 
-def _stack[Key](runs: Sequence[dict[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
-    """[P, *shape] per tensor that every run showed with one shape; takes the values out of the runs, so that none is there twice."""
-    stacked = {}
-    for name in list(runs[0]):
-        values = [run.pop(name) for run in runs]
-        if len({value.shape for value in values}) == 1:
-            stacked[name] = np.stack(values)
-    return stacked
+def _shown(reference: Reference, probes: Sequence[Mapping[str, np.ndarray]]) -> ProbeValues[str]:
+    """What onnxruntime computes."""
+
+    def run(probe: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+        values = dict(reference(probe))
+        for name in list(values):
+            yield name, values.pop(name)
+
+    return ProbeValues(map(run, probes), len(probes))
 
 
 def _run_all(
     model: tflite.ModelT, names: Mapping[int, str], bindings: Sequence[InputBinding], probes: Sequence[Mapping[str, np.ndarray]], *, threads: int
-) -> dict[int, np.ndarray]:
-    """[P, *shape] per activation of the file, from the optimised kernels where they can show it, else from the builtin ones."""
+) -> ProbeValues[int]:
+    """Every activation of the file, from the optimised kernels where they can show it, else from the builtin ones."""
     inputs = {int(index) for index in tflite.main_graph(model).inputs}
     computed = [index for index in names if index not in inputs]
-    feeds = [feed(bindings, probe) for probe in probes]
     exposed = tflite.expose(model, computed)
+
+    def run(interpreter: Interpreter, probe: Mapping[str, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        fed = feed(bindings, probe)
+        for index in names:
+            if index in inputs:
+                yield index, fed[names[index]]
+        yield from zip(computed, interpreter.run_each(fed), strict=True)
+
+    def on(kernels: Kernels) -> ProbeValues[int]:
+        interpreter = Interpreter(exposed, kernels=kernels, threads=threads)
+        return ProbeValues((run(interpreter, probe) for probe in probes), len(probes))
+
     try:
-        interpreter = Interpreter(exposed, threads=threads)
-        runs = [interpreter.run(values) for values in feeds]
+        return on("optimized")
     except ToolError:
-        interpreter = Interpreter(exposed, kernels="builtin", threads=threads)
-        runs = [interpreter.run(values) for values in feeds]
-    by_name = {index: np.stack([values[names[index]] for values in feeds]) for index in names if index in inputs}
-    return by_name | _stack([dict(zip(computed, run, strict=True)) for run in runs])
+        return on("builtin")
 
 
 def _without_neighbours(matches: Mapping[str, Match]) -> dict[str, Match]:

@@ -11,6 +11,7 @@ from bridge.types import Evidence
 
 MAX_RANK_FOR_ALL_PERMUTATIONS = 5
 HEAD = 64  # elements compared before a whole tensor is
+PIECE = 1 << 16  # elements that are summed up at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,13 @@ def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[
 
 def _fingerprint(value: np.ndarray) -> tuple[int, float, float]:
     """Number of elements, sum of the squares of the finite ones, and their sum: the same whatever the order of the axes."""
-    flat = value.reshape(-1).astype(np.float64)
-    finite = flat[np.isfinite(flat)]
-    return flat.size, float(np.square(finite).sum()), float(finite.sum())
+    flat, energy, total = value.reshape(-1), 0.0, 0.0
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE].astype(np.float64)
+        if not np.isfinite(piece).all():
+            piece = piece[np.isfinite(piece)]
+        energy, total = energy + float(np.dot(piece, piece)), total + float(piece.sum())
+    return flat.size, energy, total
 
 
 def _tolerance(flat: np.ndarray, error: float) -> float:

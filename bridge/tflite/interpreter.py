@@ -1,7 +1,7 @@
 """Runs TFLite files; the only importer of the LiteRT interpreter."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -78,8 +78,13 @@ class Interpreter:
         Raises:
             ToolError: a kernel fails.
         """
+        return list(self.run_each(feeds))
+
+    def run_each(self, feeds: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        """Like `run`, one copy at a time; it runs when the first one is asked for."""
         self._invoke(feeds)
-        return [self.value(detail["index"]) for detail in self._outputs]
+        for detail in self._outputs:
+            yield self.value(detail["index"])
 
     def run_views(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Like `run` without the copies: LiteRT refuses the next run while a view is still referenced, so drop them first.
