@@ -78,7 +78,7 @@ KINDS = (
     warning(
         "kept-tensors-change-outputs",
         "The file gives other outputs with preserve_all_tensors.",
-        cause="That switch changes which kernels run.",
+        cause="That switch changes which kernels run. It is tried in files of up to 5,000 operators, where the memory for all tensors is there.",
         example="warning: 1 output differs between the file as it is and with preserve_all_tensors: 'y' by up to 3 steps of 0.004, 38.0 dB.",
         cure="Tools that read tensors that way see others than those of the file; `bridge compare` does not.",
         also=("info",),

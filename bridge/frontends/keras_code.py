@@ -8,21 +8,22 @@ from pathlib import Path
 import h5py
 
 from bridge.errors import InputError
+from bridge.frontends.archives import read_description
 
 NAMED = 5
 
 
 def refuse_code(path: Path) -> None:
-    """Passes a file whose layers are classes that Keras knows by name; one that cannot be read passes as well, Keras says why.
+    """Passes a file whose layers are classes that Keras knows by name; a description that is no such JSON passes as well, Keras says why.
 
     A Lambda layer stores the byte code of its function. Keras before 3.11.3 ran that of an .h5 file in its safe mode too (CVE-2025-9905).
 
     Raises:
-        InputError: names the layers that hold code.
+        InputError: it is an archive without a sound description, or layers hold code, which are named.
     """
     try:
         holders = sorted(set(_holders(json.loads(_description(path)), "")))
-    except (OSError, KeyError, ValueError, RecursionError, NotImplementedError, RuntimeError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, RecursionError, RuntimeError):  # what h5py and json raise
         return
     if not holders:
         return
@@ -38,8 +39,7 @@ def refuse_code(path: Path) -> None:
 def _description(path: Path) -> str | bytes:
     """The layers and their options as JSON."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return archive.read("config.json")
+        return read_description(path, "config.json")
     with h5py.File(path) as file:
         text: str | bytes = file.attrs["model_config"]
         return text

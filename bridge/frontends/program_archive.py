@@ -10,12 +10,11 @@ import ast
 import json
 import keyword
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.errors import InputError
-from bridge.frontends.archives import check_archive
+from bridge.frontends.archives import check_archive, read_description
 
 # Folder -> what the names of files in it look like; `data/aotinductor` holds shared libraries, `data/constants/opaque_obj_0` a pickle of anything.
 _FILES = re.compile(
@@ -84,24 +83,20 @@ def check_program(path: Path) -> None:
     Raises:
         InputError: it cannot be read, or holds what could be code; names the first such thing.
     """
-    check_archive(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            root = names[0].partition("/")[0] if names else ""
-            for name in names:
-                own = name.removeprefix(f"{root}/")
-                if not _FILES.fullmatch(own) or ".." in own:
-                    raise InputError(
-                        f"{path}: holds {name[:160]!r}, which is no part of a program that only computes.", hint=_HINT, code="code-in-file"
-                    )
-                if own.startswith("models/"):
-                    for problem in _problems(json.loads(archive.read(name)), "", 0):
-                        raise InputError(f"{path}: {problem}.", hint=_HINT, code="code-in-file")
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-        raise InputError(f"{path}: is no PyTorch archive, or it is damaged: {error}.", hint=_HINT, code="model-unreadable") from error
+    names = check_archive(path)
+    root = names[0].partition("/")[0] if names else ""
+    for name in names:
+        own = name.removeprefix(f"{root}/")
+        if not _FILES.fullmatch(own) or ".." in own:
+            raise InputError(f"{path}: holds {name[:160]!r}, which is no part of a program that only computes.", hint=_HINT, code="code-in-file")
+        if not own.startswith("models/"):
+            continue
+        try:
+            program = json.loads(read_description(path, name))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: {name!r} is damaged: {error}.", hint=_HINT, code="model-unreadable") from error
+        for problem in _problems(program, "", 0):
+            raise InputError(f"{path}: {problem}.", hint=_HINT, code="code-in-file")
 
 
 def _problems(value: object, key: str, depth: int) -> Iterator[str]:

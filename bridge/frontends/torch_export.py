@@ -87,16 +87,15 @@ def from_script_file(source: str | Path, options: SourceOptions) -> SourceModel:
         InputError: torch cannot read it, or it holds no program.
     """
     path = _archive(source)
-    if not _holds_code(path):
+    if not any("/code/" in name for name in check_archive(path)):
         raise InputError(
             f"{path}: holds weights or pickled Python objects, no program.",
             hint="Build the module in Python, load the weights into it and call bridge.convert(module, example_inputs=...).",
             code="model-unreadable",
         )
-    check_archive(path)
     try:
         with _quiet():
-            module = torch.jit.load(path, map_location="cpu")
+            module = torch.jit.load(path, map_location="cpu").eval()  # which a damaged one has no flag for
             text = str(module.inlined_graph)
     except Exception as error:  # whatever a broken archive leads to inside of torch
         raise InputError(
@@ -137,11 +136,6 @@ def _archive(source: str | Path) -> Path:
             code="model-unreadable",
         )
     return path
-
-
-def _holds_code(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def _refuse_llvm_clash() -> None:
@@ -239,8 +233,9 @@ def _examples(forward: Any, options: SourceOptions, *, where: str, device: Any, 
         missing = [name for name in names if name not in options.input_shapes]
         if missing:
             raise UsageError(
-                f"{where}: tracing needs an example of every input. Missing: {', '.join(missing)}.",
-                hint="Give example_inputs=(x,), or the shapes: input_shapes={'x': (1, 3, 224, 224)}, --input x=1x3x224x224.",
+                f"{where}: tracing needs an example of every input. Missing: {', '.join(missing)}."
+                + (f" Received shapes of: {', '.join(options.input_shapes)}." if options.input_shapes else ""),
+                hint=f"Give example_inputs, or shapes, such as input_shapes={{'{missing[0]}': (1, 3, 224, 224)}} or --input {missing[0]}=1x3x224x224.",
                 code="missing-example-inputs",
             )
         generator = torch.Generator().manual_seed(0)

@@ -12,13 +12,13 @@ from pathlib import Path
 def main() -> int:
     """Prints the counts."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # a process with threads is no process to fork
-    from fuzz import SHARES, fuzz
+    from fuzz import SHARES, SHARES_OF_FRAMEWORKS, fuzz
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each loader")
-    parser.add_argument("--loaders", nargs="+", default=list(SHARES), choices=list(SHARES))
+    parser.add_argument("--loaders", nargs="+", default=list(SHARES), choices=[*SHARES, *SHARES_OF_FRAMEWORKS])
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=20.0, help="what one input may take")
     parser.add_argument("--memory-mb", type=int, default=2048, help="what one input may take on top of what is loaded")

@@ -10,6 +10,7 @@ from fuzz_workers import Job, run_all
 
 # Of 100 inputs: most where the formats are rich and the code behind them is long.
 SHARES = {"onnx": 36, "tflite": 28, "arrays": 12, "rules": 10, "report": 8, "notes": 6}
+SHARES_OF_FRAMEWORKS = {"keras": 50, "torch": 50}  # only on demand, since they need extras, and up to a second an input
 GOOD = ("accepted", "refused with 2", "refused with 3", "refused with 4")
 EXAMPLES = 40
 
@@ -18,7 +19,7 @@ def fuzz(options: argparse.Namespace, folder: Path) -> tuple[dict[str, dict[str,
     """Counts by loader and outcome, what ended badly (each kind once with its number), and the slowest input of each loader."""
     seeds_folder = folder / "seeds"
     seeds_folder.mkdir()
-    warm_up(seeds_folder)
+    warm_up(seeds_folder, options.loaders)
 
     def one(job: Job, place: Path) -> Outcome:
         return attempt(*job, options.seed, seeds_folder=seeds_folder, folder=place)
@@ -46,6 +47,6 @@ def fuzz(options: argparse.Namespace, folder: Path) -> tuple[dict[str, dict[str,
 
 def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     """The loaders in turn, each as often as its share of all says."""
-    total = sum(SHARES[loader] for loader in options.loaders)
-    for loader in options.loaders:
-        yield from ((loader, options.first + place) for place in range(max(1, options.inputs * SHARES[loader] // total)))
+    shares = {loader: (SHARES | SHARES_OF_FRAMEWORKS)[loader] for loader in options.loaders}
+    for loader, share in shares.items():
+        yield from ((loader, options.first + place) for place in range(max(1, options.inputs * share // sum(shares.values()))))

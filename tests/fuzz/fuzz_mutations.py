@@ -91,11 +91,7 @@ def text(content: bytes, chance: random.Random) -> bytes:
 
 def archive(content: bytes, chance: random.Random) -> bytes:
     """Another member, name, header or compression inside a sound zip file; checksums are right again."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as old:
-            members = [(info.filename, old.read(info)) for info in old.infolist()]
-    except Exception:  # noqa: BLE001  # damaged before
-        return bits(content, chance)
+    members = _members(content)
     if not members:
         return bits(content, chance)
     at = chance.randrange(len(members))
@@ -111,13 +107,41 @@ def archive(content: bytes, chance: random.Random) -> bytes:
         del members[at]
     else:
         members[at] = (name, body[:128] + bytes(1 << chance.randrange(10, 24)))
+    return _packed(members, chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)))
+
+
+def _members(content: bytes) -> list[tuple[str, bytes]]:
+    """Name and content of each; none of an archive that was damaged before."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as old:
+            return [(info.filename, old.read(info)) for info in old.infolist()]
+    except Exception:  # noqa: BLE001  # whatever is wrong with it
+        return []
+
+
+def _packed(members: Sequence[tuple[str, bytes]], compression: int) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))) as new:
+    with zipfile.ZipFile(out, "w", compression) as new:
         for name, body in members:
-            info = zipfile.ZipInfo(name)
-            info.compress_type = new.compression
-            new.writestr(info, body)
+            new.writestr(zipfile.ZipInfo(name), body, compression)
     return out.getvalue()
+
+
+def archive_text(content: bytes, chance: random.Random) -> bytes:
+    """Damages the JSON of a sound zip file or HDF5 file, which says what the model is; it has the same length where it is no member of its own."""
+    if not content.startswith(b"PK"):
+        start, end = content.find(b'{"class_name"'), content.rfind(b"}") + 1
+        if start < 0:
+            return bits(content, chance)
+        changed = text(content[start:end], chance)[: end - start]
+        return content[:start] + changed.ljust(end - start) + content[end:]
+    members = _members(content)
+    places = [place for place, (name, _) in enumerate(members) if name.endswith((".json", ".py"))]  # TorchScript is Python
+    if not places:
+        return bits(content, chance)
+    at = chance.choice(places)
+    members[at] = (members[at][0], text(members[at][1], chance))
+    return _packed(members, zipfile.ZIP_STORED)
 
 
 def npy_header(content: bytes, chance: random.Random) -> bytes:
@@ -277,5 +301,6 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "tflite": (tflite_fields, tflite_fields, tflite_fields, tflite_fields, *BINARY),
     "arrays": (archive, archive, archive, *BINARY),
     "array": (npy_header, *BINARY),
+    "framework": (archive_text, archive_text, archive_text, archive, *BINARY),
     "text": (text, text, text, bits, cut, blocks),
 }

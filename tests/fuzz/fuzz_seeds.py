@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from spelled_texts import BY_HAND, CONTRIB, source  # noqa: E402
 
 from bridge.tflite import model as tflite  # noqa: E402
 
+FRAMEWORKS = {"keras": "tensorflow_export", "torch": "torch_export"}  # loaders that need an extra, and our module behind them
 MAX_BYTES = 60_000  # of a seed; more bytes only make a hit on a field less likely
 PRECISIONS = ("static_wi8_ai8", "static_wi8_ai16", "dynamic_wi8_afp32")
 TEXT = """
@@ -170,8 +172,18 @@ def note_seeds() -> list[Seed]:
     ]
 
 
+def framework_seeds(framework: str, folder: Path) -> list[Seed]:
+    """Files that the framework writes, which has to be installed."""
+    place = folder / framework
+    place.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, Path(__file__).with_name("fuzz_framework_seeds.py"), framework, place], check=True, capture_output=True)
+    return [Seed(path.name, path.suffix, path.read_bytes(), "framework") for path in sorted(place.iterdir())]
+
+
 @functools.cache
 def seeds(loader: str, folder: Path) -> list[Seed]:
     """Sound files of a loader; `folder` is written to."""
     makers = {"onnx": onnx_seeds, "arrays": array_seeds, "rules": rule_seeds, "report": report_seeds, "notes": note_seeds}
+    if loader in FRAMEWORKS:
+        return framework_seeds(loader, folder)
     return tflite_seeds(folder) if loader == "tflite" else makers[loader]()

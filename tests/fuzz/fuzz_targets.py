@@ -2,18 +2,19 @@
 
 import contextlib
 import functools
+import importlib
 import io
 import os
 import random
 import shutil
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import typer.main
 from fuzz_mutations import damaged
-from fuzz_seeds import Seed, seeds
+from fuzz_seeds import FRAMEWORKS, Seed, seeds
 
 from bridge.calibrate.preprocessing import find_preprocessing
 from bridge.calibrate.ranges_file import read_ranges
@@ -148,6 +149,10 @@ def _notes(path: Path, sound: Seed, _chance: random.Random) -> None:
             os.chdir("/")
 
 
+def _framework(path: Path, _sound: Seed, _chance: random.Random) -> None:
+    main(["inspect", str(path), *(["--input", "input=2x1x6x6"] if path.suffix == ".pt" else [])])
+
+
 class ForkedTrial:
     """In place of a new Python: the same function in a fork."""
 
@@ -172,12 +177,15 @@ class ForkedTrial:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def warm_up(folder: Path) -> None:
+def warm_up(folder: Path, loaders: Iterable[str]) -> None:
     """Loads what the commands load, and makes the seeds; the tree of commands is built once, which takes half of the time of most inputs."""
     typer.main.get_command = functools.cache(typer.main.get_command)
     trial._start = ForkedTrial  # type: ignore[assignment]
     trial.TIMEOUT_S = 10.0
-    for loader, command in COMMANDS.items():
+    for framework in set(loaders) & set(FRAMEWORKS):  # only loaded: once it has computed anything, it has threads
+        importlib.import_module(f"bridge.frontends.{FRAMEWORKS[framework]}")
+    for loader in set(loaders) - set(FRAMEWORKS):
+        command = COMMANDS[loader]
         for sound in {sound.suffix: sound for sound in seeds(loader, folder)}.values():
             path = folder / f"input{sound.suffix}"
             for name, value in {path.name: sound.content, **sound.beside}.items():
@@ -194,4 +202,6 @@ COMMANDS: Mapping[str, Callable[[Path, Seed, random.Random], None]] = {
     "rules": _rules,
     "report": _report,
     "notes": _notes,
+    "keras": _framework,
+    "torch": _framework,
 }

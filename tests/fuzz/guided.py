@@ -30,7 +30,7 @@ def main() -> None:
         sys.exit(f"usage: guided.py {{{','.join(LOADERS)}}} CORPUS [OPTION OF LIBFUZZER]...")
     loader, corpus, folder = sys.argv[1], Path(sys.argv[2]), Path(tempfile.mkdtemp())
     with atheris.instrument_imports(include=["bridge"]):  # the commands import where they start
-        warm_up(folder)
+        warm_up(folder, [loader])
     sound = seeds(loader, folder)
     corpus.mkdir(parents=True, exist_ok=True)
     for place, seed in enumerate(sound):

@@ -25,6 +25,17 @@ def test_500_damaged_files_end_in_an_answer_or_a_sentence() -> None:
         assert found["refused with 2"] > found["accepted"], loader
 
 
+@pytest.mark.parametrize(("loader", "package"), [("keras", "tensorflow"), ("torch", "torch")])
+def test_damaged_files_of_a_framework_end_in_an_answer_or_a_sentence(loader: str, package: str) -> None:
+    pytest.importorskip(package, reason=f"the extra `{package}` is not installed")
+    command = [sys.executable, str(Path(__file__).parent), "--inputs", "20", "--seed", "1", "--loaders", loader, "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = json.loads(done.stdout)
+    assert result["bad"] == []
+    assert done.returncode == 0
+    assert result["counts"][loader]["refused with 2"] >= 10
+
+
 def _behave(job: Job, _folder: Path) -> dict[str, object]:
     loader, _ = job
     if loader == "crash":

@@ -174,3 +174,19 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(name: str, tmp_path: Pa
     pytest.importorskip("torch" if name != "net.keras" else "tensorflow", reason="an extra is not installed")
     path = bomb(tmp_path / name, "net/code/x.py", "net/models/model.json")
     assert "would unpack to 8.0 GiB" in refused("inspect", path)
+
+
+def test_a_keras_description_that_unpacks_to_hundreds_of_megabytes_is_not_read(tmp_path: Path, refused: Refused) -> None:
+    pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+    with zipfile.ZipFile(tmp_path / "net.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", bytes(257 << 20))
+    assert "'config.json' would unpack to 257 MiB" in refused("inspect", tmp_path / "net.keras")
+
+
+def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path, refused: Refused) -> None:
+    pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        archive.writestr("net/code/é.py", b"")
+    damaged = (tmp_path / "net.pt").read_bytes().replace("é".encode(), b"\xb5\xb5")
+    (tmp_path / "net.pt").write_bytes(damaged)
+    assert "is no readable archive" in refused("inspect", tmp_path / "net.pt")
