@@ -343,12 +343,12 @@ def _run(arguments: Sequence[str]) -> None:
 def _fail(error: BridgeError, *, as_json: bool) -> NoReturn:
     """One sentence, what helps and where more stands, with `--json` on stdout too; names of a model's parts may hold whatever a terminal obeys."""
     message = error.message if isinstance(error, RuleError) else " ".join(error.message.split("\n"))
-    sys.stderr.write(f"error: {printable(message[:MAX_MESSAGE])}\n")
+    sys.stderr.write(f"error: {printable(message)[:MAX_MESSAGE]}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {printable(error.hint)}\n")
+        sys.stderr.write(f"hint: {printable(error.hint)[:MAX_MESSAGE]}\n")
     for finding in error.findings:
         if finding.severity == "warning":
-            sys.stderr.write(f"warning: {printable(f'{finding.message} {finding.hint}'[:MAX_MESSAGE])}\n")
+            sys.stderr.write(f"warning: {printable(f'{finding.message} {finding.hint}')[:MAX_MESSAGE]}\n")
     sys.stderr.write(f"more: bridge findings {' '.join(dict.fromkeys(finding.code for finding in error.findings))}\n")
     if as_json:
         _print_json(error.as_dict())

@@ -28,6 +28,7 @@ from bridge.frontends.archives import check_archive
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.fake_quant import OPERATORS as FAKE_QUANT
 from bridge.frontends.fake_quant import write_fake_quant
+from bridge.frontends.hdf5_trial import try_file
 from bridge.frontends.illegal_ops import replace_illegal_ops
 from bridge.frontends.keras_code import refuse_code
 from bridge.frontends.known_weights import KnownWeight, store_known_weights
@@ -71,6 +72,7 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
     if zipfile.is_zipfile(path):
         check_archive(path)
+    try_file(path)
     refuse_code(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -89,7 +91,7 @@ def _is_keras_2(path: Path) -> bool:
     try:
         with h5py.File(path) as file:
             version = file.attrs.get("keras_version", "")
-    except OSError:  # no HDF5
+    except (OSError, RuntimeError, KeyError):  # no HDF5, or a damaged one
         return False
     return str(version.decode() if isinstance(version, bytes) else version).startswith("2.")
 

@@ -4,8 +4,6 @@ LiteRT trusts what it loads. Kernels index with what the file says, so a damaged
 """
 
 import contextlib
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -13,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from bridge import own_process
 from bridge.errors import InputError, ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter, Kernels
@@ -23,7 +21,6 @@ from bridge.types import TensorSpec
 
 FAST: tuple[Kernels, ...] = ("optimized", "builtin")
 TIMEOUT_S = 120.0  # of one run with each kind of kernels; nobody can tell an endless loop from a slow model
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _HINT = "Do not use this file: an app that loads it ends the same way. Write it again with the tool that made it."
 
 
@@ -65,12 +62,7 @@ def _checked(path: Path) -> tflite.ModelT:
 
 
 def _start(path: Path) -> "subprocess.Popen[bytes]":
-    """`-P`: a folder with a model may hold a numpy.py as well."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_PACKAGE_PARENT, os.environ.get("PYTHONPATH"))))}
-    return subprocess.Popen(
-        (sys.executable, "-P", "-m", __name__, str(path)),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
-    )  # fmt: skip
+    return own_process.started(__name__, str(path))
 
 
 def _end(child: "subprocess.Popen[bytes]") -> int | None:
@@ -106,11 +98,8 @@ def _values(spec: TensorSpec) -> np.ndarray:
 
 
 def main(path: str) -> None:
-    """The process: no more memory than the machine has, no core file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = min(psutil.virtual_memory().total, hard if hard != resource.RLIM_INFINITY else sys.maxsize)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    """The process."""
+    own_process.limit_this()
     run(Path(path))
 
 

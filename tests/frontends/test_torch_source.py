@@ -184,7 +184,7 @@ def test_a_range_that_no_integer_type_has_is_refused() -> None:
 def test_without_examples_the_missing_inputs_are_named() -> None:
     with pytest.raises(UsageError, match=r"Net: tracing needs an example of every input\. Missing: tokens\.") as caught:
         frontends.load(Net(), input_shapes={})
-    assert "example_inputs=(x,)" in caught.value.hint
+    assert "--input tokens=1x3x224x224" in caught.value.hint
 
 
 @pytest.mark.provokes("module-fails")

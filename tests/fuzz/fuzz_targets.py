@@ -20,6 +20,7 @@ from bridge.calibrate.preprocessing import find_preprocessing
 from bridge.calibrate.ranges_file import read_ranges
 from bridge.cli import main
 from bridge.errors import BridgeError
+from bridge.frontends import hdf5_trial
 from bridge.report import RENDERERS
 from bridge.tflite import trial
 
@@ -182,6 +183,7 @@ def warm_up(folder: Path, loaders: Iterable[str]) -> None:
     typer.main.get_command = functools.cache(typer.main.get_command)
     trial._start = ForkedTrial  # type: ignore[assignment]
     trial.TIMEOUT_S = 10.0
+    hdf5_trial.TIMEOUT_S = 5.0
     for framework in set(loaders) & set(FRAMEWORKS):  # only loaded: once it has computed anything, it has threads
         importlib.import_module(f"bridge.frontends.{FRAMEWORKS[framework]}")
     for loader in set(loaders) - set(FRAMEWORKS):

@@ -190,3 +190,17 @@ def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path, refused: Refu
     damaged = (tmp_path / "net.pt").read_bytes().replace("é".encode(), b"\xb5\xb5")
     (tmp_path / "net.pt").write_bytes(damaged)
     assert "is no readable archive" in refused("inspect", tmp_path / "net.pt")
+
+
+def test_an_hdf5_file_that_the_library_never_ends_on_is_refused(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = pytest.importorskip("keras", reason="the extra `tensorflow` is not installed")
+    from bridge.frontends import hdf5_trial
+
+    monkeypatch.setattr(hdf5_trial, "TIMEOUT_S", 4.0)
+    keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "net.h5")
+    content = bytearray((tmp_path / "net.h5").read_bytes())
+    # The first object of the global heap, which holds the long texts, has a length that leads back to it (HDF5 file format, III.E).
+    at = content.find(b"GCOL")
+    content[at + 24 : at + 32] = (2**64 - 16).to_bytes(8, "little")
+    (tmp_path / "net.h5").write_bytes(content)
+    assert "the HDF5 library did not come to an end" in refused("inspect", tmp_path / "net.h5")

@@ -1,0 +1,73 @@
+"""HDF5 files of strangers, read once in a process of their own: one flipped bit can send the HDF5 library round in a circle for ever."""
+
+import io
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+
+from bridge import own_process
+from bridge.errors import InputError
+
+TIMEOUT_S = 20.0
+BYTES_PER_S = 20 << 20  # what a slow disk gives; a large file has more time
+
+
+def try_file(path: Path) -> None:
+    """Passes an `.h5` file, or the ones in a `.keras` archive, that the HDF5 library reads to its end, be it with an error, which Keras says again.
+
+    Raises:
+        InputError: the library crashes or does not end.
+    """
+    child = own_process.started(__name__, str(path))
+    timeout = TIMEOUT_S + path.stat().st_size / BYTES_PER_S
+    try:
+        code = child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        how = f"did not come to an end within {timeout:.0f} s"
+    else:
+        if code >= 0:
+            return
+        how = f"crashed ({signal.Signals(-code).name})"
+    finally:
+        child.kill()
+        child.wait()
+    raise InputError(f"{path}: is damaged: the HDF5 library {how} on it.", hint="Save the model again with Keras.", code="model-unreadable")
+
+
+def _files(path: Path) -> Iterator[Path | BinaryIO]:
+    if not zipfile.is_zipfile(path):
+        yield path
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".h5"):
+                yield io.BytesIO(archive.read(name))
+
+
+def _read(name: str, part: h5py.Group | h5py.Dataset) -> None:
+    """Everything at a place, piece by piece."""
+    del name
+    dict(part.attrs.items())
+    if isinstance(part, h5py.Dataset):
+        pieces = part.iter_chunks() if part.chunks else [()]
+        for piece in pieces:
+            part[piece]
+
+
+def main(path: Path) -> None:
+    """The process."""
+    own_process.limit_this()
+    for file in _files(path):
+        with h5py.File(file) as opened:
+            _read("", opened)
+            opened.visititems(_read)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
