@@ -141,3 +141,21 @@ def test_an_error_of_ours_passes_through() -> None:
 
     with pytest.raises(InputError, match="no"):
         ledger.run(Step("refuse", refuse))
+
+
+def test_a_pass_that_found_nothing_looks_again_only_after_a_change() -> None:
+    model, ledger = build(CHAIN)
+    looked: list[str] = []
+
+    def look(model: ir.Model) -> None:
+        looked.append(node(model, "Neg").name or "")
+
+    def rename(model: ir.Model) -> None:
+        node(model, "Neg").name = "other"
+
+    for step in (Step("look", look), Step("replace", lambda _: None, in_place=False), Step("look again", look)):
+        ledger.run(step)
+    assert looked == ["b"]
+    for step in (Step("edit", lambda _: None), Step("look", look), Step("rename", rename, in_place=False), Step("look again", look)):
+        ledger.run(step)
+    assert looked == ["b", "b", "other"]

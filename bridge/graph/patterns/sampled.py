@@ -3,6 +3,7 @@
 For functions of pieces (ELU, HardSigmoid, HardSwish by Min and Max) there are too many spellings to list; the values are the same in all.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -35,12 +36,13 @@ def recognise(model: ir.Model) -> None:
         if is_op(node, *OPERATORS) and provenance.pattern(node) is None:
             provenance.mark(node, OPERATORS[node.op_type])
     known: dict[ir.Value, Readings] = {}
-    for node in model.graph:
-        found = _readings(node, known)
-        if found:
-            known[node.outputs[0]] = found
-    for value, readings in reversed(list(known.items())):
-        _mark(value, readings)
+    with np.errstate(all="ignore"):
+        for node in model.graph:
+            found = _readings(node, known)
+            if found:
+                known[node.outputs[0]] = found
+        for value, readings in reversed(list(known.items())):
+            _mark(value, readings)
 
 
 def _mark(value: ir.Value, readings: Readings) -> None:
@@ -70,13 +72,13 @@ def _readings(node: ir.Node, known: Mapping[ir.Value, Readings]) -> Readings:
     if any(number is None for number in constants.values()):
         return {}
     found: Readings = {}
-    with np.errstate(all="ignore"):
-        for base in _bases(computed, known):
-            sampled = [POINTS if value is base else known.get(value, {}).get(base, constants.get(value)) for value in operands]
-            if static_shape(base) == static_shape(node.outputs[0]) is not None and all(one is not None for one in sampled):
-                found[base] = np.asarray(function(node, tuple(one for one in sampled if one is not None)))
-            if len(found) == BASES:
-                break
+    shape = static_shape(node.outputs[0])
+    for base in _bases(computed, known):
+        sampled = [POINTS if value is base else known.get(value, {}).get(base, constants.get(value)) for value in operands]
+        if all(one is not None for one in sampled) and static_shape(base) == shape is not None:
+            found[base] = np.asarray(function(node, tuple(one for one in sampled if one is not None)))
+        if len(found) == BASES:
+            break
     return found
 
 
@@ -107,7 +109,9 @@ def elu(x: Array, alpha: float) -> Array:
 
 
 def _close(values: Array, formula: Array) -> bool:
-    return bool(np.all(np.abs(values - formula) <= TOLERANCE * (1.0 + np.abs(formula))))
+    """Of all points, or of one."""
+    near = abs(values - formula) <= TOLERANCE * (1.0 + abs(formula))
+    return bool(near.all())
 
 
 def _may_fit(values: Array) -> bool:
@@ -116,32 +120,34 @@ def _may_fit(values: Array) -> bool:
     return min(abs(at_zero), abs(at_zero - 0.5)) < 0.01 and (abs(at_most - 1.0) < 0.01 or 0.49 < at_most / POINTS[HIGHEST] < 1.1)
 
 
-def _is_hard_sigmoid(values: Array) -> bool:
-    """`clip(slope * x + 0.5, 0, 1)` with the slopes that libraries use: 1/6 and 0.2."""
-    return any(_close(values, np.clip(slope * POINTS + 0.5, 0.0, 1.0)) for slope in (1.0 / 6.0, 0.2))
+def _is(formula: Callable[[Array], Array]) -> Callable[[Array], bool]:
+    """Whether values are those of a formula without parameters; most are not at the first point."""
+    expected = functools.cache(lambda: formula(POINTS))
+
+    def fits(values: Array) -> bool:
+        wanted = expected()
+        return _close(values[UNIT_STEP], wanted[UNIT_STEP]) and _close(values, wanted)
+
+    return fits
 
 
 def _is_elu(values: Array) -> bool:
     alpha = -float(values[LOWEST])
-    return bool(alpha > TOLERANCE) and np.isfinite(alpha) and _close(values, elu(POINTS, alpha))
+    return alpha > TOLERANCE and np.isfinite(alpha) and _is_identity_at_one(values) and _close(values, elu(POINTS, alpha))
 
 
 def _is_celu(values: Array) -> bool:
     """`alpha * (exp(x / alpha) - 1)` below 0."""
     alpha = -float(values[LOWEST])
-    return bool(TOLERANCE < alpha < 4.0) and _close(values, alpha * elu(POINTS / alpha, 1.0))
+    return TOLERANCE < alpha < 4.0 and _is_identity_at_one(values) and _close(values, alpha * elu(POINTS / alpha, 1.0))
 
 
-def _is_selu(values: Array) -> bool:
-    return _close(values, SELU_SCALE * elu(POINTS, SELU_ALPHA))
+def _is_identity_at_one(values: Array) -> bool:
+    return _close(values[UNIT_STEP], POINTS[UNIT_STEP])
 
 
-def _is_hard_swish(values: Array) -> bool:
-    return _close(values, POINTS * np.clip(POINTS / 6.0 + 0.5, 0.0, 1.0))
-
-
-def _is_mish(values: Array) -> bool:
-    return _close(values, POINTS * np.tanh(np.logaddexp(POINTS, 0.0)))
+def _hard_sigmoid_of(slope: float) -> Callable[[Array], Array]:
+    return lambda x: np.clip(slope * x + 0.5, 0.0, 1.0)
 
 
 def _is_silu(values: Array) -> bool:
@@ -158,10 +164,11 @@ PARTS = frozenset({None, *OPERATORS.values()})
 FORMULAS: tuple[tuple[str, Callable[[Array], bool]], ...] = (
     ("elu", _is_elu),
     ("celu", _is_celu),
-    ("selu", _is_selu),
-    ("hard_swish", _is_hard_swish),
-    ("hard_sigmoid", _is_hard_sigmoid),
-    ("mish", _is_mish),
+    ("selu", _is(lambda x: SELU_SCALE * elu(x, SELU_ALPHA))),
+    ("hard_swish", _is(lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0))),
+    ("hard_sigmoid", _is(_hard_sigmoid_of(1.0 / 6.0))),  # the slopes that libraries use
+    ("hard_sigmoid", _is(_hard_sigmoid_of(0.2))),
+    ("mish", _is(lambda x: x * np.tanh(np.logaddexp(x, 0.0)))),
     ("silu", _is_silu),
 )
 _FUNCTIONS: Mapping[str, Callable[[ir.Node, _Operands], object]] = MappingProxyType(
