@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
+from bridge import heap
 from bridge.errors import UsageError
 
 MARKERS = (
@@ -18,7 +22,9 @@ MARKERS = (
     "onnx2tf.log",
     "process.log",
 )  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
+REMEMBERED = 1 << 23  # bytes of a file whose digest takes 5 ms
 PIECE = 1 << 20  # bytes that are read of a large file at a time
+FETCHED = 4 << 20  # bytes of what is mapped that are fetched at a time
 UNFINISHED = ".unfinished-"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)  # of network file systems; two runs at once are on their own there
@@ -42,14 +48,23 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> str:
-    """Writes a file whole or not at all, returns its sha256.
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file whole or not at all.
 
     Raises:
         OSError: the folder is not writable.
     """
     with whole_file(path) as file:
         file.write(content)
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> str:
+    """Like `write_whole`; returns the sha256.
+
+    Raises:
+        OSError: the folder is not writable.
+    """
+    write_whole(path, content)
     return sha256(content).hexdigest()
 
 
@@ -67,8 +82,50 @@ def copy_file(source: Path, target: Path) -> str:
     return total.hexdigest()
 
 
+def move_file(source: Path, target: Path) -> str:
+    """Moves a file, whole or not at all, within a file system without copying it; returns its sha256.
+
+    Raises:
+        OSError: one of them cannot be read or written.
+    """
+    found = digest(source)
+    source.chmod(0o644)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return copy_file(source, target)
+    return found
+
+
+def write_pieces(file: IO[bytes], content: np.ndarray) -> None:
+    """Writes bytes that may be mapped, which are fetched many pages at a time.
+
+    Args:
+        file: at the place to write to.
+        content: uint8 of one axis.
+    """
+    for start in range(0, content.size, FETCHED):
+        piece = content[start : start + FETCHED]
+        if piece.size == FETCHED:
+            heap.fetch(piece.ctypes.data, FETCHED)
+        file.write(piece)
+
+
 def digest(path: Path) -> str:
-    """sha256 of a file, read in pieces."""
+    """sha256 of a file; that of a large one is remembered as long as the file stays as it is."""
+    now = path.stat()
+    return _digest(path) if now.st_size < REMEMBERED else _known_digest(path, now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _known_digest(path: Path, *version: int) -> str:
+    del version
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
         total = sha256()
         while piece := file.read(PIECE):

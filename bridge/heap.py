@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import gc
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # New objects between two collections. Graphs of thousands of nodes are kept to the end and have few cycles: with Python's own 700 a fifth of the time
@@ -12,6 +12,7 @@ from pathlib import Path
 YOUNG_OBJECTS = 100_000
 
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20
+POPULATE_READ = 22  # advice of Linux 5.14 and newer, which Python has no name for
 MAPPINGS, SHARED = Path("/proc/self/maps"), "s"  # of Linux alone
 
 
@@ -41,6 +42,18 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
+def fetch(address: int, size: int) -> None:
+    """Brings the pages of mapped bytes into memory at once, where the system can: fetching each when it is looked at takes three times as long."""
+    start = address & -mmap.PAGESIZE
+    _madvise()(start, address + size - start, POPULATE_READ)
+
+
+def _madvise() -> Callable[[int, int, int], int]:
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return advise
+
+
 def unmap_files() -> None:
     """Takes the pages of mapped files out of the memory of the process until they are looked at again, where the system can; they stay in its cache.
 
@@ -48,8 +61,7 @@ def unmap_files() -> None:
     """
     if not MAPPINGS.is_file():
         return
-    advise = ctypes.CDLL(None).madvise
-    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    advise = _madvise()
     for line in MAPPINGS.read_text().splitlines():
         addresses, rights, *_ = line.split(maxsplit=2)
         if rights.endswith(SHARED):  # others may hold what was never written to a file

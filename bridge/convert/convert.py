@@ -13,7 +13,7 @@ from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
 from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import UnsupportedModelError
-from bridge.files import copy_file, write_bytes
+from bridge.files import move_file, write_whole
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Graph
 
@@ -57,12 +57,12 @@ def to_float_tflite(
         model = tflite.read(written)
         _refuse_custom(graph, model)
         if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
-            write_bytes(written, tflite.serialized(model))  # another file, since the model is what lies in this one
+            write_whole(written, tflite.serialized(model))  # another file, since the model is what lies in this one
             del model
             tflite.forget_files()
             heap.give_back()
         tensor_map = build_map.build(graph, written, channels_last=channels_last, reference=reference, probes=probes, threads=threads)
-        sha256 = copy_file(written, output)
+        sha256 = move_file(written, output)
         if saved_model is not None:
             onnx2tf_process.keep_saved_model(written, saved_model)
     return ConvertedModel(path=output, sha256=sha256, tensor_map=tensor_map, onnx2tf_version=onnx2tf_process.version())

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from bridge import heap
+from bridge.files import write_pieces
 
 LARGE = 64 << 20  # bytes of a file whose pages are worth giving back
 
@@ -32,7 +33,7 @@ class RunFile:
         with tempfile.TemporaryFile(prefix="bridge-") as file:
             for position, piece in pieces:
                 file.seek(position)
-                file.write(memoryview(piece))
+                write_pieces(file, np.frombuffer(piece, np.uint8))
             file.flush()
             self.size = file.seek(0, os.SEEK_END)
             self._handle = os.dup(file.fileno())

@@ -34,7 +34,8 @@ def test_tensors_taken_in_together_have_the_figures_of_each_alone() -> None:
             row.add(name, reference[row.pair.tensor], real, stored, alone)
     for together, one in zip(rows, each, strict=True):
         np.testing.assert_equal(asdict(together), asdict(one))
-    assert rows[0].clipped and rows[0].usage.samples == 2 and not rows[1].own_sums.count
+    assert rows[0].clipped
+    assert (rows[0].usage.samples, rows[1].own_sums.count) == (2, 0)
 
 
 def test_sums_of_many_follow_their_formulas() -> None:
