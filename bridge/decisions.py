@@ -61,9 +61,10 @@ def with_measurements(
     threads: int,
 ) -> Ranges:
     """The ranges with what else the rules ask of calibration samples: where the values of each tensor lie, what each node loses by itself."""
-    if "spreads" in rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map)):
+    waits = rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map))
+    if "spreads" in waits:
         ranges = with_spreads(converted, ranges, samples, threads=threads)
-    if "own_errors" in rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map)):
+    if "own_errors" in waits:
         ranges = with_own_errors(normal, converted, ranges, rule_files, samples, precision=precision, threads=threads)
     return ranges
 
@@ -106,9 +107,10 @@ def with_own_errors(
     graph = read_graph(tflite.read_once(converted.path), where=where)
     known: dict[str, float] = {}
     before: Sequence[str] = ()
+    nodes = measured(normal.nodes, ranges, converted.tensor_map)
     for _ in range(OWN_ERROR_ROUNDS):
-        nodes = measured(normal.nodes, replace(ranges, own_sqnr_db=known), converted.tensor_map)
-        decisions = rules_stage.apply(rule_files, nodes, default_precision=precision, allow_idle=True).decisions
+        nodes = _with_errors(nodes, known)
+        decisions = rules_stage.decisions(rule_files, nodes, default_precision=precision)
         asked = op_precisions(converted.tensor_map, decisions, precision)
         if asked == before:  # the same file would show the same errors
             break
@@ -129,6 +131,11 @@ def measured(nodes: Sequence[NodeFacts], ranges: Ranges, tensor_map: TensorMap) 
     """The nodes with what was measured of them and of the tensors that they read and write."""
     errors, places = ranges.own_sqnr_db or {}, _places(tensor_map)
     return tuple(replace(node, own_sqnr_db=errors.get(node.name), statistics=_statistics(node, places, ranges)) for node in nodes)
+
+
+def _with_errors(nodes: Sequence[NodeFacts], errors: Mapping[str, float]) -> tuple[NodeFacts, ...]:
+    """The nodes with what they lose by themselves."""
+    return tuple(node if node.own_sqnr_db == errors.get(node.name) else replace(node, own_sqnr_db=errors.get(node.name)) for node in nodes)
 
 
 def _places(tensor_map: TensorMap) -> dict[str, str]:

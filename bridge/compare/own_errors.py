@@ -1,5 +1,6 @@
 """What every node loses by itself, in the figure that rules ask for: the typical channel counts, not only the loudest one."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,43 +22,60 @@ STACKED = 1 << 16  # elements that are worked on at a time: a call of NumPy take
 
 @dataclass(slots=True)
 class ChannelSums:
-    """Sums per channel (the last axis) over all samples."""
+    """Sums per channel (the last axis) over all samples, [tensors, C] for tensors of one shape.
+
+    Attributes:
+        count: elements of a channel.
+        total: sum of the reference.
+        squares: sum of its squares.
+        noise: sum of the squared errors.
+    """
 
     count: int = 0
     total: np.ndarray | float = 0.0
     squares: np.ndarray | float = 0.0
     noise: np.ndarray | float = 0.0
 
-    def sqnr_db(self) -> float:
-        """SQNR in dB of the whole tensor or of its median channel, whichever is less; signal is what varies within a channel.
+    def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
+        """Takes in one sample, [tensors, ..., C]; what has less than two axes is one channel."""
+        channels = reference.shape[-1] if reference.ndim > 2 else 1
+        r = reference.reshape(len(reference), -1, channels).astype(np.float64)
+        error = r - candidate.reshape(r.shape)
+        self.count += r.shape[1]
+        self.total = self.total + np.add.reduce(r, axis=1)
+        self.squares = self.squares + np.add.reduce(np.multiply(r, r, out=r), axis=1)
+        self.noise = self.noise + np.add.reduce(np.multiply(error, error, out=error), axis=1)
+
+    def merge(self, other: "ChannelSums") -> None:
+        """Takes in what was summed up of the same tensors elsewhere."""
+        self.count += other.count
+        self.total, self.squares, self.noise = self.total + other.total, self.squares + other.squares, self.noise + other.noise
+
+    def alone(self, place: int) -> "ChannelSums":
+        """Those of one tensor."""
+        return ChannelSums(self.count, *(np.asarray(sums)[place : place + 1] for sums in (self.total, self.squares, self.noise)))
+
+    def sqnr_db(self) -> list[float]:
+        """Of each tensor, SQNR in dB of the whole or of its median channel, whichever is less; signal is what varies within a channel.
 
         The mean of a channel says nothing about what the network sees in it: the first layer of a YOLOX keeps 24 dB by plain SQNR and 12 dB
         by this. With too few elements per channel only the whole tensor counts.
         """
-        total, squares, noise = (np.atleast_1d(np.asarray(value, np.float64)) for value in (self.total, self.squares, self.noise))
+        total, squares, noise = (np.asarray(sums, np.float64) for sums in (self.total, self.squares, self.noise))
+        noises = noise.sum(axis=1).tolist()
         if self.count < MIN_ELEMENTS:
-            return _decibel(max(0.0, float(squares.sum() - total.sum() ** 2 / (self.count * len(total)))), float(noise.sum()))
+            around = squares.sum(axis=1) - total.sum(axis=1) ** 2 / (self.count * total.shape[1])
+            return list(map(_decibel, np.maximum(around, 0.0).tolist(), noises))
         varying = np.maximum(squares - np.square(total) / self.count, 0.0)
         alive = varying > 1e-12 * squares
-        whole = _decibel(float(varying.sum()), float(noise.sum()))
-        if not alive.any():
-            return whole
-        return min(whole, float(np.median([_decibel(float(v), float(n)) for v, n in zip(varying[alive], noise[alive], strict=True)])))
+        whole = list(map(_decibel, varying.sum(axis=1).tolist(), noises))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(noise == 0.0, np.inf, varying / noise)
+        ratios[~(ratios > 0.0)] = 0.0
+        return [min(one, _median_db(of[counts])) if counts.any() else one for one, of, counts in zip(whole, ratios, alive, strict=True)]
 
 
-def add(sums: Sequence[ChannelSums], reference: np.ndarray, candidate: np.ndarray) -> None:
-    """Takes in one sample of tensors of one shape, [tensors, ..., C] each."""
-    channels = reference.shape[-1] if reference.ndim > 2 else 1
-    r = reference.reshape(len(sums), -1, channels).astype(np.float64)
-    error = r - candidate.reshape(r.shape)
-    total = np.add.reduce(r, axis=1)
-    squares = np.add.reduce(np.multiply(r, r, out=r), axis=1)
-    noise = np.add.reduce(np.multiply(error, error, out=error), axis=1)
-    for place, one in enumerate(sums):
-        one.count += r.shape[1]
-        one.total = one.total + total[place]
-        one.squares = one.squares + squares[place]
-        one.noise = one.noise + noise[place]
+type _Sums = dict[tuple[int, ...], ChannelSums]  # places of the rows that were summed up together
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +122,31 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     chained = attribution.chained(quantized_model, pairs, converted.tensor_map.owners, reduced)
     cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners, chained)
     interpreter = open_exposed(cut.join(real, own), feed(samples[chosen[0]]), what="the float file", threads=threads).interpreter
-    sums = [ChannelSums() for _ in rows]
+    sums: _Sums = {}
     for position in chosen:
         values = dict(zip([*real, *(tensor + shift for tensor in own)], interpreter.run_views(feed(samples[position])), strict=True))
         _add_sample(rows, sums, values, shift)
         values.clear()
     found: dict[str, float] = {}
-    for row, channel_sums in zip(rows, sums, strict=True):
-        if row.owner is not None and row.owner not in cut.uncut:
-            found[row.owner] = min(found.get(row.owner, np.inf), channel_sums.sqnr_db())
+    for places, errors in ((places, one.sqnr_db()) for places, one in _settled(sums).items()):
+        for owner, error in ((rows[place].owner, error) for place, error in zip(places, errors, strict=True)):
+            if owner is not None and owner not in cut.uncut:
+                found[owner] = min(found.get(owner, np.inf), error)
     return OwnErrors(found, reduced, chained)
 
 
-def _add_sample(rows: Sequence[Row], sums: Sequence[ChannelSums], values: Mapping[int, np.ndarray], shift: int) -> None:
+def _settled(sums: _Sums) -> _Sums:
+    """Sums in which every place occurs once; a tensor whose shape differs from sample to sample was not always summed up with the same others."""
+    if len(set(itertools.chain(*sums))) == sum(map(len, sums)):
+        return sums
+    each: _Sums = {}
+    for places, together in sums.items():
+        for index, place in enumerate(places):
+            each.setdefault((place,), ChannelSums()).merge(together.alone(index))
+    return each
+
+
+def _add_sample(rows: Sequence[Row], sums: _Sums, values: Mapping[int, np.ndarray], shift: int) -> None:
     """Takes in one sample, small tensors of one shape and type together; keeps no value, since LiteRT refuses to run while a view is alive."""
     alike: dict[object, list[int]] = {}
     for place, row in enumerate(rows):
@@ -130,7 +160,8 @@ def _add_sample(rows: Sequence[Row], sums: Sequence[ChannelSums], values: Mappin
             reference = _stack([values[row.float_tensor] for row in chosen])
             stored = _stack([values[row.quantized_tensor + shift] for row in chosen if row.quantized_tensor is not None])
             forms = [row.form for row in chosen if row.form is not None]
-            add([sums[place] for place in places[start : start + most]], reference, real_of(forms, stored) if forms else stored)
+            one = sums.setdefault(tuple(places[start : start + most]), ChannelSums())
+            one.add(reference, real_of(forms, stored) if forms else stored)
 
 
 def _stack(values: Sequence[np.ndarray]) -> np.ndarray:
@@ -171,6 +202,13 @@ def _debtors(node: NodeFacts, writers: Mapping[str, NodeFacts], errors: OwnError
             elif writer.name not in errors.sqnr_db or reader.name in errors.chained:
                 queue.append(writer)
     return found
+
+
+def _median_db(ratios: np.ndarray) -> float:
+    """Median of signal over noise, at least one, in dB; of an even number the mean of the two in the middle."""
+    ordered = np.sort(ratios)
+    low, high = (_decibel(float(ordered[place]), 1.0) for place in ((len(ordered) - 1) // 2, len(ordered) // 2))
+    return (low + high) / 2
 
 
 def _decibel(signal: float, noise: float) -> float:

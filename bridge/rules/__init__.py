@@ -1,6 +1,6 @@
 """Rule files: which nodes get which precision, and why. Rules see `NodeFacts` and nothing else of a model."""
 
-from bridge.rules.apply import Applied, apply, waits_for_measurement
+from bridge.rules.apply import Applied, apply, decisions, waits_for_measurement
 from bridge.rules.check import check
 from bridge.rules.explain import Explanation, explain, render
 from bridge.rules.files import Pack, RuleFile, list_packs, load
@@ -14,6 +14,7 @@ __all__ = [
     "RuleFile",
     "apply",
     "check",
+    "decisions",
     "explain",
     "json_schema",
     "list_packs",

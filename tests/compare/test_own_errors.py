@@ -7,7 +7,7 @@ import pytest
 from test_outputs import Data
 from two_layers import Builder, H, X, pair, real, stored
 
-from bridge.compare.own_errors import ChannelSums, OwnErrors, add, charge_writers, own_errors
+from bridge.compare.own_errors import ChannelSums, OwnErrors, charge_writers, own_errors
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, InputBinding, NodeFacts, OpOutcome, QuantizedModel, TensorMap, TensorSpec
 
@@ -18,18 +18,33 @@ INT8 = "static_wi8_ai8"
 def sqnr(reference: np.ndarray, noise: np.ndarray) -> float:
     sums = ChannelSums()
     for half in (0, 1):
-        add([sums], reference[None, half::2], (reference + noise)[None, half::2])
-    return sums.sqnr_db()
+        sums.add(reference[None, half::2], (reference + noise)[None, half::2])
+    (found,) = sums.sqnr_db()
+    return found
 
 
 @pytest.mark.parametrize("shape", [(5,), (7, 1), (90, 3), (5, 6, 16)])
 def test_tensors_taken_in_together_have_the_sums_of_each_alone(shape: tuple[int, ...]) -> None:
     reference, candidate = RNG.standard_normal((2, 3, *shape)).astype(np.float32)
-    together, alone = [ChannelSums() for _ in reference], [ChannelSums() for _ in reference]
-    add(together, reference, candidate)
-    for one, r, c in zip(alone, reference, candidate, strict=True):
-        add([one], r[None], c[None])
-    assert [one.sqnr_db() for one in together] == [one.sqnr_db() for one in alone]
+    together, each = ChannelSums(), [ChannelSums() for _ in reference]
+    together.add(reference, candidate)
+    for one, r, c in zip(each, reference, candidate, strict=True):
+        one.add(r[None], c[None])
+    assert together.sqnr_db() == [found for one in each for found in one.sqnr_db()]
+
+
+def test_sums_made_with_other_tensors_can_be_put_together() -> None:
+    """A tensor whose shape differs from sample to sample has other company in each."""
+    (r, other), (c, _) = RNG.standard_normal((2, 2, 40, 6)).astype(np.float32), RNG.standard_normal((2, 2, 40, 6)).astype(np.float32)
+    in_company, whole = ChannelSums(), ChannelSums()
+    in_company.add(np.stack([other, r]), np.stack([other, c]))
+    taken = in_company.alone(1)
+    for sums in (taken, whole):
+        rest = ChannelSums()
+        rest.add(r[None, :20], c[None, :20])
+        sums.merge(rest)
+    whole.add(r[None], c[None])
+    assert taken.sqnr_db() == pytest.approx(whole.sqnr_db())
 
 
 def test_with_equal_channels_it_is_the_plain_ratio_of_what_varies() -> None:

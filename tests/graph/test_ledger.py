@@ -144,7 +144,7 @@ def test_an_error_of_ours_passes_through() -> None:
 
 
 def test_a_pass_that_found_nothing_looks_again_only_after_a_change() -> None:
-    model, ledger = build(CHAIN)
+    _, ledger = build(CHAIN)
     looked: list[str] = []
 
     def look(model: ir.Model) -> None:

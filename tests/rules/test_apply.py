@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from bridge.errors import RuleError, UsageError
-from bridge.rules import Applied, RuleFile, apply
+from bridge.rules import Applied, RuleFile, apply, decisions
 from bridge.types import Decision, NearMiss, NodeFacts, RangeChoice, RangeDecision
 
 type Node = Callable[..., NodeFacts]
@@ -14,7 +14,9 @@ ANY = '{ kind = "name", glob = "**" }'
 
 
 def run(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> Applied:
-    return apply(files, nodes, default_precision="static_wi8_ai8")
+    applied = apply(files, nodes, default_precision="static_wi8_ai8")
+    assert decisions(files, nodes, default_precision="static_wi8_ai8") == applied.decisions
+    return applied
 
 
 def refusal(files: Sequence[RuleFile], nodes: Sequence[NodeFacts]) -> str:
