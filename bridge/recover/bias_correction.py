@@ -20,9 +20,10 @@ import numpy as np
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph
+from bridge.recover.batches import Runner
 from bridge.recover.method import Method
 from bridge.recover.probes import Probe, probed
-from bridge.recover.trials import State, Trials, run
+from bridge.recover.trials import State, Trials
 from bridge.recover.weighted import Weighted, stored_bias, stored_weight, weighted_ops
 from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
@@ -50,8 +51,8 @@ def correct(trials: Trials, state: State) -> State:
     for number, block in enumerate(blocks):
         shifts = _weight_shifts(trials, graph, best, block) if number == 0 else _shifts(trials, graph, best, block, wanted)
         tried = _shifted(graph, best, block, shifts)
-        result = trials.score(tried, "fit")
-        if result.beats(score):
+        result = trials.better(trials.quantize(tried), "fit", score)
+        if result is not None:
             best, score = tried, result
     return best
 
@@ -61,7 +62,8 @@ def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> 
     means: dict[int, np.ndarray] = {}
     for group in _groups(graph, ops):
         probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in group]
-        found = _means(trials, probed(tflite.copied(graph.model), graph, probes))
+        file = probed(tflite.copied(graph.model), graph, probes, apart=trials.in_batches)
+        found = _means(trials, file)
         means |= {one.op.index: mean for one, mean in zip(group, found, strict=True)}
     return means
 
@@ -73,7 +75,7 @@ def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequenc
         model = tflite.copied(trials.model(trials.quantize(state)))
         lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in group]
         probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(group, lost, strict=True)]
-        means += _means(trials, probed(model, graph, probes))
+        means += _means(trials, probed(model, graph, probes, apart=trials.in_batches))
     return means
 
 
@@ -81,7 +83,7 @@ def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weigh
     """By how much the mean of each channel of each operator is too low."""
     model = tflite.copied(trials.model(trials.quantize(state)))
     probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
-    means = _means(trials, probed(model, graph, probes))
+    means = _means(trials, probed(model, graph, probes, apart=trials.in_batches))
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
 
 
@@ -113,8 +115,9 @@ def _shifted(graph: FloatGraph, state: State, ops: Sequence[Weighted], shifts: M
 
 def _means(trials: Trials, file: RunFile) -> Means:
     """[channels] float64 per output of a file, over the fit samples."""
-    samples = run(file, trials.feeds("fit"), threads=trials.job.threads)
-    return [np.mean(np.stack(values).astype(np.float64), axis=0) for values in zip(*samples, strict=True)]
+    batches = Runner(file, threads=trials.job.threads).run(trials.batches("fit"))
+    rows = ([value.reshape(-1, value.shape[-1]) for value in values] for values in zip(*batches, strict=True))
+    return [np.mean(np.concatenate(values).astype(np.float64), axis=0) for values in rows]
 
 
 BIAS_CORRECTION = Method("bias_correction", "biases that restore the mean of every channel", correct)

@@ -1,13 +1,14 @@
 """Ranges that minimise the error of the tensor itself: where the search for those that minimise the error of the outputs begins."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
+from bridge.recover.batches import Outputs, Runner, joined
 from bridge.recover.trials import Trials
 from bridge.tflite import model as tflite
-from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorRange
 
 MOST_SAMPLES = 24
@@ -32,10 +33,16 @@ def clipped_ranges(
     main = tflite.main_graph(model)
     index = {tflite.text(tensor.name): position for position, tensor in enumerate(main.tensors)}
     counts = {name: np.zeros(BINS) for name in tensors}
-    runner = Interpreter(tflite.expose(model, [index[name] for name in tensors]))
-    for feeds in trials.feeds("fit")[:MOST_SAMPLES]:
-        for name, value in zip(tensors, runner.run(feeds), strict=True):
-            counts[name] += _histogram(value.reshape(-1), ranges[name])
+    lock = threading.Lock()
+
+    def count(_: int, values: Outputs) -> None:
+        found = [_histogram(value.reshape(-1), ranges[name]) for name, value in zip(tensors, values, strict=True)]
+        with lock:
+            for name, one in zip(tensors, found, strict=True):
+                counts[name] += one
+
+    runner = Runner(tflite.expose(model, [index[name] for name in tensors]), threads=trials.job.threads)
+    runner.each(joined(trials.feeds("fit")[:MOST_SAMPLES], 1), count)
     return [MappingProxyType({name: _best(counts[name], ranges[name], weight) for name in tensors}) for weight in weights]
 
 

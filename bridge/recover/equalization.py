@@ -17,8 +17,8 @@ import numpy as np
 
 from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import read_graph
+from bridge.recover.batches import Feeds
 from bridge.recover.chains import Chain, channel_magnitudes, find_chains
-from bridge.recover.trials import Feeds
 from bridge.tflite import model as tflite
 from bridge.tflite.interpreter import Interpreter
 from bridge.types import TensorMap, TensorPair

@@ -31,13 +31,14 @@ class Probe:
     bias: np.ndarray | None
 
 
-def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> RunFile:
+def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, apart: bool) -> RunFile:
     """The file with the mean of each probe over all positions as its only outputs, [channels] float32, in their order.
 
     Args:
         model: the file, float or quantized; belongs to the function from now on.
         graph: the float file that it is or was made of.
         probes: whose operators are in the file.
+        apart: the first axis counts samples, which stay apart: the outputs are [samples, channels].
     """
     main = tflite.main_graph(model)
     behind: dict[int, list[tflite.OperatorT]] = {}
@@ -50,7 +51,7 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> 
         if kind != "FLOAT32" and source not in real:
             real[source] = tflite.add_tensor(model, main, f"real {source}", "FLOAT32", tflite.shape(main.tensors[source]))
             added.append(tflite.add_op(model, "DEQUANTIZE", DEQUANTIZE_VERSIONS[kind], [source], [real[source]]))
-        outputs.append(_add(model, graph, probe, number, real.get(source, source), added))
+        outputs.append(_add(model, graph, probe, number, real.get(source, source), added, apart=apart))
     needed = main.operators[: max(behind) + 1]  # the others would be packed and run for nothing
     main.operators = [one for position, op in enumerate(needed) for one in (op, *behind.get(position, ()))]
     main.outputs, model.signatureDefs = np.asarray(outputs, np.int32), None
@@ -58,7 +59,7 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe]) -> 
     return tflite.run_file(model)
 
 
-def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, source: int, added: list[tflite.OperatorT]) -> int:
+def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, source: int, added: list[tflite.OperatorT], *, apart: bool) -> int:
     """Adds the copy and the mean of its output; returns the tensor of the mean."""
     main = tflite.main_graph(model)
     op = probe.one.op
@@ -77,11 +78,14 @@ def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, sou
         tflite.main_graph(graph.model).operators[op.index].builtinOptionsType,
         _without_activation(op.options),
     )
-    mean = tflite.add_tensor(model, main, f"mean {number}", "FLOAT32", shape[-1:])
-    axes = _constant(model, f"axes {number}", np.arange(len(shape) - 1, dtype=np.int32))
-    average = tflite.add_op(model, "MEAN", 1, [computed, axes], [mean])
+    added.append(copy)
+    positions = np.arange(apart, len(shape) - 1, dtype=np.int32)
+    if not positions.size:
+        return computed
+    mean = tflite.add_tensor(model, main, f"mean {number}", "FLOAT32", (*shape[:apart], shape[-1]))
+    average = tflite.add_op(model, "MEAN", 1, [computed, _constant(model, f"axes {number}", positions)], [mean])
     tflite.set_options(average, "ReducerOptions")
-    added += [copy, average]
+    added.append(average)
     return mean
 
 

@@ -78,11 +78,9 @@ class _Search:
         self.seen.add(forms)
         self.left -= 1
         made = self.trials.made(plan)
-        fit = self.trials.score_file(made, "fit")
-        if not fit.beats(self.fit, by_db=SMALLEST_GAIN_DB, errors=STANDARD_ERRORS):
-            return False
-        check = self.trials.score_file(made, "check")
-        if not check.beats(self.check):
+        fit = self.trials.better(made, "fit", self.fit, by_db=SMALLEST_GAIN_DB, errors=STANDARD_ERRORS)
+        check = None if fit is None else self.trials.better(made, "check", self.check)
+        if fit is None or check is None:
             return False
         self.ranges, self.fit, self.check = tried, fit, check
         return True

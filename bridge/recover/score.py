@@ -43,19 +43,35 @@ class Score:
             by_db: the gain must be larger.
             errors: the gain must be larger than so many of its standard errors over the samples: a gain that one sample makes is chance.
         """
-        if self.mean_db <= other.mean_db + by_db or self.each_db.min() < other.each_db.min() - WORST_MAY_LOSE_DB:
+        if not self.may_beat(other, by_db=by_db):
             return False
         gains = ((other.noise - self.noise) / np.maximum(other.noise.sum(0), np.finfo(np.float64).tiny)).sum(1)
         return bool(gains.sum() >= errors * gains.std() * math.sqrt(len(gains)))
 
+    def may_beat(self, other: "Score", *, by_db: float = 0.0) -> bool:
+        """Whether this can beat another with the noise of samples that are still to come, which adds to what is here."""
+        each, others = self.each_db, other.each_db
+        return bool(each.mean() > others.mean() + by_db and each.min() >= others.min() - WORST_MAY_LOSE_DB)
+
 
 def score(expected: Sequence[Sequence[np.ndarray]], received: Sequence[Sequence[np.ndarray]]) -> Score:
     """Scores values, both given as [samples][tensors] float32."""
-    signal = np.array([[float(np.square(value, dtype=np.float64).sum()) for value in sample] for sample in expected]).sum(0)
-    noise = np.array([[_noise(value, got) for value, got in zip(*pair, strict=True)] for pair in zip(expected, received, strict=True)])
-    return Score(signal, noise)
+    rows, others = ([[value.reshape(1, -1) for value in sample] for sample in values] for values in (expected, received))
+    return Score(signal(rows), noise(rows, others))
 
 
-def _noise(expected: np.ndarray, received: np.ndarray) -> float:
-    difference = expected.astype(np.float64) - received
-    return float(np.square(difference, out=difference).sum())
+def signal(expected: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """[tensors] squared sums of values given as [batches][tensors], each [samples, ...] float32."""
+    found: np.ndarray = np.array([[float(np.square(value, dtype=np.float64).sum()) for value in batch] for batch in expected]).sum(0)
+    return found
+
+
+def noise(expected: Sequence[Sequence[np.ndarray]], received: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """[samples, tensors] squared sums of differences, both given as for `signal`."""
+    return np.concatenate([np.stack([_noise(*pair) for pair in zip(*batch, strict=True)], axis=1) for batch in zip(expected, received, strict=True)])
+
+
+def _noise(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+    difference = (expected.astype(np.float64) - received).reshape(len(expected), -1)
+    found: np.ndarray = np.square(difference, out=difference).sum(axis=1)
+    return found

@@ -1,9 +1,8 @@
 """Quantizes the float file with changed ranges and constants, runs it on calibration samples, and says what that cost."""
 
-import functools
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,26 +16,23 @@ from bridge.quantize.float_graph import read_graph
 from bridge.quantize.plan import Plan, make_plan
 from bridge.quantize.quantizer import NO_RANGES
 from bridge.quantize.spans import spans_by_precision
+from bridge.recover.batches import Batch, Feeds, Outputs, Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
 from bridge.recover.decisive import show_before_saturation
-from bridge.recover.score import Score, score
+from bridge.recover.score import Score, noise, signal
 from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
-from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
-from bridge.tflite.interpreter import Interpreter
-from bridge.tflite.parallel import Stream
 from bridge.tflite.run_file import RunFile
 from bridge.types import InputBinding, OpOutcome, Ranges
 
 type Part = Literal["fit", "check"]
-type Columns = Literal["search", "outputs"]
-type Feeds = Mapping[str, np.ndarray]
-type Outputs = list[np.ndarray]
 
 # Work in units of one multiply-accumulate; rates measured on two x86-64 cores with XNNPACK (int8 about 80e9 a second).
 WORK_PER_ELEMENT = 20  # writing one activation
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
+WORK_PER_THREAD = 5e7  # opening the file a second time and starting a thread take as long
+STEPS = 4  # after each of which a trial can be given up
 KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
 KEPT_PLANS = 2  # the best one so far and the last one
 CHECK_SHARE = 3  # one of so many samples is held out
@@ -110,26 +106,40 @@ class Trials:
         model = tflite.read(job.float_model)
         self._work_per_sample, self._operators = _work(model), len(tflite.main_graph(model).operators)
         shown = show_before_saturation(model)
-        self.graph = read_graph(model, where=str(job.float_model))
-        self._feeds: dict[Part, list[Feeds]] = {}
+        self._batches: dict[Part, list[Batch]] = {}
         self._made: OrderedDict[State, Made] = OrderedDict()
-        self._file = WorkingFile(self.graph)
-        self._columns = {"search": shown.decisive, "outputs": shown.outputs}
+        self._columns = shown.decisive
         count = int(min(max(job.budget / SAMPLE_SHARE / self._work_per_sample, FEWEST_SAMPLES), MOST_SAMPLES, len(job.samples)))
         chosen = [position * len(job.samples) // count for position in range(count)]
         self._rows = {
             "fit": [row for place, row in enumerate(chosen) if place % CHECK_SHARE != CHECK_SHARE - 1],
             "check": [row for place, row in enumerate(chosen) if place % CHECK_SHARE == CHECK_SHARE - 1],
         }
+        self._batch, file = 1, None
+        if self.possible and (size := batch_size(self._work_per_sample, self.count("fit"))) > 1:
+            model, file = self._in_batches(model, size)
+        self.graph = read_graph(model, where=str(job.float_model))
+        self._file = WorkingFile(self.graph)
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
-        feeds = [one for part in parts for one in self.feeds(part)]
-        values = run(tflite.run_file(model), feeds, threads=job.threads) if parts else []
-        self._expected = {part: [values.pop(0) for _ in self._rows[part]] for part in parts}
+        runner = Runner(file or tflite.run_file(model), threads=job.threads) if parts else None
+        self._expected = {part: self._run(runner, self.batches(part)) for part in parts if runner is not None}
+        self._signal = {part: signal(values) for part, values in self._expected.items()}
+
+    def _in_batches(self, model: tflite.ModelT, size: int) -> tuple[tflite.ModelT, RunFile | None]:
+        """The model that takes so many samples at once, and its file; as it is where it cannot."""
+        free = tflite.copied(model)
+        if not free_batch_axis(free):
+            return model, None
+        file = tflite.run_file(tflite.copied(free))
+        if not keeps_samples_apart(file, [self._feed(row) for row in self._rows["fit"][:size]]):
+            return model, None
+        self._batch = size
+        return free, file
 
     @property
     def possible(self) -> bool:
         """Whether there is anything to measure: an output that is float, and a sample for each part."""
-        return bool(self._columns["search"] and self._rows["fit"] and self._rows["check"])
+        return bool(self._columns and self._rows["fit"] and self._rows["check"])
 
     @property
     def work(self) -> float:
@@ -145,14 +155,26 @@ class Trials:
         """Samples of a part."""
         return len(self._rows[part])
 
+    @property
+    def in_batches(self) -> bool:
+        """Whether files take several samples at once, along the first axis of all that they compute."""
+        return self._batch > 1
+
     def feeds(self, part: Part) -> Sequence[Feeds]:
-        """What the file is fed for the samples of a part."""
-        if part not in self._feeds:
-            found: list[Feeds] = [feed(self.job.bindings, self.job.samples[row]) for row in self._rows[part]]
-            if sum(value.nbytes for one in found for value in one.values()) > KEPT_FEEDS:
+        """What the file is fed for each sample of a part."""
+        return [one for batch in self.batches(part) for one in batch.each()]
+
+    def batches(self, part: Part) -> Sequence[Batch]:
+        """The same, several samples at once where the file takes them."""
+        if part not in self._batches:
+            found = joined([self._feed(row) for row in self._rows[part]], self._batch)
+            if sum(value.nbytes for one in found for value in one.feeds.values()) > KEPT_FEEDS:
                 return found
-            self._feeds[part] = found
-        return self._feeds[part]
+            self._batches[part] = found
+        return self._batches[part]
+
+    def _feed(self, row: int) -> Feeds:
+        return feed(self.job.bindings, self.job.samples[row])
 
     def plan(self, state: State) -> Plan:
         """What the file that a state gives will hold.
@@ -195,28 +217,34 @@ class Trials:
         """How near the file that a state gives is."""
         return self.score_file(self.quantize(state), part)
 
-    def score_file(self, made: Made, part: Part, *, columns: Columns = "search") -> Score:
-        """How near a quantized file is, by what the search looks at or by the outputs themselves."""
-        places = self._columns[columns]
-        received = run(self._file.of(made.plan), self.feeds(part), threads=self.job.threads)
-        return score(_pick(self._expected[part], places), _pick(received, places))
+    def score_file(self, made: Made, part: Part) -> Score:
+        """How near a quantized file is."""
+        received = self._run(self._runner(made), self.batches(part))
+        return Score(self._signal[part], noise(self._expected[part], received))
 
+    def better(self, made: Made, part: Part, than: Score, *, by_db: float = 0.0, errors: float = 0.0) -> Score | None:
+        """How near a quantized file is, None if it does not beat another one, which often shows before all samples have run."""
+        runner, batches, expected = self._runner(made), self.batches(part), self._expected[part]
+        found = np.empty((0, len(self._columns)))
+        for step in range(STEPS):
+            some = slice(step * len(batches) // STEPS, (step + 1) * len(batches) // STEPS)
+            if not batches[some]:
+                continue
+            found = np.concatenate([found, noise(expected[some], self._run(runner, batches[some]))])
+            if not Score(self._signal[part], found).may_beat(than, by_db=by_db):
+                return None
+        result = Score(self._signal[part], found)
+        return result if result.beats(than, by_db=by_db, errors=errors) else None
 
-def _pick(values: Sequence[Outputs], places: Sequence[int]) -> list[Outputs]:
-    return [[sample[place] for place in places] for sample in values]
+    def _runner(self, made: Made) -> Runner:
+        return Runner(self._file.of(made.plan), threads=self.job.threads)
 
-
-def run(model: bytes | RunFile, feeds: Sequence[Feeds], *, threads: int) -> list[Outputs]:
-    """Outputs of a file for each set of inputs; copies of the file run side by side, one thread each."""
-    found: list[Outputs] = [[] for _ in feeds]
-
-    def work(runner: Interpreter, stream: Stream) -> None:
-        for position, values in stream:
-            found[position] = runner.run(values)
-
-    tasks = [functools.partial(work, Interpreter(model)) for _ in range(max(1, min(threads, len(feeds))))]
-    parallel.run(tasks, Stream(feeds, lambda _: None))
-    return found
+    def _run(self, runner: Runner, batches: Sequence[Batch]) -> list[Outputs]:
+        """What the search looks at, each [samples, values]."""
+        work = self._work_per_sample * sum(batch.samples for batch in batches)
+        threads = max(1, min(self.job.threads, int(work / WORK_PER_THREAD)))
+        outputs = runner.run(batches, threads=threads)
+        return [[values[place].reshape(batch.samples, -1) for place in self._columns] for batch, values in zip(batches, outputs, strict=True)]
 
 
 def _work(model: tflite.ModelT) -> float:

@@ -34,13 +34,20 @@ class Interpreter:
         kernels: `optimized` (XNNPACK where it can), `builtin` (no delegate) or `reference`.
         threads: threads of one run.
         preserve_all_tensors: keep intermediate values readable (not those inside a delegate).
+        batch: samples of one run, along the first axis of every input; 1 leaves the shapes as they are in the file.
 
     Raises:
         ToolError: LiteRT refuses the file.
     """
 
     def __init__(
-        self, model: Path | bytes | RunFile, *, kernels: Kernels = "optimized", threads: int = 1, preserve_all_tensors: bool = False
+        self,
+        model: Path | bytes | RunFile,
+        *,
+        kernels: Kernels = "optimized",
+        threads: int = 1,
+        preserve_all_tensors: bool = False,
+        batch: int = 1,
     ) -> None:
         where = {"model_content": model} if isinstance(model, bytes) else {"model_path": model.path if isinstance(model, RunFile) else str(model)}
         self._name = str(model) if isinstance(model, Path) else "the model"
@@ -53,6 +60,8 @@ class Interpreter:
                     experimental_op_resolver_type=RESOLVERS[kernels],
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
+                for detail in self._interpreter.get_input_details() if batch > 1 else ():
+                    self._interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
                 self._interpreter.allocate_tensors()
             if (isinstance(model, RunFile) and model.size > LARGE) or (isinstance(model, Path) and model.stat().st_size > LARGE_KEPT):
                 heap.unmap_files()

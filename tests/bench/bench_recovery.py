@@ -23,8 +23,8 @@ from bridge.calibrate import Dataset, calibrate, from_arrays, read_ranges
 from bridge.convert.tensor_map_file import read_tensor_map
 from bridge.decisions import measured, op_precisions
 from bridge.files import digest
+from bridge.recover.batches import Runner, joined
 from bridge.recover.score import score
-from bridge.recover.trials import run
 from bridge.recovery_names import RECOVERY_NAMES
 from bridge.tflite.feeds import feed
 from bridge.types import ConvertedModel, InputBinding, Ranges, TensorSpec
@@ -86,7 +86,7 @@ def measure(folder: Path, model: Path, data: Path, rules: str, precision: str, m
     )
     count = min(EVALUATED, len(evaluation))
     feeds = [feed(tensor_map.inputs, evaluation[position * len(evaluation) // count]) for position in range(count)]
-    expected, received = (run(file.read_bytes(), feeds, threads=2) for file in (source, quantized.path))
+    expected, received = (Runner(file.read_bytes(), threads=2).run(joined(feeds, 1)) for file in (source, quantized.path))
     floats = [place for place, value in enumerate(expected[0]) if value.dtype.kind == "f"]
     result = score([[one[at] for at in floats] for one in expected], [[one[at] for at in floats] for one in received])
     kept = [outcome.method for outcome in (*outcomes, *found.outcomes) if outcome.kept]

@@ -60,6 +60,16 @@ class Layers:
         """An operator without weights."""
         return self._append(kind, [self.last], name, self.shape)
 
+    def reshape(self, name: str, *shape: int) -> "Layers":
+        """RESHAPE to constant sizes."""
+        return self._append("RESHAPE", [self.last, self._constant(f"{name}_sizes", np.asarray(shape, np.int32))], name, shape)
+
+    def mean_of_samples(self, name: str) -> "Layers":
+        """MEAN over the first axis, which stays with size 1."""
+        self._append("MEAN", [self.last, self._constant(f"{name}_axes", np.zeros(1, np.int32))], name, self.shape)
+        tflite.set_options(self.graph.operators[-1], "ReducerOptions", keepDims=True)
+        return self
+
     def save(self, path: Path, *extra: str) -> Path:
         """Writes the file; its outputs are the last tensor and those of the names `extra`."""
         names = [tflite.text(tensor.name) for tensor in self.graph.tensors]
@@ -71,13 +81,13 @@ class Layers:
     def _weighted(
         self, kind: str, name: str, weight: np.ndarray, bias: np.ndarray, shape: Sequence[int], table: str, options: dict[str, int]
     ) -> "Layers":
-        operands = [
-            tflite.add_tensor(self.model, self.graph, f"{name}_{part}", "FLOAT32", value.shape, buffer=tflite.add_buffer(self.model, value))
-            for part, value in (("weight", weight.astype(np.float32)), ("bias", bias.astype(np.float32)))
-        ]
+        operands = [self._constant(f"{name}_{part}", value.astype(np.float32)) for part, value in (("weight", weight), ("bias", bias))]
         self._append(kind, [self.last, *operands], name, shape)
         tflite.set_options(self.graph.operators[-1], table, **options)
         return self
+
+    def _constant(self, name: str, value: np.ndarray) -> int:
+        return tflite.add_tensor(self.model, self.graph, name, value.dtype.name.upper(), value.shape, buffer=tflite.add_buffer(self.model, value))
 
     def _append(self, kind: str, inputs: Sequence[int], name: str, shape: Sequence[int]) -> "Layers":
         self.shape = tuple(shape)
