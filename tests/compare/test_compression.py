@@ -1,8 +1,12 @@
 """What is counted in weights, and what is not worth counting."""
 
-import numpy as np
+import gzip
+from pathlib import Path
 
-from bridge.compare.compression import LARGE_WEIGHT, distinct_floats, distinct_integers
+import numpy as np
+import pytest
+
+from bridge.compare.compression import LARGE_FILE, LARGE_WEIGHT, LEVEL, distinct_floats, distinct_integers, gzip_bytes
 
 RNG = np.random.default_rng(3)
 
@@ -24,3 +28,12 @@ def test_integers_are_counted_by_their_codes() -> None:
     integers[-1] = -128
     assert distinct_integers(integers.reshape(2, -1)) == 6
     assert distinct_integers(np.arange(-128, 128).astype(np.int8)) == 256
+
+
+@pytest.mark.parametrize("weights", ["plain", "clustered"])
+def test_a_large_file_counts_what_the_gzip_command_leaves_of_it(tmp_path: Path, weights: str) -> None:
+    count = LARGE_FILE // 4 + 1000
+    values = RNG.standard_normal(count, np.float32) if weights == "plain" else RNG.choice(np.linspace(-1, 1, 16, dtype=np.float32), count)
+    path = tmp_path / "file"
+    path.write_bytes(values.tobytes())
+    assert gzip_bytes(path) == pytest.approx(len(gzip.compress(values.tobytes(), LEVEL)), rel=0.01)
