@@ -20,6 +20,14 @@ DAMAGE = (
 )  # fmt: skip
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file calls itself a zip archive; a damaged one does as well."""
+    try:
+        return zipfile.is_zipfile(path)
+    except DAMAGE:
+        return True
+
+
 def check_archive(path: Path) -> Sequence[str]:
     """Names of the members of an archive that unpacks to a size in keeping with its own.
 

@@ -13,6 +13,7 @@ import h5py
 
 from bridge import own_process
 from bridge.errors import InputError
+from bridge.frontends.archives import is_archive
 
 TIMEOUT_S = 20.0
 BYTES_PER_S = 20 << 20  # what a slow disk gives; a large file has more time
@@ -41,7 +42,7 @@ def try_file(path: Path) -> None:
 
 
 def _files(path: Path) -> Iterator[Path | BinaryIO]:
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         yield path
         return
     with zipfile.ZipFile(path) as archive:

@@ -1,14 +1,13 @@
 """Refuses Keras files with Python code in them, whatever the version of Keras would do with it."""
 
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 
 from bridge.errors import InputError
-from bridge.frontends.archives import read_description
+from bridge.frontends.archives import is_archive, read_description
 
 NAMED = 5
 
@@ -23,7 +22,7 @@ def refuse_code(path: Path) -> None:
     """
     try:
         holders = sorted(set(_holders(json.loads(_description(path)), "")))
-    except (OSError, KeyError, ValueError, RecursionError, RuntimeError):  # what h5py and json raise
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, RuntimeError):  # what h5py and json raise
         return
     if not holders:
         return
@@ -38,7 +37,7 @@ def refuse_code(path: Path) -> None:
 
 def _description(path: Path) -> str | bytes:
     """The layers and their options as JSON."""
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         return read_description(path, "config.json")
     with h5py.File(path) as file:
         text: str | bytes = file.attrs["model_config"]

@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
-from bridge.frontends.archives import check_archive
+from bridge.frontends.archives import check_archive, is_archive
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.fake_quant import OPERATORS as FAKE_QUANT
 from bridge.frontends.fake_quant import write_fake_quant
@@ -70,7 +69,7 @@ def from_keras_file(source: str | Path, options: SourceOptions) -> SourceModel:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         check_archive(path)
     try_file(path)
     refuse_code(path)

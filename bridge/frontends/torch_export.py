@@ -11,7 +11,6 @@ import pickle
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -23,7 +22,7 @@ import torch
 
 from bridge.errors import InputError, UnsupportedModelError, UsageError, first_line
 from bridge.frontends import torch_failures
-from bridge.frontends.archives import check_archive
+from bridge.frontends.archives import check_archive, is_archive
 from bridge.frontends.confirmation import confirmation
 from bridge.frontends.program_archive import check_program
 from bridge.frontends.source_options import SourceOptions
@@ -129,7 +128,7 @@ def _archive(source: str | Path) -> Path:
     path = Path(source)
     if not path.exists():
         raise InputError(f"{path}: there is no such file.", hint="Check the path of the model.", code="model-not-found")
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         raise InputError(
             f"{path}: is no PyTorch archive, or it is cut off.",
             hint="Give the file that torch.export.save or torch.jit.save wrote.",

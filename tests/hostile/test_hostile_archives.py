@@ -194,7 +194,8 @@ def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path, refused: Refu
 
 def test_an_hdf5_file_that_the_library_never_ends_on_is_refused(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     from bridge.frontends import hdf5_trial
 
     monkeypatch.setattr(hdf5_trial, "TIMEOUT_S", 4.0)
@@ -206,3 +207,20 @@ def test_an_hdf5_file_that_the_library_never_ends_on_is_refused(tmp_path: Path, 
     content[at + 24 : at + 32] = (2**64 - 16).to_bytes(8, "little")
     (tmp_path / "net.h5").write_bytes(content)
     assert "the HDF5 library did not come to an end" in refused("inspect", tmp_path / "net.h5")
+
+
+@pytest.mark.parametrize(("name", "package"), [("net.pt", "torch"), ("net.pt2", "torch"), ("net.keras", "tensorflow")])
+def test_an_archive_that_says_it_goes_on_on_another_disk_is_refused(name: str, package: str, tmp_path: Path, refused: Refused) -> None:
+    pytest.importorskip(package, reason="an extra is not installed")
+    end_of_archive, elsewhere = b"PK\5\6" + bytes(18), b"PK\6\7" + bytes(12) + (2).to_bytes(4, "little")
+    (tmp_path / name).write_bytes(elsewhere + end_of_archive)
+    assert "span multiple disks" in refused("inspect", tmp_path / name)
+
+
+def test_a_keras_description_that_is_no_text_is_refused(tmp_path: Path, refused: Refused) -> None:
+    pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+    import h5py
+
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.attrs["model_config"] = np.arange(3)
+    assert "Keras cannot read it" in refused("inspect", tmp_path / "net.h5")
