@@ -12,24 +12,7 @@ from pathlib import Path
 
 COMMAND_VARIABLE = "BRIDGE_ONNX2TF"
 PACKAGE = "onnx2tf"
-
-# Then it does what `python -m onnx2tf` does. Nothing on stdin means that nobody needs it any more; what cannot be imported is said in the log.
-_WAIT_AND_RUN = f"""
-import json, os, runpy, sys
-try:
-    import {PACKAGE}.{PACKAGE}
-except Exception:
-    pass
-job = sys.stdin.buffer.readline()
-if not job:
-    sys.exit()
-sys.argv[1:], folder, log = json.loads(job)
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 1)
-os.dup2(1, 2)
-os.chdir(folder)
-runpy.run_module({PACKAGE!r}, run_name="__main__", alter_sys=True)
-"""
+PROGRAM = Path(__file__).with_name("onnx2tf_waiting.py")
 
 _waiting: list[subprocess.Popen[bytes]] = []  # none or one
 
@@ -50,7 +33,7 @@ def start(source: object) -> None:
     if _waiting or source is None or str(source).endswith(".tflite") or os.environ.get(COMMAND_VARIABLE) or importlib.util.find_spec(PACKAGE) is None:
         return
     quiet, alone = subprocess.DEVNULL, "-P"  # which imports nothing from the current folder
-    command = [sys.executable, alone, "-c", _WAIT_AND_RUN]
+    command = [sys.executable, alone, str(PROGRAM)]
     with contextlib.suppress(OSError):  # `run` of a new process says what is wrong
         _waiting.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True))
 

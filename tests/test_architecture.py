@@ -12,7 +12,7 @@ from bridge.findings import KINDS
 
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
-    {"ahead", "findings", "heap", "outside", "own_process"},
+    {"ahead", "findings", "heap", "onnx2tf_waiting", "outside", "own_process"},
     {"beside", "errors", "limits", "name_patterns", "progress", "toml_text"},
     {
         "agreement",

@@ -118,6 +118,12 @@ def test_a_python_that_waits_runs_the_module_as_a_new_one_would(tmp_path: Path, 
         logs.append((written.read_bytes(), log.read_text().splitlines()[0].replace(str(tmp_path / name), "")))
     assert logs[0] == logs[1]
     run.assert_called_once()
+    assert (
+        (tmp_path / "waits" / "onnx2tf" / "schema_generated.py").stat().st_size
+        < 100
+        < (tmp_path / "new" / "onnx2tf" / "schema_generated.py").stat().st_size
+    )
+    assert "it/s" not in (tmp_path / "waits.log").read_text()
 
 
 def test_what_waits_ends_with_the_block_or_with_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
