@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bridge import ahead
+from bridge import ahead, heap
 from bridge.cli_options import (
     Baseline,
     CustomOps,
@@ -122,7 +122,7 @@ def convert(
 ) -> None:
     """Convert models to int8 TFLite, compare every layer, write the reports. In paths of data and rules, {stem} and {dir} stand for the model's."""
     alone = models[0] if models and len(models) == 1 and (jobs, dask, batch) == (None, None, None) else None
-    with ahead.started(alone):  # beside the imports
+    with ahead.started(alone), heap.seldom_collected():  # beside the imports, which leave little to collect
         from bridge import pipeline
 
         call = functools.partial(

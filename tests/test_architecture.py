@@ -41,6 +41,7 @@ LAYERS = (
     {"cli_options"},
     {"cli_convert", "cli_report"},
     {"cli_sensitivity", "cli_tune"},
+    {"cli_commands"},
     {"cli"},
     {"__main__", "__init__"},
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from bridge.cli import app, main
+from bridge.cli import main
+from bridge.cli_commands import app
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models" / "digits_cnn_bn_silu"

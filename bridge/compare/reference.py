@@ -5,7 +5,6 @@ from typing import Protocol
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 from bridge.errors import BridgeError, ToolError, UnsupportedModelError, first_line
 from bridge.types import Diagnostic, TensorSpec
@@ -63,6 +62,8 @@ class EvaluatorRunner:
     """
 
     def __init__(self, model: onnx.ModelProto, *, intermediates: bool = True) -> None:
+        from onnx.reference import ReferenceEvaluator  # most models need none
+
         self._model = model
         try:
             self._evaluator = ReferenceEvaluator(model)

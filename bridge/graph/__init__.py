@@ -1,6 +1,6 @@
 """The graph stage: any ONNX model in, one normalised `Graph` out."""
 
-from bridge.graph.deferred_sympy import import_onnx_ir
+from bridge.graph.partial_imports import import_onnx_ir
 
 import_onnx_ir()  # before any module below imports it the slow way
 

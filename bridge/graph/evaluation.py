@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from bridge.graph.values import constant_array
 
@@ -31,6 +30,8 @@ def evaluate(value: ir.Value, known: dict[ir.Value, np.ndarray | None]) -> np.nd
 
 def compute(node: ir.Node, operands: Sequence[np.ndarray | None]) -> list[np.ndarray]:
     """What a standard operator without subgraphs writes for these operands."""
+    from onnx.reference import ReferenceEvaluator  # most models need none
+
     proto = onnx.NodeProto(op_type=node.op_type, output=[f"y{index}" for index in range(len(node.outputs))])
     proto.input.extend("" if operand is None else f"x{index}" for index, operand in enumerate(operands))
     proto.attribute.extend(ir.serde.serialize_attribute(attribute) for attribute in node.attributes.values())

@@ -1,17 +1,23 @@
 """Computes before the model runs what does not depend on its inputs, and infers every shape on the way."""
 
+import importlib
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from onnxscript.optimizer._constant_folding import FoldConstantsPass  # the public function has no place for what is known already
 
 from bridge.graph.evaluation import compute
+from bridge.graph.partial_imports import OPERATORS, import_folding
 from bridge.graph.quiet import quiet
 from bridge.graph.values import constant_array, new_constant
+
+if TYPE_CHECKING:
+    from onnxscript.optimizer._constant_folding import FoldConstantsPass
+else:
+    FoldConstantsPass = import_folding()  # the public function has no place for what is known already
 
 # A folded tensor replaces its inputs in the file; more growth than this is not worth it.
 _MAX_GROWTH_BYTES = 1 << 20
@@ -123,7 +129,10 @@ def _should_fold(node: ir.Node) -> bool:
         return False
     read = sum(value.const_value.nbytes for value in node.inputs if value is not None and value.const_value is not None)
     written = sum(_bytes(output) for output in node.outputs)
-    return written <= max(read, _MAX_GROWTH_BYTES)
+    if written > max(read, _MAX_GROWTH_BYTES):
+        return False
+    importlib.import_module(OPERATORS)
+    return True
 
 
 def _bytes(value: ir.Value) -> float:
