@@ -101,7 +101,7 @@ def compare(
 ) -> None:
     """Compare a TFLite file with the model it came from, two ONNX models, or two traces."""
     from bridge.comparing import compare as compare_files
-    from bridge.report.progress_bars import ProgressBars
+    from bridge.progress_bars import ProgressBars
 
     with ProgressBars() as progress:
         result = compare_files(
@@ -144,7 +144,7 @@ def trace(
 ) -> None:
     """Save what a model computes, to compare it later without running it: `bridge compare a.npz b.npz`."""
     from bridge import tracing
-    from bridge.report.progress_bars import ProgressBars
+    from bridge.progress_bars import ProgressBars
 
     with ProgressBars() as progress:
         path = tracing.trace(

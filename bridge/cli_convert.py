@@ -170,8 +170,8 @@ def convert(
 
 def _convert_one(model: Path, output: Path | None, options: dict[str, Any], *, force: bool, json: bool, github: bool) -> None:
     from bridge import pipeline
-    from bridge.batch import filled
-    from bridge.report.progress_bars import ProgressBars
+    from bridge.placeholders import filled
+    from bridge.progress_bars import ProgressBars
 
     own: dict[str, Any] = {"threads": THREADS} | filled(options, model)
     with ProgressBars() as progress:
@@ -199,7 +199,7 @@ def _show_one(result: "ConversionResult", *, json: bool, github: bool) -> None:
 def _convert_many(models: "list[BatchModel]", output: Path | None, options: dict[str, Any], *, json: bool, github: bool) -> None:
     from bridge.batch import DEFAULT_FOLDER, convert_many
     from bridge.custom_ops.modules import configured_modules
-    from bridge.report.progress_bars import BatchBar
+    from bridge.progress_bars import BatchBar
 
     options["custom_ops"] = (*configured_modules(Path.cwd()), *(options["custom_ops"] or ()))
     folder = output or Path(DEFAULT_FOLDER)

@@ -39,7 +39,7 @@ def sensitivity(
     json: Json = False,
 ) -> None:
     """Rank nodes, blocks, patterns or operators by what int8 takes from the outputs in them."""
-    from bridge.report.progress_bars import ProgressBars
+    from bridge.progress_bars import ProgressBars
     from bridge.tune.sensitivity import sensitivity as ranking
 
     with ProgressBars() as progress:

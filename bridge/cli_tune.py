@@ -51,7 +51,7 @@ def tune(
     json: Json = False,
 ) -> None:
     """Find the smallest set of nodes that has to be wider than int8 for a target, and write it as a rule file."""
-    from bridge.report.progress_bars import ProgressBars
+    from bridge.progress_bars import ProgressBars
     from bridge.tune.tune import DEFAULT_CHOICES, DEFAULT_OBSERVERS
     from bridge.tune.tune import tune as search
 

@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge.errors import UsageError
 from bridge.files import results_folder
-from bridge.report.schema import Report
 from bridge.types import ConvertedModel
+
+if TYPE_CHECKING:
+    from bridge.report.schema import Report
 
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
@@ -25,7 +28,7 @@ class ConversionResult:
         artifacts: precision -> .tflite file; `saved_model` -> its folder, where it was kept.
     """
 
-    report: Report
+    report: "Report"
     output_dir: Path
     artifacts: Mapping[str, Path]
 

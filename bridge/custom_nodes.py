@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.custom_ops import CustomCall, CutModel
 from bridge.errors import UsageError
 from bridge.files import write_bytes
-from bridge.report.edges import edges
-from bridge.report.schema import Report
 from bridge.samples import RunSamples
 from bridge.sources import OpenedModel
 from bridge.tflite import custom_op
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Diagnostic, Graph, NodeFacts, TensorMap, TensorPair
+
+if TYPE_CHECKING:
+    from bridge.report.schema import Report
 
 FED = "what a TFLite CUSTOM operator writes; LiteRT has no kernel for it, so what lies behind was run on the values of its reference"
 
@@ -54,7 +56,7 @@ def with_reasons(opened: OpenedModel, converted: ConvertedModel) -> ConvertedMod
     return replace(converted, tensor_map=replace(converted.tensor_map, pairs=pairs, absorbed=absorbed))
 
 
-def with_custom_rows(opened: OpenedModel, result: Report, nodes: Sequence[NodeFacts]) -> Report:
+def with_custom_rows(opened: OpenedModel, result: "Report", nodes: Sequence[NodeFacts]) -> "Report":
     """The report with the operator, the type and the edges of every node that became a CUSTOM operator; `nodes` are the others."""
     if opened.cut is None:
         return result
@@ -62,6 +64,8 @@ def with_custom_rows(opened: OpenedModel, result: Report, nodes: Sequence[NodeFa
     changed = {"precision": "float32", "tflite_precisions": ("float32",), "reason": "A TFLite CUSTOM operator reads and writes float."}
     rows = [row.model_copy(update={**changed, "tflite_ops": (codes[row.name],)}) if row.name in codes else row for row in result.nodes]
     links = [(node.name, [spec.name for spec in node.inputs], [spec.name for spec in node.outputs]) for node in nodes]
+    from bridge.report.edges import edges
+
     joined = edges([*links, *((call.name, call.inputs, call.outputs) for call in opened.cut.calls)], [row.name for row in rows])
     return result.model_copy(update={"nodes": type(result.nodes)(rows), "edges": joined})
 

@@ -5,10 +5,11 @@ import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge import ahead, frontends, heap, kept_quantization, quantize, report
+from bridge import ahead, frontends, heap, kept_quantization, quantize
 from bridge import calibrate as calibrate_stage
 from bridge import recover as recover_stage
 from bridge import rules as rules_stage
@@ -41,11 +42,15 @@ from bridge.observer_names import DEFAULT_OBSERVER, parse_observer
 from bridge.preparing import DEFAULT_PRECISION, SAVED_MODEL, Request, prepare
 from bridge.progress import Progress, Silent, Stages
 from bridge.recovery_names import DEFAULT_RECOVERY, check_recovery
-from bridge.report.schema import Divergence, Evaluation, Metric
 from bridge.samples import meaningful
 from bridge.task_metrics import AnyMetric, Measurement, check_metrics
 from bridge.tflite import model as tflite
 from bridge.types import ChangeEffects, ConvertedModel, Graph, MismatchedScales, QuantizedModel, Ranges
+
+if TYPE_CHECKING:  # what is about the report is loaded while onnx2tf works, by `_load_report`
+    from bridge.report import Report
+    from bridge.report.baseline import Baseline
+    from bridge.report.schema import Divergence
 
 SHOWN_OUTPUTS = 3  # whose values the report shows
 SCALE_SAMPLES = 8  # evaluation samples that tell what an input loses in the scale of its neighbours
@@ -76,7 +81,7 @@ def convert(
     ranges: Path | str | None = None,
     metrics: Sequence[AnyMetric] = (),
     gates: Sequence[str] = (),
-    baseline: Path | str | report.Report | None = None,
+    baseline: "Path | str | Report | None" = None,
     tolerances: Mapping[str, float] = MappingProxyType({}),
     compare: bool = True,
     layer_samples: int = 16,
@@ -138,11 +143,9 @@ def convert(
         UnsupportedModelError: the model cannot become TFLite; names every cause.
         ToolError: onnx2tf, onnxruntime or LiteRT failed.
     """
-    stages, methods, held_to = (
-        Stages(progress or Silent()),
-        _checked_options(gates, metrics, observer, recover, via, compare=compare, saved_model=saved_model),
-        report.read_baseline(baseline, tolerances),
-    )
+    stages = Stages(progress or Silent())
+    methods = _checked_options(gates, metrics, observer, recover, via, compare=compare, saved_model=saved_model)
+    held_to = _baseline(baseline, tolerances)
     request = Request(
         source=source,
         example_inputs=example_inputs,
@@ -180,7 +183,7 @@ def convert(
         Beside(wanted=threads > 1) as beside,
     ):
         log = target / "onnx2tf.log"
-        prepared = prepare(request, folder, log, stages, beside=beside, compares=compare, meanwhile=(report.prepare_page,))
+        prepared = prepare(request, folder, log, stages, beside=beside, compares=compare, meanwhile=(_load_report,))
         gzipped = {prepared.converted.path: beside.start(functools.partial(gzip_bytes, prepared.converted.path, beside.steps))}
         opened, applied, data, changed, converted = prepared.opened, prepared.applied, prepared.data, prepared.changed, prepared.converted
         asked = op_precisions(converted.tensor_map, applied.decisions, precision)
@@ -230,6 +233,9 @@ def convert(
             cost = measure_cost(converted, quantized)  # while nothing else runs
             put = put_in(opened, converted.tensor_map, (converted.path, quantized.path))
         with stages("report"):
+            from bridge import report
+            from bridge.report.schema import Evaluation, Metric
+
             files = {FLOAT: converted.path, precision: quantized.path} | ({SAVED_MODEL: folder / SAVED_MODEL} if saved_model else {})
             result = report.build(
                 path=frontends.label(source),
@@ -312,10 +318,30 @@ def _checked_options(
     gates: Sequence[str], metrics: Sequence[AnyMetric], observer: str, recover: Sequence[str], via: Via, *, compare: bool, saved_model: bool
 ) -> tuple[str, ...]:
     """The methods of recovery in the order they run; refuses what cannot be read before any work is done."""
-    check_metrics(metrics, asked=report.metrics_of(gates), compares=compare)
+    asked: tuple[str, ...] = ()
+    if gates:
+        from bridge import report
+
+        asked = report.metrics_of(gates)
+    check_metrics(metrics, asked=asked, compares=compare)
     parse_observer(observer)
     check_backend(via, saved_model=saved_model)
     return check_recovery(recover)
+
+
+def _baseline(baseline: "Path | str | Report | None", tolerances: Mapping[str, float]) -> "Baseline | None":
+    if baseline is None and not tolerances:
+        return None
+    from bridge import report
+
+    return report.read_baseline(baseline, tolerances)
+
+
+def _load_report() -> None:
+    """Modules and page of the report: a fifth of all imports, and nothing before the float file needs them."""
+    from bridge import report
+
+    report.prepare_page()
 
 
 def _compared(
@@ -345,6 +371,8 @@ def _compared(
             progress=stages.progress.advance,
             watch=scored.watch,
         )
+    from bridge import report
+
     with stages("values"):
         worst = [layer for _, layer in report.lowest_own(found.layers)]
         outputs = sorted(found.outputs, key=lambda output: output.sqnr_db)[:SHOWN_OUTPUTS]
@@ -366,8 +394,10 @@ def _mismatches(
     return find_mismatched_scales(converted, written, normal.nodes, ranges, samples, joining=quantize.JOINING, count=SCALE_SAMPLES, threads=threads)
 
 
-def _divergence(compared: Comparison) -> Divergence | None:
+def _divergence(compared: Comparison) -> "Divergence | None":
     """Where the comparison first goes wrong, as the report has it."""
+    from bridge.report.schema import Divergence
+
     found = compared.divergence
     if found is None:
         return None

@@ -32,7 +32,7 @@ LAYERS = (
     {"task_metrics", "types"},
     {"tflite", "custom_ops"},
     {"frontends", "graph", "rules", "convert", "calibrate", "quantize", "compare", "compress", "report"},
-    {"changes", "decisions", "range_choices", "recover", "samples", "sources"},
+    {"changes", "decisions", "placeholders", "progress_bars", "range_choices", "recover", "samples", "sources"},
     {"conversion_result", "custom_nodes", "kept_quantization"},
     {"preparing"},
     {"comparing", "pipeline", "rule_checking", "tracing"},
@@ -111,6 +111,34 @@ print("loaded:", sorted(set(sys.modules) & set({HEAVY!r})))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("loaded: []\n")
+
+
+# What a conversion of a plain ONNX file never needs, or not before onnx2tf works: imports are a third of what a small model takes.
+NOT_AT_THE_START = (
+    "PIL",
+    "bridge.batch",
+    "bridge.report",
+    "jinja2",
+    "multiprocessing",
+    "numpy.ma",
+    "onnx.reference",
+    "onnxscript",
+    "rich",
+    "statistics",
+    "sympy",
+    "tensorflow",
+    "torch",
+    "tqdm",
+)
+
+
+def test_a_conversion_starts_without_what_it_needs_late_or_never() -> None:
+    code = f"""
+import sys, bridge.pipeline, bridge.placeholders
+print("loaded:", sorted(set(sys.modules) & set({NOT_AT_THE_START!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "loaded: []\n"
 
 
 def written_codes() -> Iterator[tuple[str, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bridge import frontends
 from bridge.errors import UsageError
+from bridge.placeholders import filled
 
-PER_MODEL = ("calibration", "evaluation", "preprocess", "rules", "ranges", "baseline")  # options whose text may name the model
 SUMMARY = ("summary.json", "summary.html", "summary.md")
 
 
@@ -50,24 +50,6 @@ def jobs_for(models: Sequence[BatchModel], options: Mapping[str, object], custom
     if not models:
         raise UsageError("There is no model to convert.", hint="bridge convert a.onnx b.onnx, or --batch models.toml.")
     return tuple(Job(one.name, one.path, filled(dict(options) | dict(one.options), one.path, one.name), tuple(custom_ops)) for one in _named(models))
-
-
-def filled(options: Mapping[str, object], path: Path, name: str = "") -> dict[str, object]:
-    """Options with what stands for the model filled in: `{stem}` of its file, `{dir}` for its folder, `{name}` for its results."""
-    stem = frontends.stem(path)
-    values = {"{stem}": stem, "{dir}": str(path.parent), "{name}": name or stem}
-
-    def fill(value: object) -> object:
-        if isinstance(value, tuple | list):
-            return tuple(fill(one) for one in value)
-        if not isinstance(value, str | Path):
-            return value
-        text = str(value)
-        for mark, meant in values.items():
-            text = text.replace(mark, meant)
-        return value if text == str(value) else text
-
-    return {key: fill(value) if key in PER_MODEL else value for key, value in options.items()}
 
 
 def _named(models: Sequence[BatchModel]) -> list[BatchModel]:

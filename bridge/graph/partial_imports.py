@@ -50,7 +50,9 @@ def import_folding() -> "type[FoldConstantsPass]":
     if "onnxscript" not in sys.modules and found is not None and found.submodule_search_locations:
         (root,) = found.submodule_search_locations
         left_out = {name: ModuleType(name) for name in ("onnx.reference", OPERATORS) if name not in sys.modules}
-        with _standing_in(left_out | {"onnxscript": _empty("onnxscript", root), "onnxscript.optimizer": _empty("onnxscript.optimizer", f"{root}/optimizer")}):
+        with _standing_in(
+            left_out | {"onnxscript": _empty("onnxscript", root), "onnxscript.optimizer": _empty("onnxscript.optimizer", f"{root}/optimizer")}
+        ):
             module = importlib.import_module(FOLDING)
             for name in [name for name in sys.modules if name.startswith("onnxscript.")]:
                 del sys.modules[name]

@@ -48,4 +48,6 @@ def test_folding_computes_and_leaves_the_real_onnxscript_to_others() -> None:
 
 
 def test_an_onnxscript_that_is_there_already_is_used() -> None:
-    run("import onnxscript.optimizer._constant_folding as real, bridge.graph.folding as ours; assert issubclass(ours._Folder, real.FoldConstantsPass)")
+    run(
+        "import onnxscript.optimizer._constant_folding as real, bridge.graph.folding as ours; assert issubclass(ours._Folder, real.FoldConstantsPass)"
+    )

@@ -8,8 +8,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from bridge.report.wording import visible
-
 RECENT_S = 600.0  # steps of the last so many seconds say how long the rest takes: one step may last a minute
 
 
@@ -90,8 +88,12 @@ class BatchBar:
             self._bar.update(self._task, completed=self._done)
             self._show()
             if not self._console.is_terminal:
+                from bridge.report.wording import visible  # the formats are loaded late
+
                 self._console.print(Text(f"{self._done}/{self._total} {visible(name)}: {said}"), soft_wrap=True)
 
     def _show(self) -> None:
+        from bridge.report.wording import visible
+
         said = ", ".join(f"{visible(name, 40)} ({stage})" for name, stage in self._running.items())
         self._bar.update(self._task, description=said)

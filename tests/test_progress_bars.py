@@ -1,7 +1,7 @@
 import pytest
 from rich.progress import Progress
 
-from bridge.report.progress_bars import TimeLeft
+from bridge.progress_bars import TimeLeft
 
 
 @pytest.mark.parametrize(
