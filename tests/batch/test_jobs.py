@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.batch import BatchModel, filled, read_models
+from bridge.batch import BatchModel, read_models
 from bridge.batch.jobs import jobs_for
 from bridge.errors import UsageError
+from bridge.placeholders import filled
 
 
 def names(*models: str | BatchModel) -> list[str]:
