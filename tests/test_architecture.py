@@ -124,7 +124,6 @@ NOT_AT_THE_START = (
     "onnx.reference",
     "onnxscript",
     "rich",
-    "statistics",
     "sympy",
     "tensorflow",
     "torch",

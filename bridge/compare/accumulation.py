@@ -3,8 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-
-import numpy as np
+from statistics import median
 
 from bridge.compare.divergence import OWN_SQNR_DB
 from bridge.types import Diagnostic, LayerResult, OutputResult
@@ -45,11 +44,11 @@ def accumulated_error(layers: Sequence[LayerResult], outputs: Sequence[OutputRes
         return None
     message = (
         f"The error grows along {len(known)} layers, from {quarters[0]:.1f} dB in the first quarter to {quarters[-1]:.1f} dB in the last, "
-        f"while each of them alone keeps {np.median([own for own, _ in known]):.1f} dB (median) and none has more than {max(noise) / sum(noise):.0%} of the noise."
+        f"while each of them alone keeps {median(own for own, _ in known):.1f} dB (median) and none has more than {max(noise) / sum(noise):.0%} of the noise."
     )
     hint = "A rule for one layer helps little: 16-bit activations (--precision static_wi8_ai16), quantization-aware training, or `bridge tune`."
     return Diagnostic("error-accumulates", "warning", message, hint)
 
 
 def _medians(values: Sequence[float], parts: int) -> list[float]:
-    return [float(np.median(values[len(values) * part // parts : len(values) * (part + 1) // parts])) for part in range(parts)]
+    return [median(values[len(values) * part // parts : len(values) * (part + 1) // parts]) for part in range(parts)]
