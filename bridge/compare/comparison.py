@@ -119,9 +119,12 @@ def compare_files(
     candidates = [candidate(file, bindings) for file in (float_path, path) if file is not None]
     pairs = output_pairs(plain, candidates[0], tensor_map, first)
     plain.release()  # until LiteRT has packed its weights
+    expected = None if known is None else known.expected.get(0)  # before it is taken out
     outputs, findings = compare_outputs(plain, candidates, pairs, samples, threads=threads, progress=tell, watch=watch, known=known)
+    expected = expected or plain.run(first, [pair.name for pair in pairs])
+    plain.release()  # as above
     feeds = candidates[-1].feeder(first)
-    checks = check_kernels(path, feeds, expected=_in_file_layout(plain.run(first, [pair.name for pair in pairs]), pairs, model), threads=threads)
+    checks = check_kernels(path, feeds, expected=_in_file_layout(expected, pairs, model), threads=threads)
     if tensor_map is not None and any(check.code == "kernels-disagree" and check.severity == "warning" for check in checks):
         node = first_kernel_difference(files, first, memory_mb=memory_mb)
         checks += () if node is None else (node,)

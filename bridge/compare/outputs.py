@@ -18,6 +18,7 @@ from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
+from bridge.tflite.run_file import LARGE
 from bridge.types import Diagnostic, InputBinding, OutputResult
 
 # The float file runs on so many samples, spread evenly: what converting changed is the same rounding in each, and it takes as long as the user's model.
@@ -131,7 +132,7 @@ def compare_outputs(
         candidates: the float file and the quantized one, or one file alone.
         pairs: the user's outputs in their order.
         samples: at least one.
-        threads: copies of the files that run side by side, one thread each.
+        threads: copies of the files that run side by side, one thread each; of a large file there is one.
         progress: told how many more samples are done.
         watch: shown the outputs of every sample, from several threads and in any order.
         known: what such runs with one thread gave before.
@@ -141,7 +142,8 @@ def compare_outputs(
     """
     seen: list[list[Seen]] = [[] for _ in range(len(samples))]  # by sample, so that the sums do not depend on which worker was faster
     stream = Stream((samples[position] for position in range(len(samples))), progress)
-    copies = max(1, min(threads, len(samples)))
+    large = any(one.path.stat().st_size > LARGE for one in candidates)  # each copy packs all weights for itself
+    copies = 1 if large else max(1, min(threads, len(samples)))
     known = known or Known()
     tasks = [
         functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen, watch, known)

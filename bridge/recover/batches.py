@@ -10,7 +10,7 @@ import numpy as np
 from bridge.errors import ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
-from bridge.tflite.interpreter import Interpreter
+from bridge.tflite.interpreter import LARGE_KEPT, Interpreter
 from bridge.tflite.parallel import Stream
 from bridge.tflite.run_file import RunFile
 
@@ -76,7 +76,9 @@ class Runner:
 
     def __init__(self, model: bytes | RunFile, *, threads: int) -> None:
         self._model = model
-        self._opened: list[dict[int, Interpreter]] = [{} for _ in range(max(1, threads))]
+        size = model.size if isinstance(model, RunFile) else len(model)
+        copies = 1 if size > LARGE_KEPT else max(1, threads)  # each packs all weights for itself
+        self._opened: list[dict[int, Interpreter]] = [{} for _ in range(copies)]
 
     def run(self, batches: Sequence[Batch], *, threads: int | None = None) -> list[Outputs]:
         """Outputs for each batch."""

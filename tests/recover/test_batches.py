@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from small_nets import RELU, Layers, job, min_max, run
 
-from bridge.recover import recover
+from bridge.recover import batches, recover
 from bridge.recover.batches import Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
 from bridge.recover.score import Score
 from bridge.recover.trials import State, Trials
 from bridge.tflite import model as tflite
+from bridge.tflite.interpreter import Interpreter
 
 RNG = np.random.default_rng(6)
 VALUES = RNG.standard_normal((12, 1, 6, 6, 4)).astype(np.float32)
@@ -32,6 +33,20 @@ def test_a_batch_gives_what_its_samples_give_alone(tmp_path: Path) -> None:
     found = Runner(file, threads=2).run(joined(FEEDS, 5))
     assert [len(one) for (one,) in found] == [5, 5, 2]
     np.testing.assert_allclose(np.concatenate([one for (one,) in found]), run(path, VALUES)[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_large_file_is_opened_once_however_many_threads_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = net(tmp_path), list[int]()
+
+    def counted(model: bytes, *, batch: int) -> Interpreter:
+        opened.append(batch)
+        return Interpreter(model, batch=batch)
+
+    monkeypatch.setattr(batches, "LARGE_KEPT", 0)
+    monkeypatch.setattr(batches, "Interpreter", counted)
+    found = Runner(path.read_bytes(), threads=2).run(joined(FEEDS, 1))
+    assert opened == [1]
+    np.testing.assert_array_equal(np.concatenate([one for (one,) in found]), run(path, VALUES)[:, 0])
 
 
 def test_a_file_that_mixes_samples_is_found_out(tmp_path: Path) -> None:
