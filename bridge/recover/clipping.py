@@ -32,7 +32,7 @@ def clipped_ranges(
     model = tflite.copied(trials.graph.model)
     main = tflite.main_graph(model)
     index = {tflite.text(tensor.name): position for position, tensor in enumerate(main.tensors)}
-    counts = {name: np.zeros(BINS) for name in tensors}
+    counts = {name: np.zeros(BINS, np.int64) for name in tensors}
     lock = threading.Lock()
 
     def count(_: int, values: Outputs) -> None:
@@ -47,11 +47,12 @@ def clipped_ranges(
 
 
 def _histogram(values: np.ndarray, span: TensorRange) -> np.ndarray:
+    """[BINS] int64 of values inside the span; `np.histogram` asks of each value again on which side of an edge it is, in three times the time."""
     if not span.maximum > span.minimum:
-        return np.zeros(BINS)
+        return np.zeros(BINS, np.int64)
     some = values[:: max(1, len(values) // MOST_VALUES)]
-    counts: np.ndarray = np.histogram(some, BINS, (span.minimum, span.maximum))[0].astype(np.float64)
-    return counts
+    places = (some[(some >= span.minimum) & (some <= span.maximum)] - span.minimum) * (BINS / (span.maximum - span.minimum))
+    return np.bincount(np.minimum(places.astype(np.int64), BINS - 1), minlength=BINS)
 
 
 def _best(counts: np.ndarray, span: TensorRange, weight: float) -> TensorRange:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 STANDARD_ERRORS = 1.0  # a gain that is smaller over the samples is chance
 SMALLEST_GAIN_DB = 0.02  # less is chance: how the values of few samples happen to round
 CLIPPING_WEIGHTS = (1.0, 4.0)
+HOLDS_ALL = "min_max"  # the observer whose ranges cut nothing off
 TRIALS_PER_BLOCK = 2.5  # moves that are tried on a block in one round, on average
 
 type Move = Callable[[str, TensorRange], TensorRange]
@@ -55,7 +56,11 @@ ROUNDS: tuple[tuple[Move, ...], ...] = (
 
 @dataclass(slots=True)
 class _Search:
-    """The best ranges so far and what the search has spent."""
+    """The best ranges so far and what the search has spent.
+
+    Attributes:
+        widest: ranges that hold all calibration samples, empty where there are none: a wider one only makes steps larger.
+    """
 
     trials: Trials
     ranges: Ranges
@@ -63,13 +68,16 @@ class _Search:
     left: int
     fit: Score
     check: Score
+    widest: Mapping[str, TensorRange]
     seen: set[Hashable] = field(default_factory=set)
 
     def attempt(self, tensors: Sequence[str], move: Move) -> bool:
         """Moves the ranges of some tensors; keeps that if the fit samples gain and the others do not lose."""
         if self.left <= 0:
             return False
-        moved = {name: move(name, self.ranges.tensors[name]) for name in tensors}
+        moved = {name: self._narrowed(name, move(name, self.ranges.tensors[name])) for name in tensors}
+        if all(span == self.ranges.tensors[name] for name, span in moved.items()):
+            return False
         tried = replace(self.ranges, tensors=MappingProxyType({**self.ranges.tensors, **moved}))
         plan = self.trials.plan(State(tried, self.corrections))
         forms = plan.forms()
@@ -85,6 +93,10 @@ class _Search:
         self.ranges, self.fit, self.check = tried, fit, check
         return True
 
+    def _narrowed(self, name: str, span: TensorRange) -> TensorRange:
+        widest = self.widest.get(name, span)
+        return TensorRange(max(span.minimum, widest.minimum), min(span.maximum, widest.maximum))
+
 
 def search(trials: Trials, state: State) -> State:
     """The state with better ranges for its activations; as it is where none are found."""
@@ -99,6 +111,7 @@ def search(trials: Trials, state: State) -> State:
         trials.affordable,
         trials.score_file(made, "fit"),
         trials.score_file(made, "check"),
+        state.ranges.tensors if state.ranges.observer == HOLDS_ALL else {},
         {trials.plan(state).forms()},
     )
     candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, list(tensors), CLIPPING_WEIGHTS), state.ranges.tensors)]

@@ -7,6 +7,7 @@ import numpy as np
 from small_nets import RELU, Layers, job, min_max
 
 from bridge.recover import recover
+from bridge.types import TensorRange
 
 RNG = np.random.default_rng(4)
 
@@ -64,3 +65,18 @@ def test_ranges_that_rules_chose_stay_as_they_are(tmp_path: Path) -> None:
     found = recover(replace(job(path, VALUES), fixed_ranges=frozenset({"a"})), known, ["range_search"], ranges_given=False)
     assert found.ranges is not None
     assert found.ranges.tensors["a"] == known.tensors["a"]
+
+
+def test_only_ranges_that_may_cut_something_off_get_wider(tmp_path: Path) -> None:
+    path = net(tmp_path)
+    known = min_max(path, VALUES)
+    spans = {name: TensorRange(0.6 * span.minimum, 0.6 * span.maximum) if name == "b" else span for name, span in known.tensors.items()}
+    narrow = replace(known, tensors=spans)
+    held, cut = (
+        recover(job(path, VALUES), replace(narrow, observer=observer), ["range_search"], ranges_given=False).ranges
+        for observer in ("min_max", "percentile")
+    )
+    assert held is not None
+    assert cut is not None
+    assert held.tensors["b"].maximum <= spans["b"].maximum
+    assert cut.tensors["b"].maximum > spans["b"].maximum
