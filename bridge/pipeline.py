@@ -377,7 +377,7 @@ def _compared(
         worst = [layer for _, layer in report.lowest_own(found.layers)]
         outputs = sorted(found.outputs, key=lambda output: output.sqnr_db)[:SHOWN_OUTPUTS]
         values = look_at_values(reference, converted, quantized, samples, worst, [output.name for output in outputs], threads=threads)
-        reference.release()
+        reference.release(idle=True)
     if not changed.changes:
         return found, None, values
     with stages("measure changes"):

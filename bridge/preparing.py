@@ -184,6 +184,8 @@ def prepare(
         checked = check_decompositions(opened.model.proto, opened.calls, inside.run, probes)
         early = _begun(beside, reference, data.evaluation if compares else None, meanwhile)
         converted = with_reasons(opened, _float_file(request, opened, changed, inside, probes, folder, log))
+        for one in (reference, inside):
+            one.release(idle=True)  # until layers are compared
     converted, equalization = _equalized(request, converted, data.calibration, applied.decisions, recovers=recovers, stages=stages)
     if early is not None and converted.path.stat().st_size < LARGEST_BESIDE:
         early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))

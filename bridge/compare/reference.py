@@ -43,8 +43,8 @@ class Reference(Protocol):
     def outputs_only(self, *, threads: int) -> "Reference":
         """The same model without its intermediate tensors."""
 
-    def release(self) -> None:
-        """Gives back memory until the next run, where much is held between runs."""
+    def release(self, *, idle: bool = False) -> None:
+        """Gives back memory until the next run, where much is held between runs; `idle`: all of it, for there is none for a while."""
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
         """Every tensor by name, or only those asked for."""
@@ -93,7 +93,7 @@ class EvaluatorRunner:
         del threads
         return EvaluatorRunner(self._model, intermediates=False)
 
-    def release(self) -> None:
+    def release(self, *, idle: bool = False) -> None:
         """Nothing is held."""
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:

@@ -57,7 +57,7 @@ class TFLiteRunner:
         """The same file without its intermediate tensors."""
         return TFLiteRunner(self._path, threads=threads, intermediates=False)
 
-    def release(self) -> None:
+    def release(self, *, idle: bool = False) -> None:
         """What it holds of the file is mapped."""
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:

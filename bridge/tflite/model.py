@@ -32,7 +32,7 @@ type TensorT = Any
 type QuantizationParametersT = Any
 
 FILE_IDENTIFIER = b"TFL3"
-BYTES_PER_OBJECT = 1024  # what a tensor or an operator needs at most, names included; a buffer that is too small is copied whole to grow
+BYTES_PER_OBJECT = 256  # what a tensor or an operator needs at most beside its name, most need 70; a buffer that is too small is copied whole to grow
 SMALLEST_BLOB, BLOB_ALIGNMENT = 1024, 64  # of what lies behind the flatbuffer in a file that is not kept
 SMALLEST_MAPPED = 1 << 20
 NO_INDICES = np.zeros(0, np.int32)
@@ -219,13 +219,13 @@ def _size(model: ModelT) -> int:
     """About what the file takes, rather more."""
     data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
-    return data + rest + sum(_parameter_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors) + (1 << 16)
+    return data + rest + sum(_vector_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors) + (1 << 16)
 
 
-def _parameter_bytes(tensor: TensorT) -> int:
-    """Of scales and zero points, of which a weight of many channels has more than it is an object."""
+def _vector_bytes(tensor: TensorT) -> int:
+    """Of its name, and of scales and zero points, of which a weight of many channels has more than it is an object."""
     scales = tensor.quantization.scale if tensor.quantization is not None else None
-    return 12 * len(scales) if scales is not None else 0
+    return len(tensor.name or "") + (12 * len(scales) if scales is not None else 0)
 
 
 def text(name: bytes | str | None) -> str:
