@@ -132,6 +132,7 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
     for row in rows:
         if row.own and row.owner in cut.uncut:
             row.own, row.reason = False, UNCUT
+    del float_model, cut  # before LiteRT takes as much
     alone = open_exposed(content, feed_float(first), what="the float file", threads=1)
     quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)  # after the larger file was packed
     heap.unmap_files()  # before the reference opens its own

@@ -121,7 +121,9 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     reduced = attribution.reduced(quantized_model, pairs, converted.tensor_map.owners, outcomes)
     chained = attribution.chained(quantized_model, pairs, converted.tensor_map.owners, reduced)
     cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners, chained)
-    interpreter = open_exposed(cut.join(real, own), feed(samples[chosen[0]]), what="the float file", threads=threads).interpreter
+    content, uncut = cut.join(real, own), cut.uncut
+    del float_model, cut  # before LiteRT takes as much
+    interpreter = open_exposed(content, feed(samples[chosen[0]]), what="the float file", threads=threads).interpreter
     sums: _Sums = {}
     for position in chosen:
         values = dict(zip([*real, *(tensor + shift for tensor in own)], interpreter.run_views(feed(samples[position])), strict=True))
@@ -130,7 +132,7 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     found: dict[str, float] = {}
     for places, errors in ((places, one.sqnr_db()) for places, one in _settled(sums).items()):
         for owner, error in ((rows[place].owner, error) for place, error in zip(places, errors, strict=True)):
-            if owner is not None and owner not in cut.uncut:
+            if owner is not None and owner not in uncut:
                 found[owner] = min(found.get(owner, np.inf), error)
     return OwnErrors(found, reduced, chained)
 

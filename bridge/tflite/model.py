@@ -5,6 +5,7 @@ Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/sche
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import mmap
 import os
@@ -77,17 +78,26 @@ def read_once(path: Path) -> ModelT:
     """
     try:
         now = path.stat()
-        return _read_version(path, now.st_ino, now.st_mtime_ns, now.st_size)
+        return _read_version(_Version(path, now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.", hint="Check the path of the .tflite file.", code="model-unreadable") from error
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Version:
+    """A file as it is now: a path may be written again, and a file may be moved."""
+
+    path: Path = dataclasses.field(compare=False)
+    device: int
+    inode: int
+    mtime_ns: int
+    size: int
+
+
 @functools.lru_cache(maxsize=2)
-def _read_version(path: Path, *version: int) -> ModelT:
-    """The file as it is in one version: a path may be written again."""
-    del version
-    content = _content(path)
-    model = parse(content, where=str(path))
+def _read_version(version: _Version) -> ModelT:
+    content = _content(version.path)
+    model = parse(content, where=str(version.path))
     model.content = content  # of the file that it is as long as nobody changes it
     return model
 
