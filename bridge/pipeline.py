@@ -371,9 +371,9 @@ def _compared(
             progress=stages.progress.advance,
             watch=scored.watch,
         )
-    from bridge import report
-
     with stages("values"):
+        from bridge import report
+
         worst = [layer for _, layer in report.lowest_own(found.layers)]
         outputs = sorted(found.outputs, key=lambda output: output.sqnr_db)[:SHOWN_OUTPUTS]
         values = look_at_values(reference, converted, quantized, samples, worst, [output.name for output in outputs], threads=threads)

@@ -1,4 +1,4 @@
-"""Whole commands from an ONNX file to an int8 TFLite file: wall time, processor time and memory of `bridge convert` and of five other ways; prints JSON.
+"""Whole commands from an ONNX file to an int8 TFLite file: wall time, processor time and memory of `bridge convert` and of other ways; prints JSON.
 
     uv run python tests/bench/bench_commands.py --shared ../shared/models --models mlt_resnet8_cifar10,mlt_vww96 [--rounds 2] [--cache DIR] [--markdown table.md]
 
@@ -6,8 +6,8 @@ Everything counts from the start of the first process to the end of the last one
 resident memory over the processes of the tree (looked at every 20 ms, so that short peaks can be missed). The ways take turns; each figure is the
 smallest of the rounds. The other tools get the normalised model and calibration samples in its layout, so what it takes to come there is not on their
 bill; litert-torch gets it as a PyTorch module with the same weights, where every operator has a PyTorch function in the script of that environment.
-`bridge convert` is there twice: as it is, with accuracy recovery, the comparison of every layer and the report; and with `--no-compare
---no-recover`, which does what the others do.
+`bridge convert` is there three times: as it is, with accuracy recovery, the comparison of every layer and the report; with `--no-recover`, without the
+first of these; and with `--no-compare --no-recover`, which does what the others do.
 """
 
 import argparse
@@ -117,6 +117,7 @@ def _node(node: ir.Node, constants: Mapping[str, np.ndarray]) -> dict[str, objec
 WAYS: Mapping[str, tuple[Callable[[Source, Path, Path], list[Command]], str]] = MappingProxyType(
     {
         "bridge convert": (ours(), "out/*.static_wi8_ai8.tflite"),
+        "bridge convert --no-recover": (ours("--no-recover"), "out/*.static_wi8_ai8.tflite"),
         "bridge convert --no-compare --no-recover": (ours("--no-compare", "--no-recover"), "out/*.static_wi8_ai8.tflite"),
         "onnx2tf -oiqt": (integers, "onnx2tf/*_integer_quant.tflite"),
         "onnx2tf, AI Edge Quantizer": (edge_quantizer, "int8.tflite"),
