@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import gc
 import mmap
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ YOUNG_OBJECTS = 100_000
 
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20
 POPULATE_READ = 22  # advice of Linux 5.14 and newer, which Python has no name for
+TFLITE_SUFFIX = ".tflite"
 MAPPINGS, SHARED = Path("/proc/self/maps"), "s"  # of Linux alone
 
 
@@ -55,15 +58,16 @@ def _madvise() -> Callable[[int, int, int], int]:
 
 
 def unmap_files() -> None:
-    """Takes the pages of mapped files out of the memory of the process until they are looked at again, where the system can; they stay in its cache.
+    """Takes the pages of mapped TFLite files and of files in the temporary folder out of the memory of the process until they are looked at again.
 
-    LiteRT reads every weight of a file once, to pack it, and not again.
+    They stay in the system's cache, where the system can do that. LiteRT reads every weight of a file once, to pack it, and not again.
     """
     if not MAPPINGS.is_file():
         return
-    advise = _madvise()
+    advise, temporary = _madvise(), f"{tempfile.gettempdir()}{os.sep}"
     for line in MAPPINGS.read_text().splitlines():
-        addresses, rights, *_ = line.split(maxsplit=2)
-        if rights.endswith(SHARED):  # others may hold what was never written to a file
+        addresses, rights, _, _, _, *path = line.split(maxsplit=5)
+        ours = path and (path[0].endswith(TFLITE_SUFFIX) or path[0].startswith(temporary))
+        if ours and rights.endswith(SHARED):  # others may hold what was never written to a file
             begin, end = (int(address, 16) for address in addresses.split("-"))
             advise(begin, end - begin, mmap.MADV_DONTNEED)

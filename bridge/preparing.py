@@ -187,8 +187,11 @@ def prepare(
         for one in (reference, inside):
             one.release(idle=True)  # until layers are compared
     converted, equalization = _equalized(request, converted, data.calibration, applied.decisions, recovers=recovers, stages=stages)
-    if early is not None and converted.path.stat().st_size < LARGEST_BESIDE:
-        early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))
+    if early is not None:
+        if converted.path.stat().st_size < LARGEST_BESIDE:
+            early.start_float_file(candidate(converted.path, converted.tensor_map.inputs))
+        else:
+            early.end()  # before LiteRT packs its weights
     choices, without_effect = tensor_choices(converted.tensor_map, applied.ranges)
     ranges, given = kept_quantization.given_forms(converted, opened.quantized, changed.graph.nodes)
     if calibrates:

@@ -1,6 +1,7 @@
 """Weights of large models lie on disk once, and everybody finds them there."""
 
 import gc
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,23 @@ def test_mapped_files_read_the_same_after_their_pages_were_given_back(tmp_path: 
     content[7] = -1
     np.testing.assert_array_equal(read, content)
     np.testing.assert_array_equal(written, content)
+
+
+def resident_kb(path: Path) -> int:
+    """Of the mapping of a file, those pages that are in the memory of the process."""
+    lines = Path("/proc/self/smaps").read_text().split(str(path))[1].splitlines()
+    return int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+
+
+def test_only_files_of_ours_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not heap.MAPPINGS.is_file():
+        pytest.skip("the system has no /proc")
+    (tmp_path / "temporary").mkdir()
+    paths = [tmp_path / name for name in ("data.npy", "model.tflite", "temporary/weights")]
+    for path in paths:
+        path.write_bytes(bytes(1 << 20))
+    maps = [np.memmap(path, np.uint8, "r") for path in paths]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert [int(one.sum()) for one in maps] == [0, 0, 0]
+    heap.unmap_files()
+    assert [resident_kb(path) > 0 for path in paths] == [True, False, False]

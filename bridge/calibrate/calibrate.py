@@ -29,6 +29,7 @@ from bridge.tflite import parallel
 from bridge.tflite.feeds import feed
 from bridge.tflite.interpreter import Interpreter, Kernels
 from bridge.tflite.parallel import Sample, Stream
+from bridge.tflite.run_file import LARGE
 from bridge.types import Diagnostic, InputBinding, RangeChoice, Ranges, TensorRange
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,8 @@ def _workers(
     attempts: tuple[tuple[Kernels, Callable[[], Watch]], ...] = (("optimized", lambda: watched), ("optimized", plain), ("builtin", plain))
     refusals: list[ToolError] = []
     for kernels, shown in attempts:
-        count = max(1, min(copies, MEMORY_BYTES // shown().bytes))
+        large = shown().exposed.size > LARGE  # each copy packs all weights for itself
+        count = 1 if large else max(1, min(copies, MEMORY_BYTES // shown().bytes))
         try:
             found = [_Worker(path, shown(), bindings, _proved(shown(), feeds, kernels, threads // count)) for _ in range(count)]
         except ToolError as error:

@@ -58,11 +58,16 @@ class Early:
 
         self._beside.start(lambda: self._work(open_one, sorted(conversion_samples(len(self._samples)))))
 
-    def known(self) -> Known:
-        """What there is; nothing runs any more."""
+    def end(self) -> None:
+        """Nothing runs any more, and nothing large is held."""
         self._stopped.set()
         with self._at_work:
-            return self._known
+            pass
+
+    def known(self) -> Known:
+        """What there is; nothing runs any more."""
+        self.end()
+        return self._known
 
     def _work(self, open_one: Callable[[], Callable[[int], int]], positions: Iterable[int]) -> None:
         """Runs sample after sample; what is opened returns the bytes that a run leaves."""
