@@ -45,7 +45,7 @@ def correct(trials: Trials, state: State) -> State:
     if not ops:
         return state
     wanted = _float_means(trials, graph, ops)
-    best, score = state, trials.score_file(made, "fit")
+    best, score = state, trials.score(state, "fit")
     rounds = max(1, min(MOST_ROUNDS, len(ops), int(trials.affordable / ROUND_COST)))
     blocks = [ops] + [ops[block * len(ops) // rounds : (block + 1) * len(ops) // rounds] for block in range(rounds)]
     for number, block in enumerate(blocks):

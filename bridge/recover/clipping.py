@@ -1,5 +1,6 @@
 """Ranges that minimise the error of the tensor itself: where the search for those that minimise the error of the outputs begins."""
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from bridge.tflite import model as tflite
 from bridge.types import TensorRange
 
 MOST_SAMPLES = 24
+MOST_HELD = 8 << 20  # bytes of the tensors of one run that several threads may have at a time
 MOST_VALUES = 8192  # of one tensor in one sample, spread evenly
 BINS = 2048
 LEVELS = 255
@@ -41,7 +43,8 @@ def clipped_ranges(
             for name, one in zip(tensors, found, strict=True):
                 counts[name] += one
 
-    runner = Runner(tflite.expose(model, [index[name] for name in tensors]), threads=trials.job.threads)
+    held = sum(4 * math.prod(tflite.shape(main.tensors[index[name]])) for name in tensors)
+    runner = Runner(tflite.expose(model, [index[name] for name in tensors]), threads=trials.job.threads if held <= MOST_HELD else 1)
     runner.each(joined(trials.feeds("fit")[:MOST_SAMPLES], 1), count)
     return [MappingProxyType({name: _best(counts[name], ranges[name], weight) for name in tensors}) for weight in weights]
 

@@ -109,8 +109,8 @@ def search(trials: Trials, state: State) -> State:
         state.ranges,
         state.corrections,
         trials.affordable,
-        trials.score_file(made, "fit"),
-        trials.score_file(made, "check"),
+        trials.score(state, "fit"),
+        trials.score(state, "check"),
         state.ranges.tensors if state.ranges.observer == HOLDS_ALL else {},
         {trials.plan(state).forms()},
     )
@@ -122,7 +122,7 @@ def search(trials: Trials, state: State) -> State:
         for block in _blocks(list(tensors), found.left):
             _descend(found, block, moves)
     logger.info("range search: %d of %d trials, %.2f dB on the fit samples", trials.affordable - found.left, trials.affordable, found.fit.mean_db)
-    return state if found.ranges is state.ranges else State(found.ranges, state.corrections)
+    return state if found.ranges is state.ranges else trials.found(State(found.ranges, state.corrections), fit=found.fit, check=found.check)
 
 
 def _descend(found: _Search, block: Sequence[str], moves: Sequence[Move]) -> None:

@@ -108,6 +108,7 @@ class Trials:
         shown = show_before_saturation(model)
         self._batches: dict[Part, list[Batch]] = {}
         self._made: OrderedDict[State, Made] = OrderedDict()
+        self._scores: dict[tuple[State, Part], Score] = {}
         self._columns = shown.decisive
         count = int(min(max(job.budget / SAMPLE_SHARE / self._work_per_sample, FEWEST_SAMPLES), MOST_SAMPLES, len(job.samples)))
         chosen = [position * len(job.samples) // count for position in range(count)]
@@ -214,8 +215,15 @@ class Trials:
         return self._file.model(made.plan)
 
     def score(self, state: State, part: Part) -> Score:
-        """How near the file that a state gives is."""
-        return self.score_file(self.quantize(state), part)
+        """How near the file that a state gives is; measured once."""
+        if (state, part) not in self._scores:
+            self._scores[state, part] = self.score_file(self.quantize(state), part)
+        return self._scores[state, part]
+
+    def found(self, state: State, *, fit: Score, check: Score) -> State:
+        """The state, whose scores are known."""
+        self._scores[state, "fit"], self._scores[state, "check"] = fit, check
+        return state
 
     def score_file(self, made: Made, part: Part) -> Score:
         """How near a quantized file is."""

@@ -101,6 +101,6 @@ def test_other_operators_need_another_file(path: Path) -> None:
 def test_a_state_asked_for_again_has_its_own_file_back(path: Path) -> None:
     trials = Trials(job(path, np.concatenate([VALUES, VALUES])))
     first, second = State(min_max(path, VALUES)), State(moved(min_max(path, VALUES), np.random.default_rng(1)))
-    before = trials.score(first, "fit")
-    assert trials.score(second, "fit").mean_db != before.mean_db
-    np.testing.assert_array_equal(trials.score(first, "fit").noise, before.noise)
+    before = trials.score_file(trials.quantize(first), "fit")
+    assert trials.score_file(trials.quantize(second), "fit").mean_db != before.mean_db
+    np.testing.assert_array_equal(trials.score_file(trials.quantize(first), "fit").noise, before.noise)
