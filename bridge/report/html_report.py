@@ -12,6 +12,7 @@ import jinja2
 
 from bridge import findings
 from bridge.report import wording
+from bridge.report.compiled_pages import CompiledPages
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
 from bridge.report.ranking import GOOD
@@ -106,12 +107,13 @@ def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bridge.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.bytecode_cache = CompiledPages(environment)
     environment.filters |= FILTERS
     return environment
 
 
 def prepare_page() -> None:
-    """Compiles the templates of `render`: a tenth of a second that may come at any time before."""
+    """Loads the templates of `render`, which takes a tenth of a second where they are not compiled yet, and may come at any time before."""
     for name in TEMPLATES:
         environment().get_template(name)
 
