@@ -207,7 +207,7 @@ class Cut:
         if op.opcodeIndex not in self._codes:
             self.float_model.operatorCodes.append(self.quantized_model.operatorCodes[op.opcodeIndex])
             self._codes[op.opcodeIndex] = len(self.float_model.operatorCodes) - 1
-        copy = _attributes_copy(op)
+        copy = tflite.shallow_copy(op)
         copy.opcodeIndex = self._codes[op.opcodeIndex]
         copy.inputs, copy.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
         if op.intermediates is not None:
@@ -215,15 +215,8 @@ class Cut:
         return copy
 
 
-def _attributes_copy[T](flat: T) -> T:
-    """A new object with the same attributes: options and arrays are shared, none of them is changed."""
-    copy: T = type(flat)()
-    vars(copy).update(vars(flat))
-    return copy
-
-
 def _tensor_copy(tensor: tflite.TensorT, buffer: int) -> tflite.TensorT:
-    copy = _attributes_copy(tensor)
+    copy = tflite.shallow_copy(tensor)
     copy.buffer = buffer
     return copy
 
