@@ -1,10 +1,12 @@
 """Runs ONNX models as the reference; the only importer of onnxruntime."""
 
+import copy
 import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -110,13 +112,22 @@ class OnnxRunner:
 
     def showing(self, tensors: Collection[str], *, threads: int) -> "OnnxRunner":
         """The same model with no other intermediate tensors than these, so that only they stay in memory until a run ends."""
-        self.release()
-        return OnnxRunner(self._model, threads=threads, intermediates=tensors)
+        return self._narrowed(tensors, threads)
 
     def outputs_only(self, *, threads: int) -> "OnnxRunner":
         """The same model without its intermediate tensors, as fast as onnxruntime runs it."""
+        return self._narrowed(False, threads)
+
+    def _narrowed(self, intermediates: Literal[False] | Collection[str], threads: int) -> "OnnxRunner":
+        """The same model with fewer tensors shown; its session is opened by the first run, beside whatever is in memory then."""
         self.release()
-        return OnnxRunner(self._model, threads=threads, intermediates=False)
+        if self._intermediates is not True:
+            return OnnxRunner(self._model, threads=threads, intermediates=intermediates)
+        made = copy.copy(self)
+        made._session, made._threads, made._intermediates = None, threads, intermediates
+        shown = {*self.outputs, *(intermediates or ())}
+        made.tensors = tuple(name for name in self.tensors if name in shown)
+        return made
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
         """Every tensor by name, or only those asked for; floats of another width than an input's are cast.
@@ -179,11 +190,11 @@ def _session(model: onnx.ModelProto, shown: Iterable[str], options: "onnxruntime
                 file.write(model.SerializeToString())
                 file.write(further.SerializeToString())
         else:
-            copy = onnx.ModelProto()
-            copy.CopyFrom(model)
-            copy.MergeFrom(further)
-            onnx.save_model(copy, path, save_as_external_data=True)
-            del copy
+            whole = onnx.ModelProto()
+            whole.CopyFrom(model)
+            whole.MergeFrom(further)
+            onnx.save_model(whole, path, save_as_external_data=True)
+            del whole
         with outside.OPENING:
             return onnxruntime.InferenceSession(path, options, providers=providers)
 

@@ -126,7 +126,8 @@ def value_histograms(
     count = max(1, min(SAMPLES, KEPT_ELEMENTS // max(1, elements)))
     feeds = feeder(model, converted.tensor_map.inputs)
     runner = Interpreter(tflite.expose(model, [one.index for one in seen]), threads=threads)
-    taken = [_values(reference, runner, feeds, samples[position], seen) for position in spread(len(samples), count)]
+    shown = reference.showing({one.name for one in seen}, threads=threads)
+    taken = [_values(shown, runner, feeds, samples[position], seen) for position in spread(len(samples), count)]
     found = []
     for place, one in enumerate(seen):
         expected, received = (np.concatenate([sample[side][place] for sample in taken]) for side in range(2))

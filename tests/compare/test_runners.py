@@ -47,6 +47,7 @@ def test_outputs_only_computes_the_same_outputs() -> None:
     runner = OnnxRunner(model("a = Relu(x) b = Sigmoid(a) y = Mul(a, b)"))
     fast = runner.outputs_only(threads=1)
     assert fast.tensors == ("y",)
+    assert runner.showing({"b", "gone"}, threads=1).run({"x": X}).keys() == {"b", "y"}
     np.testing.assert_allclose(fast.run({"x": X})["y"], runner.run({"x": X})["y"], rtol=1e-6)
 
 
