@@ -21,7 +21,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def supervised(command: Callable[[], None]) -> None:
-    """Runs a command that ends with SystemExit, in a child where the system allows that, and ends as it does.
+    """Runs a command that ends with SystemExit, in a child where the system allows that, and ends as it does; who asks twice to end it is obeyed at once.
 
     Raises:
         SystemExit: with the command's code.
@@ -39,17 +39,19 @@ def supervised(command: Callable[[], None]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _end_at_once(command)
     status = None
-    asked_to_end = False
+    asked_to_end = 0
     while status is None:
         found = signal.sigwaitinfo(awaited)
         if found.si_signo in PASSED_ON:
-            asked_to_end = True
-            if found.si_code < SENT_BY_THE_KERNEL:
+            asked_to_end += 1
+            if asked_to_end > 1:  # inside a native library that does not come back, the child hears nothing
+                os.kill(child, signal.SIGKILL)
+            elif found.si_code < SENT_BY_THE_KERNEL:
                 os.kill(child, found.si_signo)
             continue
         ended, code = os.waitpid(child, os.WNOHANG)
         status = code if ended else None
-    raise SystemExit(_exit_code(os.waitstatus_to_exitcode(status), asked_to_end))
+    raise SystemExit(_exit_code(os.waitstatus_to_exitcode(status), asked_to_end > 0))
 
 
 @contextlib.contextmanager

@@ -34,6 +34,12 @@ def test_a_parent_that_is_killed_takes_the_child_along() -> None:
     assert "alive" not in done.stdout  # reading ended, so nobody holds the pipe
 
 
+def test_who_asks_twice_ends_a_command_that_hears_nothing() -> None:
+    twice = "[(os.kill(os.getppid(), signal.SIGTERM), time.sleep(0.2)) for _ in range(2)]"
+    done = run(f"import time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {twice}; time.sleep(30); print('alive', flush=True)")
+    assert (done.returncode, done.stdout) == (128 + signal.SIGKILL, "")
+
+
 @pytest.mark.parametrize("left", ["", "threading.Timer(0.2, lambda: print('and a thread', end=' ')).start(); "])
 def test_what_was_printed_and_what_is_for_the_end_comes_out(left: str) -> None:
     done = run(f"import atexit, threading; atexit.register(print, 'at the end', end=' '); print('said', end=' '); {left}sys.exit(3)")
