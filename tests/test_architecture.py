@@ -22,6 +22,7 @@ LAYERS = (
         "files",
         "plugins",
         "grid",
+        "indented_json",
         "large_weights",
         "module_paths",
         "observer_names",

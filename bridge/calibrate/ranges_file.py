@@ -1,6 +1,5 @@
 """`ranges.json`: calibrated ranges on disk, so that a later run need not calibrate again."""
 
-import json
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from bridge.errors import InputError
 from bridge.files import write_bytes
+from bridge.indented_json import indented
 from bridge.observer_names import DEFAULT_OBSERVER, PATTERN
 from bridge.types import Diagnostic, RangeChoice, Ranges, Spread, TensorRange
 
@@ -75,7 +75,7 @@ def write_ranges(path: Path, ranges: Ranges) -> str:
         observer=ranges.observer,
         choices={name: _Choice(observer=one.observer, fixed=one.fixed, clip=one.clip) for name, one in ranges.choices.items()},
     )
-    return write_bytes(path, (json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
+    return write_bytes(path, (indented(content.model_dump(mode="json"), ascii_only=False) + "\n").encode())
 
 
 def read_ranges(path: Path, *, model_sha256: str) -> Ranges:

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from bridge.errors import InputError
+from bridge.indented_json import indented
 from bridge.tflite import model as tflite
 from bridge.types import TensorMap
 
@@ -18,16 +19,8 @@ KEYS = {"schema_version", "model_sha256"}
 
 def tensor_map_json(tensor_map: TensorMap, *, model_sha256: str) -> str:
     """The file's text; `model_sha256` is the digest of the float TFLite file that the map is of."""
-    head = {"schema_version": SCHEMA_VERSION, "model_sha256": model_sha256}
-    return json.dumps(head | _fields(tensor_map), indent=1, default=_fields) + "\n"
-
-
-def _fields(one: object) -> dict[str, object]:
-    """Of a part of the map; `asdict` copies every tuple, which takes longer than writing them."""
-    if isinstance(one, Mapping):
-        return dict(one)
-    assert is_dataclass(one)
-    return {field.name: getattr(one, field.name) for field in fields(one)}
+    parts = {field.name: getattr(tensor_map, field.name) for field in fields(tensor_map)}
+    return indented({"schema_version": SCHEMA_VERSION, "model_sha256": model_sha256} | parts) + "\n"
 
 
 def read_tensor_map(path: Path) -> TensorMap:

@@ -2,41 +2,39 @@
 
 import base64
 import hashlib
-import math
 from collections.abc import Iterable
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 import jinja2
 
 from bridge import findings
 from bridge.report import wording
+from bridge.report.cells import kind, sort_key, suspicion, tint
 from bridge.report.compiled_pages import CompiledPages
 from bridge.report.depth_plot import depth_plot
 from bridge.report.graph_view import graph_view
+from bridge.report.layer_rows import layer_rows
 from bridge.report.ranking import GOOD
 from bridge.report.schema import Diagnostic, Report
 from bridge.report.value_plots import growth_plot, histogram_plot, weight_plot
 
 TEMPLATES = ("report.html.j2", "graph.html.j2", "values.html.j2", "cost.html.j2")  # the page, and what it includes
 SCRIPTS = ("graph.js", "report.js", "copy.js")  # in the order they run
-POOR_DB, BAD_DB = 20.0, 10.0  # cells below are tinted; the colour of a number, not a verdict
-SUSPECT = 0.7  # RMSE / scale
-KINDS = MappingProxyType({"float32": "float", "float16": "float", "mixed": "mixed", "none": "none", "": "none"})  # colour; anything else is int
 
 
 def render(report: Report) -> str:
     """The report as HTML."""
     nodes = {node.name: node for node in report.nodes}
     places = {layer.tensor: (row, nodes[layer.node]) for row, layer in enumerate(report.layers)}
+    graph = graph_view(report)
     script, style = "\n".join(map(asset, SCRIPTS)), asset("report.css")
     return (
         environment()
         .get_template(TEMPLATES[0])
         .render(
             report=report,
-            rows=[(layer, nodes[layer.node]) for layer in report.layers],
+            layer_rows=layer_rows(report, nodes, graph),
             good=GOOD,
             cards=[(layer, *places[layer.tensor]) for layer in report.summary.worst],
             fired=[rule for rule in report.rules if rule.matched],
@@ -46,7 +44,7 @@ def render(report: Report) -> str:
             outputs={output.name: output for output in report.outputs},
             compressed=wording.compression_rows(report.compression),
             plot=depth_plot(report.layers, report.nodes),
-            graph=graph_view(report),
+            graph=graph,
             writers={layer.tensor: layer.node for layer in report.layers},
             histograms=[histogram_plot(one) for one in report.histograms],
             growth=growth_plot(report.calibration),
@@ -61,30 +59,6 @@ def render(report: Report) -> str:
 def script_digest(script: str) -> str:
     """What the page's policy allows its own script by."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def kind(precision: str | None) -> str:
-    """The colour class of a precision."""
-    return KINDS.get(precision or "", "int")
-
-
-def tint(sqnr_db: float | None) -> str:
-    """The colour class of an SQNR; empty for a good or missing one."""
-    if sqnr_db is None:
-        return ""
-    return "bad" if math.isnan(sqnr_db) or sqnr_db < BAD_DB else "poor" if sqnr_db < POOR_DB else ""
-
-
-def suspicion(rmse_over_scale: float | None) -> str:
-    """The colour class of RMSE / scale."""
-    return "" if rmse_over_scale is None or rmse_over_scale <= SUSPECT else "poor"
-
-
-def sort_key(value: float | None) -> str:
-    """A number as the script reads it: empty for missing, else what JavaScript's Number() takes."""
-    if value is None:
-        return ""
-    return str(value).replace("inf", "Infinity") if not math.isnan(value) else "NaN"
 
 
 def one_per_code(findings: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:

@@ -18,6 +18,7 @@ from bridge.report.values import Growth, Histogram, WeightChannels
 from bridge.types import Evidence, PairStatus, Severity, SourceStatus
 
 SCHEMA_VERSION: Literal[1] = 1
+_ENCODER = json.JSONEncoder(allow_nan=False)  # `json.dumps` makes one for each line else
 
 
 class Model(Part):
@@ -504,4 +505,4 @@ def _lines(value: object) -> str:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, allow_nan=False)
+    return _ENCODER.encode(value)

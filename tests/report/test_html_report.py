@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.report import html_report
+from bridge.report import cells, html_report
 from bridge.report.schema import Diagnostic, Report
 from bridge.types import Severity
 
@@ -95,7 +95,7 @@ def test_only_the_pages_own_script_may_run(report: Report) -> None:
     [(None, "", ""), (math.inf, "Infinity", ""), (-math.inf, "-Infinity", "bad"), (math.nan, "NaN", "bad"), (9.9, "9.9", "bad"), (10.0, "10.0", "poor"), (20.0, "20.0", "")],
 )  # fmt: skip
 def test_a_number_sorts_and_is_tinted_by_its_value(value: float | None, key: str, tint: str) -> None:
-    assert (html_report.sort_key(value), html_report.tint(value)) == (key, tint)
+    assert (cells.sort_key(value), cells.tint(value)) == (key, tint)
 
 
 def test_every_part_that_the_page_about_it_names_is_there(report: Report) -> None:
