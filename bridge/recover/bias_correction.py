@@ -22,7 +22,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph
 from bridge.recover.batches import Runner
 from bridge.recover.method import Method
-from bridge.recover.probes import Probe, probed
+from bridge.recover.probes import Probe, bared, probed
 from bridge.recover.trials import State, Trials
 from bridge.recover.weighted import Weighted, stored_bias, stored_weight, weighted_ops
 from bridge.tflite import model as tflite
@@ -59,13 +59,8 @@ def correct(trials: Trials, state: State) -> State:
 
 def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Mapping[int, np.ndarray]:
     """Operator -> mean per channel in front of its activation, in the float file."""
-    means: dict[int, np.ndarray] = {}
-    for group in _groups(graph, ops):
-        probes = [Probe(one, one.op.index, graph.value(one.op.inputs[one.weight_at]), _float_bias(graph, one)) for one in group]
-        file = probed(tflite.copied(graph.model), graph, probes, apart=trials.in_batches)
-        found = _means(trials, file)
-        means |= {one.op.index: mean for one, mean in zip(group, found, strict=True)}
-    return means
+    file = bared(tflite.copied(graph.model), graph, ops, apart=trials.in_batches)
+    return {one.op.index: mean for one, mean in zip(ops, _means(trials, file), strict=True)}
 
 
 def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:

@@ -12,6 +12,7 @@ from bridge.tflite.compaction import compact
 from bridge.tflite.run_file import RunFile
 
 DEQUANTIZE_VERSIONS = {"INT8": 2, "INT16": 3}
+FUSED_OPS = {tflite.ACTIVATION_CODES[name]: name for name in ("RELU", "RELU6", "RELU_N1_TO_1")}  # kernels ignore the other codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,35 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, 
     return tflite.run_file(model)
 
 
+def bared(model: tflite.ModelT, graph: FloatGraph, ops: Sequence[Weighted], *, apart: bool) -> RunFile:
+    """The float file with the mean of what operators compute before their activation as its only outputs, as for `probed`.
+
+    No operator is there twice: activations stand behind the operators that had them fused.
+
+    Args:
+        model: the file; belongs to the function from now on.
+        graph: the same.
+        ops: some of its operators.
+        apart: the first axis counts samples, which stay apart.
+    """
+    main = tflite.main_graph(model)
+    behind: dict[int, list[tflite.OperatorT]] = {}
+    outputs = []
+    for number, one in enumerate(ops):
+        op, added = main.operators[one.op.index], behind.setdefault(one.op.index, [])
+        computed, fused = one.op.outputs[0], FUSED_OPS.get(getattr(one.op.options, "fusedActivationFunction", 0))
+        shape = graph.tensors[computed].shape
+        if fused is not None:
+            computed = tflite.add_tensor(model, main, f"computed {number}", "FLOAT32", shape)
+            op.outputs, op.builtinOptions = np.asarray([computed], np.int32), _without_activation(one.op.options)
+            added.append(tflite.add_op(model, fused, 1, [computed], one.op.outputs))
+        outputs.append(_mean(model, number, computed, shape, added, apart=apart))
+    main.operators = [one for position, op in enumerate(main.operators[: max(behind) + 1]) for one in (op, *behind.get(position, ()))]
+    main.outputs, model.signatureDefs = np.asarray(outputs, np.int32), None
+    compact(model)
+    return tflite.run_file(model)
+
+
 def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, source: int, added: list[tflite.OperatorT], *, apart: bool) -> int:
     """Adds the copy and the mean of its output; returns the tensor of the mean."""
     main = tflite.main_graph(model)
@@ -79,10 +109,15 @@ def _add(model: tflite.ModelT, graph: FloatGraph, probe: Probe, number: int, sou
         _without_activation(op.options),
     )
     added.append(copy)
+    return _mean(model, number, computed, shape, added, apart=apart)
+
+
+def _mean(model: tflite.ModelT, number: int, computed: int, shape: tuple[int, ...], added: list[tflite.OperatorT], *, apart: bool) -> int:
+    """The tensor of the mean of another one per channel, which an operator among the added ones computes where there are several positions."""
     positions = np.arange(apart, len(shape) - 1, dtype=np.int32)
     if not positions.size:
         return computed
-    mean = tflite.add_tensor(model, main, f"mean {number}", "FLOAT32", (*shape[:apart], shape[-1]))
+    mean = tflite.add_tensor(model, tflite.main_graph(model), f"mean {number}", "FLOAT32", (*shape[:apart], shape[-1]))
     average = tflite.add_op(model, "MEAN", 1, [computed, _constant(model, f"axes {number}", positions)], [mean])
     tflite.set_options(average, "ReducerOptions")
     added.append(average)
