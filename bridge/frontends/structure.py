@@ -31,6 +31,7 @@ _VALUE_FIELDS = frozenset(_FIELD_OF_TYPE.values())
 _HALF_BYTE_TYPES = frozenset({onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1})
 _DATA_TYPES = frozenset(onnx.TensorProto.DataType.values())
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+_CONSTANT_VALUES = frozenset(onnx.defs.get_schema("Constant").attributes)
 _COMPLEX = frozenset({onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128})
 _HINT = "The file is damaged or its exporter is broken; onnx.checker.check_model(path) says more."
 
@@ -162,13 +163,20 @@ def _element_types(kind: onnx.TypeProto) -> Iterator[int]:
 
 
 def _check_counts(nodes: Iterable[onnx.NodeProto], imports: Iterable[onnx.OperatorSetIdProto], where: str) -> None:
-    """Every node of a standard operator has the inputs that it cannot do without."""
+    """Every node of a standard operator has the inputs that it cannot do without, every Constant its one value."""
     version = next((entry.version for entry in imports if entry.domain in ("", "ai.onnx")), onnx.defs.onnx_opset_version())
     for node in every_node(nodes):
         least = _least_inputs(node.op_type, version) if node.domain in ("", "ai.onnx") else 0
         if len(node.input) < least:
             raise InputError(
                 f"{where}: node {node.name or node.op_type!r} ({node.op_type}) has {len(node.input)} inputs, it needs at least {least}.",
+                hint=_HINT,
+                code="model-invalid",
+            )
+        held = [attribute.name for attribute in node.attribute]
+        if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and not (len(held) == 1 and held[0] in _CONSTANT_VALUES):
+            raise InputError(
+                f"{where}: node {node.name or node.op_type!r} (Constant) needs one value. Received: {', '.join(map(repr, held)) or 'none'}.",
                 hint=_HINT,
                 code="model-invalid",
             )
