@@ -271,7 +271,8 @@ def test_an_attribute_of_another_type_than_its_value_is_refused(tmp_path: Path, 
 
 @pytest.mark.parametrize(("values", "received"), [({}, "none"), ({"other": 1.0}, "'other'"), ({"value_int": 1, "value_float": 1.0}, "'value_")])
 def test_a_constant_without_its_one_value_is_refused(values: dict[str, float], received: str, tmp_path: Path, refused: Refused) -> None:
-    nodes = [onnx.helper.make_node("Constant", [], ["c"], **values), onnx.helper.make_node("Add", ["x", "c"], ["y"])]
+    nodes = [helper.make_node("Constant", [], ["c"]), helper.make_node("Add", ["x", "c"], ["y"])]
+    nodes[0].attribute.extend(helper.make_attribute(name, value) for name, value in values.items())
     assert f"needs one value. Received: {received}" in refused("inspect", save(tmp_path, nodes))
 
 
