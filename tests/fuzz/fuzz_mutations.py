@@ -17,6 +17,7 @@ from bridge.tflite import model as tflite
 
 type Mutation = Callable[[bytes, random.Random], bytes]
 
+MAX_DAMAGED_BYTES = 16 << 20
 INTEGERS = (0, 1, -1, 2, 3, 7, 64, 127, -128, 255, 256, 65_535, 1 << 20, 1 << 31, (1 << 31) - 1, -(1 << 31), 1 << 40, (1 << 63) - 1, -(1 << 63))
 FLOATS = (0.0, -1.0, 1e-45, 1e38, float("nan"), float("inf"), float("-inf"))
 NAMES = ("", "x", "x" * 300, "<script>alert(1)</script>", "a\nb", "\x1b[31m", "\u202egnp", "::error::", "=1+1", "../../x", "\x00", "|", "\ud7ff")
@@ -291,6 +292,8 @@ def damaged(content: bytes, kind: str, chance: random.Random) -> bytes:
     """One to three damages of a kind of file; the first can be one that has to read the sound file."""
     content = chance.choice(MUTATIONS[kind])(content, chance)
     for _ in range(chance.choice((0, 0, 0, 0, 1, 2))):
+        if len(content) > MAX_DAMAGED_BYTES:  # one that repeats a part makes that hundreds of megabytes, which no worker has to spare
+            break
         content = chance.choice(BINARY if kind == "tflite" else MUTATIONS[kind])(content, chance)
     return content
 
