@@ -33,7 +33,7 @@ def test_names_and_recorded_scopes_survive_the_lift(normalized: Normalize) -> No
 
 @pytest.mark.provokes("opset-kept")
 def test_a_model_that_cannot_be_lifted_stays_and_it_is_said(normalized: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bridge.graph import opset
+    from onnxscript import version_converter
 
     class Refusing(ir.passes.InPlacePass):
         """The version converter of onnx leaves a model as it is where it fails."""
@@ -44,7 +44,7 @@ def test_a_model_that_cannot_be_lifted_stays_and_it_is_said(normalized: Normaliz
         def call(self, model: ir.Model) -> ir.passes.PassResult:
             return ir.passes.PassResult(model, modified=False)
 
-    monkeypatch.setattr(opset, "ConvertVersionPass", Refusing)
+    monkeypatch.setattr(version_converter, "ConvertVersionPass", Refusing)
     result = normalized("(float[4] x) => (float[4] y) { y = Relu(x) }", opset=13)
     assert result.graph.model.opset_imports[""] == 13
     assert [(found.code, found.severity) for found in result.graph.diagnostics] == [("opset-kept", "warning")]
