@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import shutil
 import tempfile
@@ -23,8 +22,10 @@ MARKERS = (
     "process.log",
 )  # a folder with one of them holds results of ours, if only of a failed run, and may be written again
 REMEMBERED = 1 << 23  # bytes of a file whose digest takes 5 ms
+KNOWN = 8  # digests that are remembered
 PIECE = 1 << 20  # bytes that are read of a large file at a time
 FETCHED = 4 << 20  # bytes of what is mapped that are fetched at a time
+_known: dict[tuple[int, ...], str] = {}  # version of a file -> its sha256
 UNFINISHED = ".unfinished-"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)  # of network file systems; two runs at once are on their own there
@@ -116,13 +117,15 @@ def write_pieces(file: IO[bytes], content: np.ndarray) -> None:
 def digest(path: Path) -> str:
     """sha256 of a file; that of a large one is remembered as long as the file stays as it is."""
     now = path.stat()
-    return _digest(path) if now.st_size < REMEMBERED else _known_digest(path, now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)
-
-
-@functools.lru_cache(maxsize=8)
-def _known_digest(path: Path, *version: int) -> str:
-    del version
-    return _digest(path)
+    if now.st_size < REMEMBERED:
+        return _digest(path)
+    version = (now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)  # not the path: a file that was moved is the same
+    found = _known.get(version)
+    if found is None:
+        found = _known[version] = _digest(path)
+        for old in list(_known)[:-KNOWN]:
+            _known.pop(old, None)
+    return found
 
 
 def _digest(path: Path) -> str:

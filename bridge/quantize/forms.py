@@ -118,9 +118,13 @@ def quantize_values(values: np.ndarray, form: Form) -> np.ndarray:
     before = math.prod(values.shape[: form.axis]) if channels > 1 else 1
     scales, zero_points = np.asarray(form.scales, np.float64)[:, None], np.asarray(form.zero_points)[:, None]
     source, target = values.reshape(before, channels, -1), stored.reshape(before, channels, -1)
+    shifted = any(form.zero_points)
     for block, channel in _blocks(source):  # a float64 copy of the whole would be twice the file
-        rounded = np.rint(source[block, channel].astype(np.float64) / scales[channel]) + zero_points[channel]
-        target[block, channel] = np.clip(rounded, *LIMITS[form.type])
+        rounded = np.divide(source[block, channel], scales[channel], dtype=np.float64)
+        np.rint(rounded, out=rounded)
+        if shifted:
+            rounded += zero_points[channel]
+        target[block, channel] = np.clip(rounded, *LIMITS[form.type], out=rounded)
     return stored
 
 

@@ -106,9 +106,10 @@ def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
     stored = tflite.integers(model, tensor)
     if stored.dtype.kind == "f":
         return stored.astype(np.float32)
-    scales = np.asarray(tensor.quantization.scale, np.float64)
+    exact = np.float32 if stored.dtype.itemsize < np.dtype(np.int32).itemsize else np.float64  # products of both are rounded once
+    scales = np.asarray(tensor.quantization.scale, exact)
     shape = [1] * stored.ndim
     if len(scales) > 1:
         shape[tensor.quantization.quantizedDimension] = len(scales)
-    real: np.ndarray = (stored.astype(np.float64) * scales.reshape(shape)).astype(np.float32)
+    real: np.ndarray = (stored.astype(exact) * scales.reshape(shape)).astype(np.float32, copy=False)
     return real

@@ -50,7 +50,7 @@ class Interpreter:
         batch: int = 1,
     ) -> None:
         where = {"model_content": model} if isinstance(model, bytes) else {"model_path": model.path if isinstance(model, RunFile) else str(model)}
-        self._name = str(model) if isinstance(model, Path) else "the model"
+        self._name, self._model = str(model) if isinstance(model, Path) else "the model", model  # a file that is not kept stays as long
         try:
             with outside.OPENING, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")  # whoever asks for it knows

@@ -22,7 +22,7 @@ from bridge.errors import InputError, UnsupportedModelError
 from bridge.tflite.builder import Builder
 from bridge.tflite.bulk import BulkGraph, pack_buffers
 from bridge.tflite.outputs import with_outputs
-from bridge.tflite.run_file import RunFile
+from bridge.tflite.run_file import RunFile, pages_used_again
 from bridge.tflite.unpack import unpack
 
 # The generated schema carries no types; the names say which object is meant.
@@ -119,7 +119,8 @@ def forget_files() -> None:
 def kept_files() -> Iterator[None]:
     """A stretch of work that reads the same files over and over; their memory is given back at its end."""
     try:
-        yield
+        with pages_used_again():
+            yield
     finally:
         forget_files()
 
