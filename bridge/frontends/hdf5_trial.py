@@ -14,11 +14,11 @@ import h5py
 
 from bridge import own_process
 from bridge.errors import InputError
-from bridge.frontends.archives import is_archive
+from bridge.frontends.archives import DAMAGE, is_archive
 
 TIMEOUT_S = 20.0
 ATTRIBUTES = ("keras_version", "backend", "model_config", "layer_names", "weight_names")  # Keras asks for them also where they cannot be listed
-REFUSED = (OSError, RuntimeError, KeyError, TypeError, ValueError)
+REFUSED = (*DAMAGE, TypeError)
 BYTES_PER_S = 20 << 20  # what a slow disk gives; a large file has more time
 
 
@@ -26,22 +26,22 @@ def try_file(path: Path) -> None:
     """Passes an `.h5` file, or the ones in a `.keras` archive, that the HDF5 library reads to its end, be it with an error, which Keras says again.
 
     Raises:
-        InputError: the library crashes or does not end.
+        InputError: the library crashes or does not end, or cannot be tried.
     """
     child = own_process.started(__name__, str(path))
     timeout = TIMEOUT_S + path.stat().st_size / BYTES_PER_S
     try:
         code = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        how = f"did not come to an end within {timeout:.0f} s"
+        how = f"the HDF5 library did not come to an end within {timeout:.0f} s"
     else:
-        if code >= 0:
+        if not code:
             return
-        how = f"crashed ({signal.Signals(-code).name})"
+        how = f"the HDF5 library crashes ({signal.Signals(-code).name})" if code < 0 else f"the process that tries it ended with exit code {code}"
     finally:
         child.kill()
         child.wait()
-    raise InputError(f"{path}: is damaged: the HDF5 library {how} on it.", hint="Save the model again with Keras.", code="model-unreadable")
+    raise InputError(f"{path}: cannot be read: {how}.", hint="Save the model again with Keras.", code="model-unreadable")
 
 
 def _files(path: Path) -> Iterator[Path | BinaryIO]:
@@ -72,10 +72,11 @@ def _read(name: str, part: h5py.Group | h5py.Dataset) -> None:
 def main(path: Path) -> None:
     """The process."""
     own_process.limit_this()
-    for file in _files(path):
-        with h5py.File(file) as opened:
-            _read("", opened)
-            opened.visititems(_read)
+    with contextlib.suppress(*REFUSED):  # a damaged archive
+        for file in _files(path):
+            with contextlib.suppress(*REFUSED), h5py.File(file) as opened:
+                _read("", opened)
+                opened.visititems(_read)
 
 
 if __name__ == "__main__":

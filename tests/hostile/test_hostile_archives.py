@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -207,6 +209,18 @@ def test_an_hdf5_file_that_the_library_never_ends_on_is_refused(tmp_path: Path, 
     content[at + 24 : at + 32] = (2**64 - 16).to_bytes(8, "little")
     (tmp_path / "net.h5").write_bytes(content)
     assert "the HDF5 library did not come to an end" in refused("inspect", tmp_path / "net.h5")
+
+
+def test_an_hdf5_file_that_could_not_be_tried_is_refused(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow", reason="the extra `tensorflow` is not installed")
+    import h5py
+
+    from bridge import own_process
+
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.attrs["model_config"] = "{}"
+    monkeypatch.setattr(own_process, "started", lambda *_: subprocess.Popen((sys.executable, "-c", "raise SystemExit(3)")))
+    assert "the process that tries it ended with exit code 3" in refused("inspect", tmp_path / "net.h5")
 
 
 @pytest.mark.parametrize(("name", "package"), [("net.pt", "torch"), ("net.pt2", "torch"), ("net.keras", "tensorflow")])
