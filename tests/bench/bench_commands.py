@@ -6,8 +6,9 @@ Everything counts from the start of the first process to the end of the last one
 resident memory over the processes of the tree (looked at every 20 ms, so that short peaks can be missed). The ways take turns; each figure is the
 smallest of the rounds. The other tools get the normalised model and calibration samples in its layout, so what it takes to come there is not on their
 bill; litert-torch gets it as a PyTorch module with the same weights, where every operator has a PyTorch function in the script of that environment.
-`bridge convert` is there three times: as it is, with accuracy recovery, the comparison of every layer and the report; with `--no-recover`, without the
-first of these; and with `--no-compare --no-recover`, which does what the others do.
+`bridge convert` is there five times: as it is, with accuracy recovery, the comparison of every layer on the evaluation samples and the report; with
+`--no-recover`, without the first of these; both without evaluation samples, that is with what the other tools get, where every layer is compared on a
+part of the calibration samples that is left out of calibration; and with `--no-compare --no-recover`, which does what the others do.
 """
 
 import argparse
@@ -44,14 +45,14 @@ Path(job["output"]).write_bytes(bench.converted(job, {TENSORFLOW_SETTING!r}, ben
 type Command = Sequence[str | Path]
 
 
-def ours(*options: str) -> Callable[[Source, Path, Path], list[Command]]:
-    """`bridge convert` on the user's file."""
+def ours(*options: str, evaluated: bool = True) -> Callable[[Source, Path, Path], list[Command]]:
+    """`bridge convert` on the user's file, with or without evaluation samples."""
 
     def commands(source: Source, folder: Path, cache: Path) -> list[Command]:
         del cache
         subject = source.subject
         shapes = [part for name, shape in source.input_shapes.items() for part in ("--input", f"{name}={'x'.join(map(str, shape))}")]
-        data = ("--calibration", subject.calibration, "--evaluation", subject.evaluation)
+        data = ("--calibration", subject.calibration, *(("--evaluation", subject.evaluation) if evaluated else ()))
         return [(sys.executable, "-m", "bridge", "convert", subject.model, *data, "-o", folder / "out", *shapes, *options)]
 
     return commands
@@ -118,6 +119,8 @@ WAYS: Mapping[str, tuple[Callable[[Source, Path, Path], list[Command]], str]] = 
     {
         "bridge convert": (ours(), "out/*.static_wi8_ai8.tflite"),
         "bridge convert --no-recover": (ours("--no-recover"), "out/*.static_wi8_ai8.tflite"),
+        "bridge convert, calibration samples alone": (ours(evaluated=False), "out/*.static_wi8_ai8.tflite"),
+        "bridge convert --no-recover, calibration samples alone": (ours("--no-recover", evaluated=False), "out/*.static_wi8_ai8.tflite"),
         "bridge convert --no-compare --no-recover": (ours("--no-compare", "--no-recover"), "out/*.static_wi8_ai8.tflite"),
         "onnx2tf -oiqt": (integers, "onnx2tf/*_integer_quant.tflite"),
         "onnx2tf, AI Edge Quantizer": (edge_quantizer, "int8.tflite"),
