@@ -49,9 +49,9 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 GATES: dict[str, str | tuple[str, ...]] = {
     "ai_edge_litert.interpreter": "tflite/interpreter.py",
-    "ai_edge_litert.schema_py_generated": ("tflite/model.py", "tflite/unpack.py"),
+    "ai_edge_litert.schema_py_generated": "tflite/",
     "distributed": "tune/dask_cluster.py",
-    "flatbuffers": ("tflite/builder.py", "tflite/model.py"),
+    "flatbuffers": "tflite/",
     "PIL": "calibrate/images.py",
     "onnxruntime": "compare/runners.py",
     "keras": ("frontends/tensorflow_export.py", "integrations/keras.py", "qat/keras_"),

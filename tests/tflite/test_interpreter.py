@@ -5,6 +5,7 @@ import pytest
 
 from bridge.errors import InputError, ToolError
 from bridge.tflite import model as tflite
+from bridge.tflite import writing
 from bridge.tflite.interpreter import Interpreter, Kernels
 
 X = np.array([[1.0, -2.0, 3.0]], np.float32)
@@ -87,6 +88,6 @@ def test_a_file_that_is_not_kept_runs_like_its_bytes() -> None:
 
 
 def test_room_for_the_flatbuffer_of_a_file_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tflite, "_size", lambda model: 64)
+    monkeypatch.setattr(writing, "_size", lambda model: 64)
     (y,) = Interpreter(tflite.run_file(square_then_negate())).run({"x": X})
     np.testing.assert_array_equal(y, Interpreter(tflite.serialize(square_then_negate())).run({"x": X})[0])
