@@ -40,3 +40,14 @@ def test_what_is_written_in_pieces_is_what_was_there(tmp_path: Path) -> None:
         file.write(b"head")
         files.write_pieces(file, content[3:])
     assert (tmp_path / "file").read_bytes() == b"head" + content[3:].tobytes()
+
+
+@pytest.mark.parametrize("left", [0, 10, 1 << 24])
+def test_pieces_are_written_over_a_file_that_goes(tmp_path: Path, left: int) -> None:
+    over, path = tmp_path / "over", tmp_path / "file"
+    over.write_bytes(bytes(left))
+    inode, content = over.stat().st_ino, np.random.default_rng(0).integers(0, 256, files.REMEMBERED + 5, np.uint8)
+    found = files.write_joined(path, [memoryview(b"head"), content], over=over)
+    assert path.read_bytes() == b"head" + content.tobytes()
+    assert (path.stat().st_ino, over.exists()) == (inode, False)
+    assert found == files.digest(path) == sha256(path.read_bytes()).hexdigest()

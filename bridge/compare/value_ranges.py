@@ -197,8 +197,10 @@ def weight_channels(converted: ConvertedModel, quantized: QuantizedModel, nodes:
 
 def _widths(node: str, op: str, model: tflite.ModelT, tensor: tflite.TensorT) -> WeightChannels:
     """From the integers themselves: a channel may use less than its scale allows."""
-    stored, axis = tflite.integers(model, tensor).astype(np.int64), int(tensor.quantization.quantizedDimension)
-    largest = np.abs(stored).max(axis=tuple(other for other in range(stored.ndim) if other != axis))
+    stored, axis = tflite.integers(model, tensor), int(tensor.quantization.quantizedDimension)
+    others = tuple(other for other in range(stored.ndim) if other != axis)
+    low, high = (found.astype(np.int64) for found in (stored.min(axis=others), stored.max(axis=others)))
+    largest = np.maximum(-low, high)
     widths = np.sort(largest * np.asarray(tensor.quantization.scale, np.float64))[::-1]
     listed = widths[np.linspace(0, len(widths) - 1, min(CHANNELS, len(widths))).round().astype(int)]
     return WeightChannels(node, op, len(widths), tuple(float(f"{width:.4g}") for width in listed))

@@ -13,7 +13,7 @@ from bridge.convert.build_map import Reference
 from bridge.convert.layout import INPUT_LAYOUTS, InputLayout, channels_last_inputs
 from bridge.convert.onnx2tf_process import Onnx2tfOptions
 from bridge.errors import UnsupportedModelError
-from bridge.files import move_file, write_whole
+from bridge.files import move_file, write_joined
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, Graph
 
@@ -57,7 +57,7 @@ def to_float_tflite(
         model = tflite.read(written)
         _refuse_custom(graph, model)
         if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
-            write_whole(written, tflite.serialized(model))  # another file, since the model is what lies in this one
+            write_joined(written, tflite.pieces(model), over=source)  # another file, since the model is what lies in this one
             del model
             tflite.forget_files()
             heap.give_back()

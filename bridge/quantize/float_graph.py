@@ -45,14 +45,14 @@ class Measured:
         magnitudes: tensor and channel axis -> largest magnitude of each channel.
         common_scales: tensor and type -> the scale of a clustered weight.
         operands: operator -> what its inputs were planned from last, and the inputs.
-        stored: tensor -> the last form it was stored in, what is stored, and the digest of that.
+        stored: tensor -> the last form it was stored in, and what is stored.
     """
 
     peaks: dict[int, float] = field(default_factory=dict)
     magnitudes: dict[tuple[int, int | None], np.ndarray] = field(default_factory=dict)
     common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
     operands: dict[int, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict)
-    stored: dict[int, tuple[Form, np.ndarray, bytes]] = field(default_factory=dict)
+    stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

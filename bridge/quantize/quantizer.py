@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bridge.errors import InputError, UsageError
-from bridge.files import digest, write_bytes
+from bridge.files import digest, write_joined
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.forms import Form
@@ -76,7 +76,7 @@ def quantize(
         corrections=corrections,
         given=given,
     )
-    sha256 = write_bytes(output, tflite.serialized(model))
+    sha256 = write_joined(output, tflite.pieces(model))
     logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
     return QuantizedModel(output, sha256, precision, outcomes)
 

@@ -1,7 +1,6 @@
 """Writes a plan into the TFLite objects: new constants, new tensor types, QUANTIZE and DEQUANTIZE where forms differ."""
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import numpy as np
 
@@ -16,6 +15,7 @@ DEQUANTIZE_VERSIONS = {"INT4": 6, "INT8": 2, "UINT8": 1, "INT16": 3, "FLOAT16": 
 PER_CHANNEL_DEQUANTIZE_VERSION = 5
 QUANTIZE_VERSION = 1
 QUANTIZE_INT16_VERSION = 2
+GLANCE = 64  # bytes by which most constants differ that are not equal
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Writer:
     forms: dict[int, Form] = field(default_factory=dict)
     variants: dict[tuple[int, Form], int] = field(default_factory=dict)
     unpacked: dict[int, int] = field(default_factory=dict)
-    buffers: dict[bytes, int] = field(default_factory=dict)
+    buffers: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
     operators: list[tflite.OperatorT] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     given: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -84,8 +84,7 @@ class Writer:
     def _given_constant(self, op: Op, tensor: int, form: Form, value: np.ndarray) -> int:
         """A constant that another value stands for, or that the float file does not have."""
         name = self.graph.tensors[tensor].name if tensor >= 0 else f"{self.graph.tensors[op.outputs[0]].name}_bias"
-        data = given_data(value, form)
-        return self._add_constant(name, form, self.graph.tensors[tensor].shape if tensor >= 0 else value.shape, data, _digest(data))
+        return self._add_constant(name, form, self.graph.tensors[tensor].shape if tensor >= 0 else value.shape, given_data(value, form))
 
     def _unpacked(self, constant: int, form: Form) -> int:
         """The float values of a stored constant, computed before its first reader."""
@@ -124,16 +123,25 @@ class Writer:
 
     def _quantized_constant(self, tensor: int, form: Form) -> int:
         """A constant keeps its name in every form."""
-        return self._add_constant(self.graph.tensors[tensor].name, form, self.graph.tensors[tensor].shape, *constant_data(self.graph, tensor, form))
+        return self._add_constant(self.graph.tensors[tensor].name, form, self.graph.tensors[tensor].shape, constant_data(self.graph, tensor, form))
 
-    def _add_constant(self, name: str, form: Form, shape: tuple[int, ...], data: np.ndarray, key: bytes) -> int:
-        """Constants of equal bytes share a buffer."""
-        if key not in self.buffers or not self.share:
-            self.buffers[key] = tflite.add_buffer(self.model, data)
+    def _add_constant(self, name: str, form: Form, shape: tuple[int, ...], data: np.ndarray) -> int:
         main = tflite.main_graph(self.model)
-        made = tflite.add_tensor(self.model, main, name, form.type, shape, buffer=self.buffers[key])
+        made = tflite.add_tensor(self.model, main, name, form.type, shape, buffer=self._buffer(data))
         self._declare(main.tensors[made], form)
         return made
+
+    def _buffer(self, data: np.ndarray) -> int:
+        """Constants of equal bytes share one."""
+        if not self.share:
+            return tflite.add_buffer(self.model, data)
+        stored = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        alike = self.buffers.setdefault((stored.size, stored[:: max(1, stored.size // GLANCE)].tobytes()), [])
+        for index in alike:
+            if np.array_equal(self.model.buffers[index].data, stored):
+                return index
+        alike.append(tflite.add_buffer(self.model, stored))
+        return alike[-1]
 
     def _converted(self, tensor: int, form: Form) -> int:
         source, read = self.forms.get(tensor, FLOAT), tensor
@@ -173,13 +181,12 @@ class Writer:
         return name
 
 
-def constant_data(graph: FloatGraph, tensor: int, form: Form) -> tuple[np.ndarray, bytes]:
-    """What the file holds of a constant in a form, and its digest; remembered until it is asked for in another form."""
+def constant_data(graph: FloatGraph, tensor: int, form: Form) -> np.ndarray:
+    """What the file holds of a constant in a form; remembered until it is asked for in another form."""
     known = graph.measured.stored.get(tensor)
     if known is None or known[0] != form:
-        data = _packed(quantize_values(graph.value(tensor), form), form)
-        known = graph.measured.stored[tensor] = (form, data, _digest(data))
-    return known[1:]
+        known = graph.measured.stored[tensor] = (form, _packed(quantize_values(graph.value(tensor), form), form))
+    return known[1]
 
 
 def given_data(value: np.ndarray, form: Form) -> np.ndarray:
@@ -189,10 +196,6 @@ def given_data(value: np.ndarray, form: Form) -> np.ndarray:
 
 def _packed(stored: np.ndarray, form: Form) -> np.ndarray:
     return tflite.packed_int4(stored) if form.type == "INT4" else stored
-
-
-def _digest(data: np.ndarray) -> bytes:
-    return sha256(np.ascontiguousarray(data)).digest()
 
 
 def _dequantize_version(source: Form) -> int:

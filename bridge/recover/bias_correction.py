@@ -68,10 +68,17 @@ def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequenc
     means = []
     for group in _groups(graph, ops):
         model = tflite.copied(trials.model(trials.quantize(state)))
-        lost = [graph.value(one.op.inputs[one.weight_at]) - stored_weight(model, one) for one in group]
+        lost = [_lost(graph, model, one) for one in group]
         probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(group, lost, strict=True)]
         means += _means(trials, probed(model, graph, probes, apart=trials.in_batches))
     return means
+
+
+def _lost(graph: FloatGraph, model: tflite.ModelT, one: Weighted) -> np.ndarray:
+    """What the rounding of a weight takes from it."""
+    lost = stored_weight(model, one)
+    np.subtract(graph.value(one.op.inputs[one.weight_at]), lost, out=lost)
+    return lost
 
 
 def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:

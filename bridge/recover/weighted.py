@@ -111,5 +111,6 @@ def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
     shape = [1] * stored.ndim
     if len(scales) > 1:
         shape[tensor.quantization.quantizedDimension] = len(scales)
-    real: np.ndarray = (stored.astype(exact) * scales.reshape(shape)).astype(np.float32, copy=False)
-    return real
+    real = stored.astype(exact)
+    np.multiply(real, scales.reshape(shape), out=real)
+    return real.astype(np.float32, copy=False)

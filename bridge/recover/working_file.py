@@ -87,7 +87,7 @@ class WorkingFile:
                 continue
             place = written.places[tensor][index][1]
             written.places[tensor][index] = (new, place)
-            data = constant_data(self._graph, tensor, new)[0] if self._graph.tensors[tensor].constant else None
+            data = constant_data(self._graph, tensor, new) if self._graph.tensors[tensor].constant else None
             _set(written.model, place, new, data)
         for op, old_op, new_op in zip(self._graph.ops, before.ops, after.ops, strict=True):
             for position, (had, has) in enumerate(zip(old_op.inputs, new_op.inputs, strict=True)):
@@ -104,7 +104,7 @@ class WorkingFile:
             return
         place = written.given.pop((op, position))
         written.places[tensor] = [(own, place)]
-        _set(written.model, place, own, constant_data(self._graph, tensor, own)[0])
+        _set(written.model, place, own, constant_data(self._graph, tensor, own))
 
 
 def _write(graph: FloatGraph, plan: Plan) -> _Written:

@@ -1,13 +1,15 @@
 """Writes flatbuffers as the generated schema packs them, byte for byte, in about half the time of flatbuffers' own builder."""
 
 import functools
+import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import flatbuffers
 import numpy as np
 
+LARGE = 1 << 16  # bytes of data that are not copied
 BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned data
 LAYOUTS = 4096  # that are remembered; the files of a conversion have some hundred
 OFFSET = "I"  # of a field that refers to something written before
@@ -41,11 +43,15 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
     Args:
         size: bytes to begin with.
         apart: equal parameter vectors are stored as often as there are some.
+        referring: large data are not copied, so that the file is what `pieces` gives.
     """
 
-    def __init__(self, size: int, *, apart: bool = False) -> None:
-        super().__init__(size)
-        self._apart = apart
+    def __init__(self, size: int, *, apart: bool = False, referring: bool = False) -> None:
+        super().__init__(0 if referring and size <= self.MAX_BUFFER_SIZE else size)
+        if referring:
+            self.Bytes, self.head = mmap.mmap(-1, max(1, size)), max(1, size)  # of which those pages alone take memory that are written to
+        self._apart, self._referring = apart, referring
+        self._large: list[tuple[int, np.ndarray]] = []  # where they begin, from the end of the file
         self._vectors: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # overrides flatbuffers' method, as those below
@@ -64,10 +70,23 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
         """The bytes straight into the file: flatbuffers' own way makes two more copies of every weight."""
         self.StartVector(1, x.size, 1)
         self.head = self.Head() - x.size
-        with memoryview(self.Bytes) as whole:
-            whole[self.Head() : self.Head() + x.size] = memoryview(x)
+        if self._referring and x.size >= LARGE:
+            self._large.append((len(self.Bytes) - self.head, x))
+        else:
+            with memoryview(self.Bytes) as whole:
+                whole[self.Head() : self.Head() + x.size] = memoryview(x)
         self.vectorNumElems = x.size
         return int(self.EndVector())
+
+    def pieces(self) -> Iterator[memoryview | np.ndarray]:
+        """The bytes of the finished file, from its start."""
+        whole, place = memoryview(self.Bytes), self.Head()
+        for distance, data in reversed(self._large):
+            begin = len(whole) - distance
+            yield whole[place:begin]
+            yield data
+            place = begin + data.size
+        yield whole[place:]
 
 
 class Builder(VectorBuilder):
@@ -77,8 +96,8 @@ class Builder(VectorBuilder):
     field.
     """
 
-    def __init__(self, size: int, *, apart: bool = False) -> None:
-        super().__init__(size, apart=apart)
+    def __init__(self, size: int, *, apart: bool = False, referring: bool = False) -> None:
+        super().__init__(size, apart=apart, referring=referring)
         self.minalign = 1
         self._fields: list[tuple[int, str]] = []  # slot and format of each field of the table at work
         self._values: list[int | float] = []

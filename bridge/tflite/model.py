@@ -46,7 +46,7 @@ from bridge.tflite.views import (
     shape,
     text,
 )
-from bridge.tflite.writing import expose, run_file, serialize, serialized
+from bridge.tflite.writing import expose, pieces, run_file, serialize
 
 __all__ = [
     "ACTIVATION_CODES",
@@ -88,11 +88,11 @@ __all__ = [
     "operator_names",
     "packed_int4",
     "parse",
+    "pieces",
     "read",
     "read_once",
     "run_file",
     "serialize",
-    "serialized",
     "set_ends",
     "set_options",
     "set_type",

@@ -1,6 +1,6 @@
 """Objects of the schema as TFLite files, kept ones and ones to be run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -18,14 +18,14 @@ SMALLEST_BLOB, BLOB_ALIGNMENT = 1024, 64  # of what lies behind the flatbuffer i
 
 def serialize(model: ModelT) -> bytes:
     """The file's bytes; the same object graph gives the same bytes in every process."""
-    return bytes(serialized(model))
+    return b"".join(pieces(model))
 
 
-def serialized(model: ModelT) -> memoryview:
-    """Like `serialize`, without a copy."""
-    builder = Builder(_size(model))
+def pieces(model: ModelT) -> Iterator[memoryview | np.ndarray]:
+    """Like `serialize`, one piece behind the other without a copy of large constants."""
+    builder = Builder(_size(model), referring=True)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-    return memoryview(builder.Bytes)[builder.Head() :]
+    return builder.pieces()
 
 
 def run_file(model: ModelT, *, apart: bool = False) -> RunFile:

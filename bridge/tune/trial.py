@@ -120,7 +120,7 @@ def run_trial(folder: PathLike[str], spec: Spec, threads: int = 1) -> Trial:
     )
     with tempfile.TemporaryDirectory(prefix="bridge-") as temporary:
         path = Path(temporary) / "trial.tflite"
-        path.write_bytes(tflite.serialized(model))
+        path.write_bytes(tflite.serialize(model))
         outputs, _ = compare_outputs(
             workload.reference,
             [candidate_of(path, model, facts.bindings)],

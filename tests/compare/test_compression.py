@@ -28,6 +28,10 @@ def test_integers_are_counted_by_their_codes() -> None:
     integers[-1] = -128
     assert distinct_integers(integers.reshape(2, -1)) == 6
     assert distinct_integers(np.arange(-128, 128).astype(np.int8)) == 256
+    symmetric = np.tile(np.arange(-127, 128).astype(np.int8), 2000)
+    assert distinct_integers(symmetric) == 255
+    symmetric[-1] = -128
+    assert distinct_integers(symmetric) == 256
 
 
 @pytest.mark.parametrize("weights", ["plain", "clustered"])

@@ -62,6 +62,15 @@ def test_float_weights_are_gone(tmp_path: Path) -> None:
     assert [tflite.TYPE_NAMES[tensors(made.path)[name].type] for name in ("y_weight", "y_bias")] == ["INT8", "INT32"]
 
 
+def test_constants_of_equal_bytes_are_stored_once(tmp_path: Path) -> None:
+    net, weights = Net(), np.ones((3, 300, 4), np.float32)
+    weights[2, 7, 1] = 0.5  # which a glance at some of the bytes does not see
+    x = net.input("x", 1, 4)
+    ends = [net.op("FULLY_CONNECTED", [x, net.constant(f"w{place}", weight)], f"y{place}", 1, 300) for place, weight in enumerate(weights)]
+    made = tflite.read(quantized(net.save(tmp_path / "net.tflite", *ends)).path)
+    assert [len(buffer.data) for buffer in made.buffers[1:]] == [1200, 1200]
+
+
 def test_a_constant_that_float_operators_read_too_stays_as_float(tmp_path: Path) -> None:
     net = Net()
     x, factor = net.input("x", 1, 4), net.constant("factor", np.array([2.5], np.float32))

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
-from bridge.tflite.builder import Builder, VectorBuilder
+from bridge.tflite.builder import LARGE, Builder, VectorBuilder
 from bridge.tflite.unpack import unpack
 
 
@@ -59,6 +59,20 @@ def test_files_have_the_bytes_that_flatbuffers_writes(model: tflite.ModelT) -> N
     expected = written(model, VectorBuilder(1 << 12))
     assert written(model, Builder(1 << 12)) == expected
     assert written(model, Builder(4)) == expected  # it grows
+
+
+def test_large_data_have_the_same_place_when_they_are_referred_to(model: tflite.ModelT) -> None:
+    for size in (LARGE + 5, 3, 2 * LARGE):
+        data = tflite.add_buffer(model, np.full(size, size % 7, np.int8))
+        tflite.add_tensor(model, tflite.main_graph(model), f"{size}", "INT8", (size,), buffer=data)
+    expected = written(model, VectorBuilder(1 << 12))
+    for room in (0, 1 << 20):  # it grows, or not
+        builder = Builder(room, referring=True)
+        builder.Finish(model.Pack(builder), tflite.FILE_IDENTIFIER)
+        pieces = list(builder.pieces())
+        assert b"".join(pieces) == expected
+        assert sum(piece is buffer.data for piece in pieces for buffer in model.buffers) == 2
+    assert tflite.serialize(model) == expected
 
 
 @pytest.mark.parametrize("apart", [False, True])
