@@ -1,6 +1,5 @@
 """Quantizes the float file with changed ranges and constants, runs it on calibration samples, and says what that cost."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
@@ -9,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from bridge.compare.cost import MACS
 from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import read_graph
@@ -19,6 +17,8 @@ from bridge.quantize.spans import spans_by_precision
 from bridge.recover.batches import Batch, Feeds, Outputs, Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
 from bridge.recover.decisive import show_before_saturation
 from bridge.recover.score import Score, noise, signal
+from bridge.recover.tail import Tail
+from bridge.recover.work import work_of_each
 from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
 from bridge.tflite.feeds import feed
@@ -27,8 +27,7 @@ from bridge.types import InputBinding, OpOutcome, Ranges
 
 type Part = Literal["fit", "check"]
 
-# Work in units of one multiply-accumulate; rates measured on two x86-64 cores with XNNPACK (int8 about 80e9 a second).
-WORK_PER_ELEMENT = 20  # writing one activation
+# Work as in bridge/recover/work.py.
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
 WORK_PER_THREAD = 5e7  # opening the file a second time and starting a thread take as long
@@ -104,7 +103,7 @@ class Trials:
     def __init__(self, job: Job) -> None:
         self.job = job
         model = tflite.read(job.float_model)
-        self._work_per_sample, self._operators = _work(model), len(tflite.main_graph(model).operators)
+        self._work_per_sample, self._operators = max(1.0, sum(work_of_each(model))), len(tflite.main_graph(model).operators)
         shown = show_before_saturation(model)
         self._batches: dict[Part, list[Batch]] = {}
         self._made: OrderedDict[State, Made] = OrderedDict()
@@ -121,6 +120,7 @@ class Trials:
             model, file = self._in_batches(model, size)
         self.graph = read_graph(model, where=str(job.float_model))
         self._file = WorkingFile(self.graph)
+        self._tail = Tail(self._file, lambda: self.batches("fit"), job.threads)
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
         runner = Runner(file or tflite.run_file(model), threads=job.threads) if parts else None
         self._expected = {part: self._run(runner, self.batches(part)) for part in parts if runner is not None}
@@ -232,7 +232,8 @@ class Trials:
 
     def better(self, made: Made, part: Part, than: Score, *, by_db: float = 0.0, errors: float = 0.0) -> Score | None:
         """How near a quantized file is, None if it does not beat another one, which often shows before all samples have run."""
-        runner, batches, expected = self._runner(made), self.batches(part), self._expected[part]
+        runner, batches = self._tail.open(made.plan) if part == "fit" else (self._runner(made), self.batches(part))
+        expected = self._expected[part]
         found = np.empty((0, len(self._columns)))
         for step in range(STEPS):
             some = slice(step * len(batches) // STEPS, (step + 1) * len(batches) // STEPS)
@@ -253,15 +254,3 @@ class Trials:
         threads = max(1, min(self.job.threads, int(work / WORK_PER_THREAD)))
         outputs = runner.run(batches, threads=threads)
         return [[values[place].reshape(batch.samples, -1) for place in self._columns] for batch, values in zip(batches, outputs, strict=True)]
-
-
-def _work(model: tflite.ModelT) -> float:
-    """Of one run of the file."""
-    main = tflite.main_graph(model)
-    total = 0.0
-    for op in main.operators:
-        shapes = tuple(tflite.shape(main.tensors[index]) for index in op.inputs)
-        output = tflite.shape(main.tensors[op.outputs[0]])
-        macs = MACS.get(tflite.op_name(model, op))
-        total += (macs(shapes, output) if macs else 0) + WORK_PER_ELEMENT * math.prod(output)
-    return max(total, 1.0)

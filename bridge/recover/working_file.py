@@ -5,7 +5,7 @@ the biases that follow from them, or give operators other constants in place of 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from bridge.quantize.plan import OpPlan, Plan
 from bridge.quantize.writer import Writer, constant_data, given_data
 from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
+from bridge.tflite.stretch import Stretches
 
 type Change = tuple[int, Form, Form]  # a tensor, the form it has in the file, and the one it is to have
 type Swap = tuple[int, int, Form | None]  # operator, position of an operand, and the form of its own constant where that comes back
@@ -31,6 +32,8 @@ class _Written:
         positions: of the operators of the float file.
         places: tensor -> its forms, each with its place among the tensors of the file.
         given: operator and position of an operand -> place of the constant that it is given.
+        first: place of a tensor -> the first operator of the file that reads or writes it.
+        stretches: shows some of its operators.
     """
 
     file: RunFile
@@ -38,6 +41,8 @@ class _Written:
     positions: tuple[int, ...]
     places: dict[int, list[tuple[Form, int]]]
     given: dict[tuple[int, int], int]
+    first: Mapping[int, int]
+    stretches: Stretches
 
 
 class WorkingFile:
@@ -45,16 +50,29 @@ class WorkingFile:
 
     Args:
         graph: the float file.
+
+    Attributes:
+        intact: so many operators at the beginning of the file are as they were when somebody set it last.
+        writings: how often it has been written anew.
     """
 
     def __init__(self, graph: FloatGraph) -> None:
         self._graph = graph
         self._plan: Plan | None = None
         self._written: _Written | None = None
+        self.intact = self.writings = 0
 
     def of(self, plan: Plan) -> RunFile:
         """The file that a plan describes."""
-        return self._show(plan).file
+        written = self._show(plan)
+        written.stretches.whole()
+        return written.file
+
+    def stretch(self, plan: Plan, first: int, last: int, inputs: Sequence[int], outputs: Sequence[int] | None = None) -> RunFile:
+        """The same file with some of its operators alone, until it is asked for again; arguments as for `Stretches.show`."""
+        written = self._show(plan)
+        written.stretches.show(first, last, inputs, outputs)
+        return written.file
 
     def model(self, plan: Plan) -> tflite.ModelT:
         """The same as objects; they hold for this plan only, and nobody changes them."""
@@ -67,7 +85,7 @@ class WorkingFile:
     def _show(self, plan: Plan) -> _Written:
         if self._written is None or self._plan is None or not self._changed(self._written, self._plan, plan):
             self._written = None  # its pages are free before the next ones are written
-            self._written = _write(self._graph, plan)
+            self._written, self.intact, self.writings = _write(self._graph, plan), 0, self.writings + 1
         self._plan = plan
         return self._written
 
@@ -88,12 +106,12 @@ class WorkingFile:
             place = written.places[tensor][index][1]
             written.places[tensor][index] = (new, place)
             data = constant_data(self._graph, tensor, new) if self._graph.tensors[tensor].constant else None
-            _set(written.model, place, new, data)
+            self._set(written, place, new, data)
         for op, old_op, new_op in zip(self._graph.ops, before.ops, after.ops, strict=True):
             for position, (had, has) in enumerate(zip(old_op.inputs, new_op.inputs, strict=True)):
                 if has.value is not None and (has.value is not had.value or has.form != had.form):
                     form = has.form or FLOAT
-                    _set(written.model, written.given[op.index, position], form, given_data(has.value, form))
+                    self._set(written, written.given[op.index, position], form, given_data(has.value, form))
         return True
 
     def _swap(self, written: _Written, op: int, position: int, own: Form | None) -> None:
@@ -104,7 +122,16 @@ class WorkingFile:
             return
         place = written.given.pop((op, position))
         written.places[tensor] = [(own, place)]
-        _set(written.model, place, own, constant_data(self._graph, tensor, own))
+        self._set(written, place, own, constant_data(self._graph, tensor, own))
+
+    def _set(self, written: _Written, place: int, form: Form, data: np.ndarray | None) -> None:
+        """Writes numbers into the file."""
+        self.intact = min(self.intact, written.first.get(place, self.intact))
+        tensor = tflite.main_graph(written.model).tensors[place]
+        if form.scales:
+            tensor.quantization.scale[:], tensor.quantization.zeroPoint[:] = form.scales, form.zero_points
+        if data is not None:
+            written.model.buffers[tensor.buffer].data[:] = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
 
 
 def _write(graph: FloatGraph, plan: Plan) -> _Written:
@@ -123,16 +150,10 @@ def _write(graph: FloatGraph, plan: Plan) -> _Written:
         if index is not None:
             places.setdefault(tensor, []).append((form, index))
     given = {operand: index for operand, old in writer.given.items() if (index := moved[old]) is not None}
-    return _Written(file, tflite.parse(file.mapped(), where="a trial"), positions, places, given)
-
-
-def _set(model: tflite.ModelT, place: int, form: Form, data: np.ndarray | None) -> None:
-    """Writes numbers into the file."""
-    tensor = tflite.main_graph(model).tensors[place]
-    if form.scales:
-        tensor.quantization.scale[:], tensor.quantization.zeroPoint[:] = form.scales, form.zero_points
-    if data is not None:
-        model.buffers[tensor.buffer].data[:] = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    stretches = Stretches(file)
+    shown = tflite.parse(file.mapped(), where="a trial")
+    first = {int(place): at for at, op in reversed([*enumerate(tflite.main_graph(shown).operators)]) for place in (*op.inputs, *op.outputs)}
+    return _Written(file, shown, positions, places, given, first, stretches)
 
 
 def _index(places: Sequence[tuple[Form, int]], form: Form) -> int | None:

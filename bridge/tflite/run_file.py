@@ -93,6 +93,11 @@ class RunFile:
         """What this process opens it by."""
         return f"/dev/fd/{self._handle}"
 
+    def grow(self, size: int) -> None:
+        """Adds zeros at its end."""
+        os.ftruncate(self._handle, size)
+        self.size = size
+
     def mapped(self) -> mmap.mmap:
         """Its bytes; who writes to them changes the file, and may have them longer than this object."""
         self._gone.detach()
