@@ -20,7 +20,7 @@ import numpy as np
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph
-from bridge.recover.batches import Runner
+from bridge.recover.batches import Batch, Runner
 from bridge.recover.method import Method
 from bridge.recover.probes import Probe, bared, probed
 from bridge.recover.trials import State, Trials
@@ -83,9 +83,11 @@ def _lost(graph: FloatGraph, model: tflite.ModelT, one: Weighted) -> np.ndarray:
 
 def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
     """By how much the mean of each channel of each operator is too low."""
-    model = tflite.copied(trials.model(trials.quantize(state)))
+    made = trials.quantize(state)
+    start = trials.start(made, before=min(one.quantized_index for one in ops))
+    model = tflite.copied(trials.model(made))
     probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
-    means = _means(trials, probed(model, graph, probes, apart=trials.in_batches))
+    means = _means(trials, probed(model, graph, probes, apart=trials.in_batches, start=start), start.batches)
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
 
 
@@ -115,10 +117,10 @@ def _shifted(graph: FloatGraph, state: State, ops: Sequence[Weighted], shifts: M
     return replace(state, corrections=state.corrections.merged(Corrections(biases=MappingProxyType(biases))))
 
 
-def _means(trials: Trials, file: RunFile) -> Means:
-    """[channels] float64 per output of a file, over the fit samples."""
-    batches = Runner(file, threads=trials.job.threads).run(trials.batches("fit"))
-    rows = ([value.reshape(-1, value.shape[-1]) for value in values] for values in zip(*batches, strict=True))
+def _means(trials: Trials, file: RunFile, batches: Sequence[Batch] | None = None) -> Means:
+    """[channels] float64 per output of a file, over the fit samples, or over what it is fed instead."""
+    outputs = Runner(file, threads=trials.job.threads).run(batches or trials.batches("fit"))
+    rows = ([value.reshape(-1, value.shape[-1]) for value in values] for values in zip(*outputs, strict=True))
     return [np.mean(np.concatenate(values).astype(np.float64), axis=0) for values in rows]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.quantize.float_graph import FloatGraph
+from bridge.recover.tail import Start
 from bridge.recover.weighted import Weighted
 from bridge.tflite import model as tflite
 from bridge.tflite.compaction import compact
@@ -32,7 +33,7 @@ class Probe:
     bias: np.ndarray | None
 
 
-def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, apart: bool) -> RunFile:
+def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, apart: bool, start: Start | None = None) -> RunFile:
     """The file with the mean of each probe over all positions as its only outputs, [channels] float32, in their order.
 
     Args:
@@ -40,6 +41,7 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, 
         graph: the float file that it is or was made of.
         probes: whose operators are in the file.
         apart: the first axis counts samples, which stay apart: the outputs are [samples, channels].
+        start: where it begins, in front of all probes; at its first operator without one.
     """
     main = tflite.main_graph(model)
     behind: dict[int, list[tflite.OperatorT]] = {}
@@ -53,8 +55,11 @@ def probed(model: tflite.ModelT, graph: FloatGraph, probes: Sequence[Probe], *, 
             real[source] = tflite.add_tensor(model, main, f"real {source}", "FLOAT32", tflite.shape(main.tensors[source]))
             added.append(tflite.add_op(model, "DEQUANTIZE", DEQUANTIZE_VERSIONS[kind], [source], [real[source]]))
         outputs.append(_add(model, graph, probe, number, real.get(source, source), added, apart=apart))
-    needed = main.operators[: max(behind) + 1]  # the others would be packed and run for nothing
-    main.operators = [one for position, op in enumerate(needed) for one in (op, *behind.get(position, ()))]
+    first = 0 if start is None else start.first
+    needed = main.operators[first : max(behind) + 1]  # the others would be packed and run for nothing
+    main.operators = [one for position, op in enumerate(needed, first) for one in (op, *behind.get(position, ()))]
+    if start is not None and start.first:
+        main.inputs = np.asarray(start.inputs, np.int32)
     main.outputs, model.signatureDefs = np.asarray(outputs, np.int32), None
     compact(model)
     return tflite.run_file(model)

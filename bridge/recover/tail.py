@@ -7,9 +7,7 @@ the same bits for the same inputs wherever it stands; a beginning that shows oth
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from bridge.errors import ToolError
 from bridge.quantize.plan import Plan
@@ -23,6 +21,21 @@ KEPT_VALUES = 16 << 20  # bytes at the beginning, of all samples; twice that whi
 SMALLEST_STEP = 0.05  # of the work of the whole file: opening the file once more takes as long
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        first: operator.
+        inputs: tensors that it and what comes behind are fed; none at the first operator stands for those of the file.
+        batches: their values.
+    """
+
+    first: int
+    inputs: tuple[int, ...]
+    batches: Sequence[Batch]
+
+
 class Tail:
     """What is left to run of a file.
 
@@ -34,57 +47,67 @@ class Tail:
 
     def __init__(self, file: WorkingFile, samples: Callable[[], Sequence[Batch]], threads: int) -> None:
         self._file, self._samples, self._threads = file, samples, threads
-        self._first = self._writings = 0
-        self._inputs: tuple[int, ...] = ()
-        self._batches: Sequence[Batch] = ()
+        self._start: Start | None = None
+        self._writings = 0
         self._work: list[float] = []  # of the operators in front of each operator, and of all
         self._trusted: dict[int, bool] = {}
 
-    def open(self, plan: Plan) -> tuple[Runner, Sequence[Batch]]:
-        """What computes the outputs of the file, and from what; to be run before another plan is asked for."""
+    def start(self, plan: Plan) -> Start:
+        """Where a run of the file may begin."""
         model = self._file.model(plan)
-        main = tflite.main_graph(model)
+        operators = len(tflite.main_graph(model).operators)
         if self._file.writings != self._writings:
             self._writings, self._trusted = self._file.writings, {}
             self._work = [0.0, *itertools.accumulate(work_of_each(model))]
-        intact, self._file.intact = self._file.intact, len(main.operators)
-        if intact < self._first:
-            self._first, self._batches = 0, ()
-        if self._first < intact < len(main.operators) and self._work[intact] - self._work[self._first] > SMALLEST_STEP * self._work[-1]:
-            self._move(plan, model, intact)
-        return self._runner(plan, self._first, self._inputs), self._batches or self._samples()
+        intact, self._file.intact = self._file.intact, operators
+        if self._start is not None and intact < self._start.first:
+            self._start = None
+        start = self._start or self.whole()
+        if start.first < intact < operators and self._work[intact] - self._work[start.first] > SMALLEST_STEP * self._work[-1]:
+            self._start = start = self._moved(plan, model, start, intact)
+        return start
 
-    def _runner(self, plan: Plan, first: int, inputs: Sequence[int], last: int | None = None, outputs: Sequence[int] | None = None) -> Runner:
-        if not first and last is None:
+    def whole(self) -> Start:
+        """The first operator."""
+        return Start(0, (), self._samples())
+
+    def runner(self, plan: Plan, start: Start, end: Start | None = None) -> Runner:
+        """What computes the outputs of the file, or what it is fed at the end of a stretch; to be used before another plan or runner is asked for."""
+        if end is None and not start.first:
             return Runner(self._file.of(plan), threads=self._threads)
-        operators = len(tflite.main_graph(self._file.model(plan)).operators)
-        inputs = inputs if first else tflite.main_graph(self._file.model(plan)).inputs
-        return Runner(self._file.stretch(plan, first, operators if last is None else last, inputs, outputs), threads=self._threads)
+        main = tflite.main_graph(self._file.model(plan))
+        last, outputs = (len(main.operators), None) if end is None else (end.first, end.inputs)
+        return Runner(self._file.stretch(plan, start.first, last, start.inputs or main.inputs, outputs), threads=self._threads)
 
-    def _move(self, plan: Plan, model: tflite.ModelT, first: int) -> None:
-        """Lets the file begin at an operator, where that can be."""
-        tensors, before = _passed(model, first), self._batches or self._samples()
-        shapes = [tflite.shape(tflite.main_graph(model).tensors[tensor]) for tensor in tensors]
-        kept = sum(batch.size for batch in before) * sum(_bytes(model, tensor) for tensor in tensors)
-        if not tensors or kept > KEPT_VALUES or not self._trusted.get(first, True):
-            return
-        names = [tflite.text(tflite.main_graph(model).tensors[tensor].name) for tensor in tensors]
+    def _moved(self, plan: Plan, model: tflite.ModelT, start: Start, first: int) -> Start:
+        """A start at a later operator, where that can be."""
+        passed = _passed(model, first)
+        tensors = [tflite.main_graph(model).tensors[tensor] for tensor in passed]
+        values = sum(math.prod(tflite.shape(one)) * tflite.dtype(one).itemsize for one in tensors)
+        if not passed or values * sum(one.size for one in start.batches) > KEPT_VALUES or not self._trusted.get(first, True):
+            return start
         try:
-            found = self._runner(plan, self._first, self._inputs, first, tensors).run([replace(one, samples=one.size) for one in before])
-            after = [replace(one, feeds=dict(zip(names, values, strict=True))) for one, values in zip(before, found, strict=True)]
+            found = self.runner(plan, start, Start(first, passed, ())).run([replace(one, samples=one.size) for one in start.batches])
+            names = [tflite.text(one.name) for one in tensors]
+            batches = [replace(one, feeds=dict(zip(names, values, strict=True))) for one, values in zip(start.batches, found, strict=True)]
+            moved = Start(first, passed, batches)
             if first not in self._trusted:
-                self._trusted[first] = all(
-                    value.shape == ((batch.size, *shape[1:]) if batch.size > 1 else shape)
-                    for batch, values in zip(before, found, strict=True)
-                    for value, shape in zip(values, shapes, strict=True)
-                ) and _equal(
-                    self._runner(plan, self._first, self._inputs).run(before[:1]),
-                    self._runner(plan, first, tensors).run(after[:1]),
-                )
+                self._trusted[first] = all(map(_has_shapes, batches, itertools.repeat(tensors))) and self._same(plan, start, moved)
         except ToolError:
             self._trusted[first] = False
-        if self._trusted[first]:
-            self._first, self._inputs, self._batches = first, tensors, after
+        return moved if self._trusted[first] else start
+
+    def _same(self, plan: Plan, *starts: Start) -> bool:
+        """Whether the outputs of some samples are the same bits."""
+        one, other = ([value for values in self.runner(plan, start).run(start.batches[:1]) for value in values] for start in starts)
+        return all(value.shape == wanted.shape and value.tobytes() == wanted.tobytes() for value, wanted in zip(one, other, strict=True))
+
+
+def _has_shapes(batch: Batch, tensors: Sequence[tflite.TensorT]) -> bool:
+    """Whether tensors have the shapes of the file, with the samples of a batch along the first axis."""
+    shapes = [tflite.shape(one) for one in tensors]
+    wanted = [(batch.size, *shape[1:]) if batch.size > 1 else shape for shape in shapes]
+    return [value.shape for value in batch.feeds.values()] == wanted
 
 
 def _passed(model: tflite.ModelT, first: int) -> tuple[int, ...]:
@@ -99,14 +122,3 @@ def _passed(model: tflite.ModelT, first: int) -> tuple[int, ...]:
     names = {main.tensors[tensor].name for tensor in passed}
     plain = all(main.tensors[tensor].type in tflite.DTYPES for tensor in passed)
     return passed if plain and len(names) == len(passed) <= MOST_ENDS and not taken & fixed else ()
-
-
-def _bytes(model: tflite.ModelT, tensor: int) -> int:
-    one = tflite.main_graph(model).tensors[tensor]
-    return math.prod(tflite.shape(one)) * tflite.dtype(one).itemsize
-
-
-def _equal(expected: Sequence[Sequence[np.ndarray]], received: Sequence[Sequence[np.ndarray]]) -> bool:
-    """Whether all bits are the same."""
-    pairs = [pair for values in zip(expected, received, strict=True) for pair in zip(*values, strict=True)]
-    return all(one.shape == other.shape and one.tobytes() == other.tobytes() for one, other in pairs)

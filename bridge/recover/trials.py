@@ -17,7 +17,7 @@ from bridge.quantize.spans import spans_by_precision
 from bridge.recover.batches import Batch, Feeds, Outputs, Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
 from bridge.recover.decisive import show_before_saturation
 from bridge.recover.score import Score, noise, signal
-from bridge.recover.tail import Tail
+from bridge.recover.tail import Start, Tail
 from bridge.recover.work import work_of_each
 from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
@@ -214,6 +214,11 @@ class Trials:
         """The objects of a file, until another one is asked for; nobody changes them."""
         return self._file.model(made.plan)
 
+    def start(self, made: Made, *, before: int) -> Start:
+        """Where a run of a file on the fit samples may begin, in front of an operator of it."""
+        start = self._tail.start(made.plan)
+        return start if start.first <= before else self._tail.whole()
+
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is; measured once."""
         if (state, part) not in self._scores:
@@ -232,8 +237,8 @@ class Trials:
 
     def better(self, made: Made, part: Part, than: Score, *, by_db: float = 0.0, errors: float = 0.0) -> Score | None:
         """How near a quantized file is, None if it does not beat another one, which often shows before all samples have run."""
-        runner, batches = self._tail.open(made.plan) if part == "fit" else (self._runner(made), self.batches(part))
-        expected = self._expected[part]
+        start = self._tail.start(made.plan) if part == "fit" else Start(0, (), self.batches(part))
+        runner, batches, expected = self._tail.runner(made.plan, start), start.batches, self._expected[part]
         found = np.empty((0, len(self._columns)))
         for step in range(STEPS):
             some = slice(step * len(batches) // STEPS, (step + 1) * len(batches) // STEPS)

@@ -13,7 +13,7 @@ WORK_PER_ELEMENT = 20  # writing one activation
 
 def work_of_each(model: tflite.ModelT) -> list[float]:
     """Of each operator of the main graph in one run."""
-    main, found = tflite.main_graph(model), []
+    main, found = tflite.main_graph(model), list[float]()
     for op in main.operators:
         shapes = tuple(tflite.shape(main.tensors[index]) for index in op.inputs)
         output = tflite.shape(main.tensors[op.outputs[0]])
