@@ -80,13 +80,13 @@ class Runner:
         copies = 1 if size > LARGE_KEPT else max(1, threads)  # each packs all weights for itself
         self._opened: list[dict[int, Interpreter]] = [{} for _ in range(copies)]
 
-    def run(self, batches: Sequence[Batch], *, threads: int | None = None) -> list[Outputs]:
+    def run(self, batches: Sequence[Batch]) -> list[Outputs]:
         """Outputs for each batch."""
         found: list[Outputs] = [[] for _ in batches]
-        self.each(batches, found.__setitem__, threads=threads)
+        self.each(batches, found.__setitem__)
         return found
 
-    def each(self, batches: Sequence[Batch], take: Callable[[int, Outputs], None], *, threads: int | None = None) -> None:
+    def each(self, batches: Sequence[Batch], take: Callable[[int, Outputs], None]) -> None:
         """Calls a function with the position of each batch and its outputs, on the thread that ran it."""
 
         def work(opened: dict[int, Interpreter], stream: Stream) -> None:
@@ -96,8 +96,7 @@ class Runner:
                     opened[batch.size] = Interpreter(self._model, batch=batch.size)
                 take(position, [batch.cut(values) for values in opened[batch.size].run(batch.feeds)])
 
-        count = max(1, min(len(self._opened) if threads is None else threads, len(batches)))
-        tasks = [functools.partial(work, opened) for opened in self._opened[:count]]
+        tasks = [functools.partial(work, opened) for opened in self._opened[: max(1, len(batches))]]
         parallel.run(tasks, Stream((batch.feeds for batch in batches), lambda _: None))
 
 

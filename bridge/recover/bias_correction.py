@@ -119,7 +119,7 @@ def _shifted(graph: FloatGraph, state: State, ops: Sequence[Weighted], shifts: M
 
 def _means(trials: Trials, file: RunFile, batches: Sequence[Batch] | None = None) -> Means:
     """[channels] float64 per output of a file, over the fit samples, or over what it is fed instead."""
-    outputs = Runner(file, threads=trials.job.threads).run(batches or trials.batches("fit"))
+    outputs = Runner(file, threads=trials.threads).run(batches or trials.batches("fit"))
     rows = ([value.reshape(-1, value.shape[-1]) for value in values] for values in zip(*outputs, strict=True))
     return [np.mean(np.concatenate(values).astype(np.float64), axis=0) for values in rows]
 

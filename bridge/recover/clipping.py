@@ -44,7 +44,7 @@ def clipped_ranges(
                 counts[name] += one
 
     held = sum(4 * math.prod(tflite.shape(main.tensors[index[name]])) for name in tensors)
-    runner = Runner(tflite.expose(model, [index[name] for name in tensors]), threads=trials.job.threads if held <= MOST_HELD else 1)
+    runner = Runner(tflite.expose(model, [index[name] for name in tensors]), threads=trials.threads if held <= MOST_HELD else 1)
     runner.each(joined(trials.feeds("fit")[:MOST_SAMPLES], 1), count)
     return [MappingProxyType({name: _best(counts[name], ranges[name], weight) for name in tensors}) for weight in weights]
 

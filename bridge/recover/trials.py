@@ -30,7 +30,8 @@ type Part = Literal["fit", "check"]
 # Work as in bridge/recover/work.py.
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
-WORK_PER_THREAD = 5e7  # opening the file a second time and starting a thread take as long
+WORK_PER_THREAD = 4e8  # of a trial, from where a second thread gains more than starting it at every step takes
+WORK_PER_OPENED_OPERATOR = 4e6  # likewise of opening the file once more for that thread: 25 us an operator
 STEPS = 4  # after each of which a trial can be given up
 KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
 KEPT_PLANS = 2  # the best one so far and the last one
@@ -98,6 +99,7 @@ class Trials:
 
     Attributes:
         graph: the float file with what the search looks at as further outputs.
+        threads: that run a file, one where another would take longer to start than it gains.
     """
 
     def __init__(self, job: Job) -> None:
@@ -115,14 +117,16 @@ class Trials:
             "fit": [row for place, row in enumerate(chosen) if place % CHECK_SHARE != CHECK_SHARE - 1],
             "check": [row for place, row in enumerate(chosen) if place % CHECK_SHARE == CHECK_SHARE - 1],
         }
+        cost = WORK_PER_THREAD + self._operators * WORK_PER_OPENED_OPERATOR
+        self.threads = max(1, min(job.threads, int(self.count("fit") * self._work_per_sample / cost)))
         self._batch, file = 1, None
         if self.possible and (size := batch_size(self._work_per_sample, self.count("fit"))) > 1:
             model, file = self._in_batches(model, size)
         self.graph = read_graph(model, where=str(job.float_model))
         self._file = WorkingFile(self.graph)
-        self._tail = Tail(self._file, lambda: self.batches("fit"), job.threads)
+        self._tail = Tail(self._file, lambda: self.batches("fit"), self.threads)
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
-        runner = Runner(file or tflite.run_file(model), threads=job.threads) if parts else None
+        runner = Runner(file or tflite.run_file(model), threads=self.threads) if parts else None
         self._expected = {part: self._run(runner, self.batches(part)) for part in parts if runner is not None}
         self._signal = {part: signal(values) for part, values in self._expected.items()}
 
@@ -251,11 +255,9 @@ class Trials:
         return result if result.beats(than, by_db=by_db, errors=errors) else None
 
     def _runner(self, made: Made) -> Runner:
-        return Runner(self._file.of(made.plan), threads=self.job.threads)
+        return Runner(self._file.of(made.plan), threads=self.threads)
 
     def _run(self, runner: Runner, batches: Sequence[Batch]) -> list[Outputs]:
         """What the search looks at, each [samples, values]."""
-        work = self._work_per_sample * sum(batch.samples for batch in batches)
-        threads = max(1, min(self.job.threads, int(work / WORK_PER_THREAD)))
-        outputs = runner.run(batches, threads=threads)
+        outputs = runner.run(batches)
         return [[values[place].reshape(batch.samples, -1) for place in self._columns] for batch, values in zip(batches, outputs, strict=True)]
