@@ -112,7 +112,7 @@ def search(trials: Trials, state: State) -> State:
         trials.score(state, "fit"),
         trials.score(state, "check"),
         state.ranges.tensors if state.ranges.observer == HOLDS_ALL else {},
-        {trials.plan(state).forms()},
+        {made.plan.forms()},
     )
     candidates = [_to(one) for one in (*clipped_ranges(trials, state.ranges.tensors, list(tensors), CLIPPING_WEIGHTS), state.ranges.tensors)]
     for alike in (*_by_kind(tensors), list(tensors)):

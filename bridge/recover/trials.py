@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +32,8 @@ DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
 WORK_PER_THREAD = 4e8  # of a trial, from where a second thread gains more than starting it at every step takes
 WORK_PER_OPENED_OPERATOR = 4e6  # likewise of opening the file once more for that thread: 25 us an operator
-STEPS = 4  # after each of which a trial can be given up
+STEPS = 4  # at least, if there are as many samples for each thread; after each of them a trial can be given up
+FEWEST_TRIALS = 4  # from where it pays to look at where runs may begin
 KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
 KEPT_PLANS = 2  # the best one so far and the last one
 CHECK_SHARE = 3  # one of so many samples is held out
@@ -220,8 +221,11 @@ class Trials:
 
     def start(self, made: Made, *, before: int) -> Start:
         """Where a run of a file on the fit samples may begin, in front of an operator of it."""
-        start = self._tail.start(made.plan)
+        start = self._start(made)
         return start if start.first <= before else self._tail.whole()
+
+    def _start(self, made: Made) -> Start:
+        return self._tail.start(made.plan) if self.affordable >= FEWEST_TRIALS else self._tail.whole()
 
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is; measured once."""
@@ -241,17 +245,15 @@ class Trials:
 
     def better(self, made: Made, part: Part, than: Score, *, by_db: float = 0.0, errors: float = 0.0) -> Score | None:
         """How near a quantized file is, None if it does not beat another one, which often shows before all samples have run."""
-        start = self._tail.start(made.plan) if part == "fit" else Start(0, (), self.batches(part))
+        start = self._start(made) if part == "fit" else Start(0, (), self.batches(part))
         runner, batches, expected = self._tail.runner(made.plan, start), start.batches, self._expected[part]
-        found = np.empty((0, len(self._columns)))
-        for step in range(STEPS):
-            some = slice(step * len(batches) // STEPS, (step + 1) * len(batches) // STEPS)
-            if not batches[some]:
-                continue
-            found = np.concatenate([found, noise(expected[some], self._run(runner, batches[some]))])
-            if not Score(self._signal[part], found).may_beat(than, by_db=by_db):
+        result = Score(self._signal[part], np.empty((0, len(self._columns))))
+        step = self.threads * max(1, len(batches) // (STEPS * self.threads))
+        for first in range(0, len(batches), step):
+            some = slice(first, first + step)
+            result = replace(result, noise=np.concatenate([result.noise, noise(expected[some], self._run(runner, batches[some]))]))
+            if not result.may_beat(than, by_db=by_db):
                 return None
-        result = Score(self._signal[part], found)
         return result if result.beats(than, by_db=by_db, errors=errors) else None
 
     def _runner(self, made: Made) -> Runner:

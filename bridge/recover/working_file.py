@@ -54,24 +54,27 @@ class WorkingFile:
     Attributes:
         intact: so many operators at the beginning of the file are as they were when somebody set it last.
         writings: how often it has been written anew.
+        handed_out: how often somebody was given the file, whole or a stretch of it.
     """
 
     def __init__(self, graph: FloatGraph) -> None:
         self._graph = graph
         self._plan: Plan | None = None
         self._written: _Written | None = None
-        self.intact = self.writings = 0
+        self.intact = self.writings = self.handed_out = 0
 
     def of(self, plan: Plan) -> RunFile:
         """The file that a plan describes."""
         written = self._show(plan)
         written.stretches.whole()
+        self.handed_out += 1
         return written.file
 
     def stretch(self, plan: Plan, first: int, last: int, inputs: Sequence[int], outputs: Sequence[int] | None = None) -> RunFile:
         """The same file with some of its operators alone, until it is asked for again; arguments as for `Stretches.show`."""
         written = self._show(plan)
         written.stretches.show(first, last, inputs, outputs)
+        self.handed_out += 1
         return written.file
 
     def model(self, plan: Plan) -> tflite.ModelT:

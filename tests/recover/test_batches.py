@@ -1,5 +1,6 @@
 """Several samples in one run of a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,21 @@ def test_recovery_finds_the_same_in_batches_as_sample_by_sample(tmp_path: Path, 
     assert found.corrections.biases.keys() == alone.corrections.biases.keys()
     for index, bias in found.corrections.biases.items():
         np.testing.assert_allclose(bias, alone.corrections.biases[index], rtol=1e-5, atol=1e-7)
+
+
+def test_a_small_file_runs_on_one_thread_and_several_threads_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = net(tmp_path)
+    known, task = min_max(path, VALUES), replace(job(path, VALUES), threads=3)
+    assert Trials(task).threads == 1
+    alone = recover(task, known, ["range_search", "bias_correction"], ranges_given=False)
+    monkeypatch.setattr("bridge.recover.trials.WORK_PER_THREAD", 1.0)
+    monkeypatch.setattr("bridge.recover.trials.WORK_PER_OPENED_OPERATOR", 0.0)
+    assert Trials(task).threads == 3
+    together = recover(task, known, ["range_search", "bias_correction"], ranges_given=False)
+    assert (together.ranges, together.diagnostics) == (alone.ranges, alone.diagnostics)
+    assert together.corrections.biases.keys() == alone.corrections.biases.keys()
+    for index, bias in together.corrections.biases.items():
+        np.testing.assert_array_equal(bias, alone.corrections.biases[index])
 
 
 def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path) -> None:
