@@ -17,7 +17,7 @@ from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
 from bridge.tflite.stretch import MOST_ENDS
 
-KEPT_VALUES = 16 << 20  # bytes at the beginning, of all samples; twice that while it moves on
+KEPT_VALUES = 4 << 20  # bytes at the beginning, of all samples; twice that while it moves on
 SMALLEST_STEP = 0.05  # of the work of the whole file: opening the file once more takes as long
 
 

@@ -31,9 +31,9 @@ type Part = Literal["fit", "check"]
 DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
 WORK_PER_THREAD = 4e8  # of a trial, from where a second thread gains more than starting it at every step takes
-WORK_PER_OPENED_OPERATOR = 4e6  # likewise of opening the file once more for that thread: 25 us an operator
+WORK_PER_OPENED_OPERATOR = 4e6  # opening the file once more takes 25 us an operator, with closing it
 STEPS = 4  # at least, if there are as many samples for each thread; after each of them a trial can be given up
-FEWEST_TRIALS = 4  # from where it pays to look at where runs may begin
+FEWEST_TRIALS = 12  # from where it pays to look for where runs may begin
 KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
 KEPT_PLANS = 2  # the best one so far and the last one
 CHECK_SHARE = 3  # one of so many samples is held out
@@ -118,8 +118,9 @@ class Trials:
             "fit": [row for place, row in enumerate(chosen) if place % CHECK_SHARE != CHECK_SHARE - 1],
             "check": [row for place, row in enumerate(chosen) if place % CHECK_SHARE == CHECK_SHARE - 1],
         }
-        cost = WORK_PER_THREAD + self._operators * WORK_PER_OPENED_OPERATOR
-        self.threads = max(1, min(job.threads, int(self.count("fit") * self._work_per_sample / cost)))
+        work, opening = self.count("fit") * self._work_per_sample, self._operators * WORK_PER_OPENED_OPERATOR
+        self.threads = max(1, min(job.threads, int(work / (WORK_PER_THREAD + opening))))
+        self._begins_late = work > opening and self.affordable >= FEWEST_TRIALS
         self._batch, file = 1, None
         if self.possible and (size := batch_size(self._work_per_sample, self.count("fit"))) > 1:
             model, file = self._in_batches(model, size)
@@ -225,7 +226,7 @@ class Trials:
         return start if start.first <= before else self._tail.whole()
 
     def _start(self, made: Made) -> Start:
-        return self._tail.start(made.plan) if self.affordable >= FEWEST_TRIALS else self._tail.whole()
+        return self._tail.start(made.plan) if self._begins_late else self._tail.whole()
 
     def score(self, state: State, part: Part) -> Score:
         """How near the file that a state gives is; measured once."""
