@@ -1,7 +1,7 @@
 """The main graph of a float TFLite file as the planner reads it: nothing here changes the file."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -44,14 +44,16 @@ class Measured:
         peaks: tensor -> largest magnitude.
         magnitudes: tensor and channel axis -> largest magnitude of each channel.
         common_scales: tensor and type -> the scale of a clustered weight.
-        operands: operator -> what its inputs were planned from last, and the inputs.
+        plans: operator -> where it was placed last, what else it was planned from, and its plan.
+        needs: operator and precision -> the activations that need a range, and what is wrong whatever their ranges are.
         stored: tensor -> the last form it was stored in, and what is stored.
     """
 
     peaks: dict[int, float] = field(default_factory=dict)
     magnitudes: dict[tuple[int, int | None], np.ndarray] = field(default_factory=dict)
     common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
-    operands: dict[int, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict)
+    plans: dict[int, tuple[object, Sequence[object], Any]] = field(default_factory=dict)
+    needs: dict[tuple[int, str], tuple[tuple[str, ...], str]] = field(default_factory=dict)
     stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import LARGEST_FLOAT16, LARGEST_VALUE
 from bridge.quantize.islands import ALONE, idle_operators
 from bridge.quantize.missing_kernels import why_no_kernel
-from bridge.quantize.op_table import OPS, Role, Scales, has_kernel
+from bridge.quantize.op_table import OPS, OpRow, Role, Scales, has_kernel
 from bridge.quantize.precisions import PRECISIONS, Precision, finest
 from bridge.types import TensorRange
 
@@ -161,26 +161,39 @@ class Placement:
         row = OPS.get(op.name)
         if row is None or precision not in row.kernels:
             return _no_kernel(op, precision)
-        kernel, row_precision = row.kernels[precision], PRECISIONS[precision]
+        known, key = self.graph.measured.needs, (op.index, precision)
+        if key not in known:
+            known[key] = self._needs(op, row, precision)
+        needed, problem = known[key]
+        ranges = self.spans[precision]
+        for name in needed:
+            if found := range_problem(ranges, name):
+                return found
+        return problem or row.kernels[precision].condition(self.graph, op, ranges)
+
+    def _needs(self, op: Op, row: OpRow, precision: str) -> tuple[tuple[str, ...], str]:
+        """The activations whose ranges are looked at first, in order, and why the operator cannot run in a precision whatever they are."""
+        kernel, row_precision, needed = row.kernels[precision], PRECISIONS[precision], list[str]()
         weights = weight_positions(self.graph, op, row, kernel)
         if not (row_precision.integer or weights):
-            return f"has no weights, and the activations of {precision} are float"
+            return (), f"has no weights, and the activations of {precision} are float"
         positions = range(len(op.inputs)) if row_precision.integer else weights
         operands = [op.inputs[position] for position in positions if op.inputs[position] >= 0 and row.input_role(position) is not Role.PLAIN]
         results = [tensor for position, tensor in enumerate(op.outputs) if row_precision.integer and row.output_role(position) is Role.DATA]
         for index in operands + results:
-            problem = self._operand_problem(index, row_precision)
-            if problem:
-                return problem
-        return kernel.condition(self.graph, op, self.spans[precision])
+            if problem := self._lasting_problem(index, row_precision):
+                return tuple(needed), problem
+            if not self.graph.tensors[index].constant and row_precision.needs_ranges:
+                needed.append(self.graph.tensors[index].name)
+        return tuple(needed), ""
 
-    def _operand_problem(self, index: int, precision: Precision) -> str:
-        """Why a tensor cannot be stored in a precision, '' if it can."""
+    def _lasting_problem(self, index: int, precision: Precision) -> str:
+        """Why a tensor cannot be stored in a precision whatever its range is, '' if it can."""
         tensor = self.graph.tensors[index]
         if tensor.type != "FLOAT32":
             return f"works on {tensor.type.lower()} data"
         if not tensor.constant:
-            return range_problem(self.spans[precision.name], tensor.name) if precision.needs_ranges else ""
+            return ""
         peak = self.constants.peak(index)
         if not math.isfinite(peak):
             return f"its constant {tensor.name!r} holds values that are not finite"

@@ -141,28 +141,16 @@ class _Planner:
         bias = self.constants.corrected_bias(op, row)
         return operands if bias is None else _with(operands, row.inputs.index(Role.BIAS), Operand(FLOAT, bias))
 
-    def integers(self, step: Step, precision: Precision, solved: Scaling) -> Sequence[Operand]:
-        """A kernel on integers; the operands of the last plan where nothing that they follow from has changed."""
-        op, row = step.op, step.row
-        forms = [
-            solved.input_form(step, position) if tensor >= 0 and row.input_role(position) is Role.DATA else None
-            for position, tensor in enumerate(op.inputs)
-        ]
-        if Role.WEIGHT not in row.inputs:
-            return [Operand(form) for form in forms]
-        origin = (precision.name, forms, solved.form(op.outputs[0])), self.constants.corrections_of(op)
-        known = self.graph.measured.operands.get(op.index)
-        if known is None or known[0][0] != origin[0] or not all(map(operator.is_, known[0][1], origin[1])):
-            known = self.graph.measured.operands[op.index] = (origin, self._weighted(step, precision, forms, origin[0][2].scale))
-        return known[1]
-
-    def _weighted(self, step: Step, precision: Precision, forms: Sequence[Form | None], output_scale: float) -> tuple[Operand, ...]:
-        """A kernel on integers with a weight, from the forms of what it reads as data."""
+    def integers(self, step: Step, precision: Precision, forms: Sequence[Form | None], outputs: Sequence[Form | None]) -> Sequence[Operand]:
+        """A kernel on integers, from the forms of what it reads and writes as data."""
         op, row, operands = step.op, step.row, [Operand(form) for form in forms]
+        if Role.WEIGHT not in row.inputs:
+            return operands
         at, bias_at = row.inputs.index(Role.WEIGHT), row.inputs.index(Role.BIAS)
-        data = forms[row.inputs.index(Role.DATA)]
+        data, result = forms[row.inputs.index(Role.DATA)], outputs[0]
         assert data is not None  # the table says so of operators with weights
-        input_scale = data.scale
+        assert result is not None
+        input_scale, output_scale = data.scale, result.scale
         bias, bias_type = self.constants.bias(op, row), step.kernel.bias or precision.bias
         weight = self.constants.weight(op, row)
         axis = row.weight_axis % weight.ndim if step.kernel.per_channel else None
@@ -179,25 +167,42 @@ class _Planner:
         )
         operands[at] = Operand(form, self.constants.corrected_weight(op, row))
         if bias is None:
-            return tuple(operands)
+            return operands
         stored = bias_form(form, max(bias.ndim - 1, 0), type_name=bias_type, input_scale=input_scale)
-        return tuple(_with(operands, bias_at, Operand(stored, self.constants.corrected_bias(op, row))))
+        return _with(operands, bias_at, Operand(stored, self.constants.corrected_bias(op, row)))
 
 
 def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Scaling]) -> OpPlan:
+    """The plan of the last time where nothing that it follows from has changed: the next file differs in few operators."""
+    precision, inputs, outputs = PRECISIONS[placed.precision], list[Form | None](), _float_forms(planner.graph, op.outputs)
+    if precision.integer:
+        solved, row = scaling[placed.precision], OPS[op.name]
+        step = solved.steps[op.index]
+        inputs = [
+            solved.input_form(step, position) if tensor >= 0 and row.input_role(position) is Role.DATA else None
+            for position, tensor in enumerate(op.inputs)
+        ]
+        outputs = tuple(solved.form(tensor) if row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
+    origin = (*inputs, *outputs, *planner.constants.corrections_of(op))
+    known = planner.graph.measured.plans.get(op.index)
+    if known is None or known[0] != placed or len(known[1]) != len(origin) or not all(map(operator.is_, known[1], origin)):
+        known = planner.graph.measured.plans[op.index] = (placed, origin, _fresh(planner, op, placed, inputs, outputs))
+    plan: OpPlan = known[2]
+    return plan
+
+
+def _fresh(planner: _Planner, op: Op, placed: Placed, inputs: Sequence[Form | None], outputs: tuple[Form | None, ...]) -> OpPlan:
+    """From the forms of what an operator on integers reads and writes as data."""
     precision = PRECISIONS[placed.precision]
     if placed.precision == "float32":
-        return OpPlan(placed.precision, placed.reason, op.version, tuple(planner.floats(op)), _float_forms(planner.graph, op.outputs))
+        return OpPlan(placed.precision, placed.reason, op.version, tuple(planner.floats(op)), outputs)
     row = OPS[op.name]
     kernel = row.kernels[placed.precision]
-    if not precision.integer:
-        inputs: Sequence[Operand] = planner.packed(op, row, kernel, precision)
-        outputs = _float_forms(planner.graph, op.outputs)
+    if precision.integer:
+        operands = planner.integers(Step(op, row, kernel), precision, inputs, outputs)
     else:
-        solved = scaling[placed.precision]
-        inputs = planner.integers(solved.steps[op.index], precision, solved)
-        outputs = tuple(solved.form(tensor) if row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
-    return OpPlan(placed.precision, placed.reason, _version(planner.graph, op, kernel, inputs), tuple(inputs), outputs, kernel.options)
+        operands = planner.packed(op, row, kernel, precision)
+    return OpPlan(placed.precision, placed.reason, _version(planner.graph, op, kernel, operands), tuple(operands), outputs, kernel.options)
 
 
 def _version(graph: FloatGraph, op: Op, kernel: Kernel, operands: Sequence[Operand]) -> int:

@@ -5,7 +5,7 @@ the biases that follow from them, or give operators other constants in place of 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from bridge.tflite.run_file import RunFile
 from bridge.tflite.stretch import Stretches
 
 type Change = tuple[int, Form, Form]  # a tensor, the form it has in the file, and the one it is to have
+type Planned = tuple[Op, OpPlan, OpPlan]  # an operator and two plans of it
 type Swap = tuple[int, int, Form | None]  # operator, position of an operand, and the form of its own constant where that comes back
 
 
@@ -110,7 +111,7 @@ class WorkingFile:
             written.places[tensor][index] = (new, place)
             data = constant_data(self._graph, tensor, new) if self._graph.tensors[tensor].constant else None
             self._set(written, place, new, data)
-        for op, old_op, new_op in zip(self._graph.ops, before.ops, after.ops, strict=True):
+        for op, old_op, new_op in _changed(self._graph, before, after):
             for position, (had, has) in enumerate(zip(old_op.inputs, new_op.inputs, strict=True)):
                 if has.value is not None and (has.value is not had.value or has.form != had.form):
                     form = has.form or FLOAT
@@ -171,7 +172,7 @@ def _changes(graph: FloatGraph, before: Plan, after: Plan) -> list[Change] | Non
     if any((before.inputs, before.outputs, after.inputs, after.outputs)):
         return None
     pairs: dict[int, list[tuple[Form, Form]]] = {}
-    for op, old, new in zip(graph.ops, before.ops, after.ops, strict=True):
+    for op, old, new in _around(graph, before, after):
         if not _same_operator(old, new):
             return None
         for tensor, one, other in zip(op.outputs, old.outputs, new.outputs, strict=True):
@@ -186,6 +187,20 @@ def _changes(graph: FloatGraph, before: Plan, after: Plan) -> list[Change] | Non
     return [(tensor, one, other) for tensor, found in pairs.items() for one, other in found if one != other]
 
 
+def _changed(graph: FloatGraph, before: Plan, after: Plan) -> list[Planned]:
+    """The operators with plans that are not the same object: an operator that nothing has changed about keeps its plan."""
+    return [(op, old, new) for op, old, new in zip(graph.ops, before.ops, after.ops, strict=True) if old is not new]
+
+
+def _around(graph: FloatGraph, before: Plan, after: Plan) -> Iterator[Planned]:
+    """The same, and those that read or write the same tensors."""
+    changed = _changed(graph, before, after)
+    tensors = {tensor for op, _, _ in changed for tensor in (*op.inputs, *op.outputs) if tensor >= 0}
+    beside = {reader for tensor in tensors for reader in graph.readers.get(tensor, ())}
+    beside |= {graph.producers[tensor] for tensor in tensors if tensor in graph.producers} | {op.index for op, _, _ in changed}
+    yield from ((graph.ops[index], before.ops[index], after.ops[index]) for index in sorted(beside))
+
+
 def _same_operator(old: OpPlan, new: OpPlan) -> bool:
     if old is new:
         return True
@@ -197,8 +212,8 @@ def _same_operator(old: OpPlan, new: OpPlan) -> bool:
 def _swaps(graph: FloatGraph, before: Plan, after: Plan) -> list[Swap] | None:
     """Operands that are given a constant in one of the plans alone; None where one cannot stand in the place of the other."""
     found: list[Swap] = []
-    for op, old, new in zip(graph.ops, before.ops, after.ops, strict=True):
-        for position, (had, has) in enumerate(zip(old.inputs, new.inputs, strict=True)) if old is not new else ():
+    for op, old, new in _changed(graph, before, after):
+        for position, (had, has) in enumerate(zip(old.inputs, new.inputs, strict=True)):
             given = had.value if has.value is None else has.value
             if given is None or (had.value is None) == (has.value is None):
                 continue
