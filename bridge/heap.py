@@ -13,7 +13,8 @@ from pathlib import Path
 # that a conversion of 2,000 nodes takes goes into looking through all of them, with this a hundredth; the peak of memory stays.
 YOUNG_OBJECTS = 100_000
 
-M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20
+M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 4 << 20
+WORTH_UNMAPPING = 4 << 20  # bytes of a file; to find its pages takes a millisecond
 POPULATE_READ = 22  # advice of Linux 5.14 and newer, which Python has no name for
 TFLITE_SUFFIX = ".tflite"
 MAPPINGS, SHARED = Path("/proc/self/maps"), "s"  # of Linux alone
@@ -40,9 +41,14 @@ def give_back() -> None:
 
 
 def return_large_blocks() -> None:
-    """Lets glibc return every block of 4 MB when it is freed; else it keeps those of up to 32 MB as soon as the first of them was freed."""
+    """Lets glibc return every block of 4 MB when it is freed; else it keeps those of up to 32 MB as soon as the first of them was freed.
+
+    What is smaller comes from one heap for all threads: of heaps of their own each keeps what its thread has freed, where no other thread finds it.
+    """
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library.mallopt(M_ARENA_MAX, 1)
 
 
 def fetch(address: int, size: int) -> None:

@@ -78,6 +78,7 @@ def calibrate(
     seen = [Observation(plan.observers, plan.bits, watched.outputs) for _ in workers]
     tasks = [functools.partial(worker.observe, one) for worker, one in zip(workers, seen, strict=True)]
     parallel.run(tasks, Stream(dataset, progress))
+    del workers, tasks  # before the checks open a file
     total = seen[0]
     for other in seen[1:]:
         total.merge(other)

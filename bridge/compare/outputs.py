@@ -145,10 +145,7 @@ def compare_outputs(
     large = any(one.path.stat().st_size > LARGE for one in candidates)  # each copy packs all weights for itself
     copies = 1 if large else max(1, min(threads, len(samples)))
     known = known or Known()
-    tasks = [
-        functools.partial(_work, reference, candidates, [Interpreter(one.path) for one in candidates], pairs, seen, watch, known)
-        for _ in range(copies)
-    ]
+    tasks = [functools.partial(_work, reference, candidates, pairs, seen, watch, known) for _ in range(copies)]
     parallel.run(tasks, stream)
     results, diagnostics = [], []
     for index, pair in enumerate(pairs):
@@ -161,7 +158,6 @@ def compare_outputs(
 def _work(
     reference: Expected,
     candidates: Sequence[Candidate],
-    runners: Sequence[Interpreter],
     pairs: Sequence[OutputPair],
     seen: list[list[Seen]],
     watch: Watch | None,
@@ -170,14 +166,15 @@ def _work(
 ) -> None:
     names = [pair.name for pair in pairs]
     measured = conversion_samples(len(seen)) if len(candidates) > 1 else ()
+    opened = functools.cache(lambda place: Interpreter(candidates[place].path))  # what is known already needs no file
     for position, sample in stream:
         expected = known.expected.pop(position, None)
         if expected is None:
             expected = reference.run(sample, names)
         first = None
         if position in measured:
-            first = known.first.pop(position, None) or runners[0].run(candidates[0].feeder(sample))
-        last = runners[-1].run(candidates[-1].feeder(sample))
+            first = known.first.pop(position, None) or opened(0).run(candidates[0].feeder(sample))
+        last = opened(len(candidates) - 1).run(candidates[-1].feeder(sample))
         shown = None if watch is None else functools.partial(watch, position)
         seen[position] = _compare_one(expected, first, last, candidates, pairs, shown)
 

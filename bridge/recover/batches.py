@@ -10,7 +10,7 @@ import numpy as np
 from bridge.errors import ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite import parallel
-from bridge.tflite.interpreter import LARGE_KEPT, Interpreter
+from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
 from bridge.tflite.run_file import RunFile
 
@@ -19,6 +19,7 @@ type Outputs = list[np.ndarray]
 
 SIZES = (8, 4, 2)  # of batches; still larger ones gain nothing
 MOST_WORK = 64e6  # of a batch, in multiply-accumulates: starting that is little beside computing it, and memory stays small
+LARGE_KEPT = 16 << 20  # bytes of a file that is opened once and not for each thread: less than elsewhere, since several stay open
 TOLERANCE = 1e-4  # of the largest value: other kernels may add up in another order, mixed samples are far off
 
 

@@ -11,12 +11,11 @@ from ai_edge_litert import interpreter as litert
 
 from bridge import heap, outside
 from bridge.errors import ToolError
-from bridge.tflite.run_file import LARGE, RunFile
+from bridge.tflite.run_file import RunFile
 from bridge.types import TensorSpec
 
 Kernels = Literal["optimized", "builtin", "reference"]
 
-LARGE_KEPT = 16 << 20  # bytes, as LARGE, of a file that is not opened for each of many trials
 RESOLVERS = MappingProxyType(
     {
         "optimized": litert.OpResolverType.BUILTIN,  # XNNPACK where it can, as on a phone
@@ -63,7 +62,7 @@ class Interpreter:
                 for detail in self._interpreter.get_input_details() if batch > 1 else ():
                     self._interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
                 self._interpreter.allocate_tensors()
-            if (isinstance(model, RunFile) and model.size > LARGE) or (isinstance(model, Path) and model.stat().st_size > LARGE_KEPT):
+            if not isinstance(model, bytes) and (model.size if isinstance(model, RunFile) else model.stat().st_size) > heap.WORTH_UNMAPPING:
                 heap.unmap_files()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error

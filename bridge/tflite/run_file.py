@@ -13,7 +13,7 @@ import numpy as np
 from bridge import heap
 from bridge.files import write_pieces
 
-LARGE = 64 << 20  # bytes of a file whose pages are worth giving back
+LARGE = 64 << 20  # bytes of a file that is opened once and not for each thread
 
 
 class _Spare:
@@ -85,7 +85,7 @@ class RunFile:
                 write_pieces(file, content)
                 self.size = max(self.size, position + content.size)
             file.truncate(self.size)
-        if self.size > LARGE:
+        if self.size > heap.WORTH_UNMAPPING:
             heap.unmap_files()
 
     @property
