@@ -17,10 +17,13 @@ def agreement_db(reference: np.ndarray, candidate: np.ndarray) -> float:
         if not np.array_equal(reference[~finite], candidate[~finite], equal_nan=True):
             return -math.inf
         reference, candidate = reference[finite], candidate[finite]
-    reference = reference.astype(np.float64)
-    error = reference - candidate
-    noise = float(np.square(error, out=error).sum())
-    signal = float(np.square(reference, out=reference).sum())
+    noise = _energy(np.subtract(reference, candidate, dtype=np.float64))
+    signal = _energy(reference.astype(np.float64))  # one copy of large tensors in float64 at a time
     if noise == 0.0:
         return math.inf
     return 10.0 * math.log10(signal / noise) if signal > 0.0 and math.isfinite(noise) else -math.inf
+
+
+def _energy(values: np.ndarray) -> float:
+    """Sum of the squares, which are left in place of the values."""
+    return float(np.square(values, out=values).sum())

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as status
 
-from bridge import outside
+from bridge import heap, outside
 from bridge.errors import BridgeError, InputError, ToolError, UnsupportedModelError, first_line
 from bridge.large_weights import folder_of
 from bridge.types import TensorSpec
@@ -88,9 +88,12 @@ class OnnxRunner:
         exact = bool(intermediates) or any(node.op_type in QUANTIZED_OPS for node in model.graph.node)
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if exact else levels.ORT_ENABLE_ALL
         try:
-            return _session(model, _shown(model, intermediates), options)
+            session = _session(model, _shown(model, intermediates), options)
         except tuple(LOAD_ERRORS) as error:
             raise _translated(error, LOAD_ERRORS)(f"onnxruntime cannot load the model: {first_line(error)}") from error
+        if self._weights is not None:
+            heap.give_back()  # it packs the weights anew
+        return session
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
