@@ -10,7 +10,7 @@ from bridge import quantize
 from bridge import rules as rules_stage
 from bridge.calibrate import Dataset
 from bridge.compare.mismatched_scales import find_mismatched_scales
-from bridge.compare.own_errors import charge_writers, own_errors
+from bridge.compare.own_errors import Seen, charge_writers, own_errors
 from bridge.compare.samples import Samples, spread
 from bridge.quantize.float_graph import read_graph
 from bridge.tflite import model as tflite
@@ -107,6 +107,7 @@ def with_own_errors(
     graph = read_graph(tflite.read_once(converted.path), where=where)
     known: dict[str, float] = {}
     before: Sequence[str] = ()
+    seen = Seen()
     nodes = measured(normal.nodes, ranges, converted.tensor_map)
     for _ in range(OWN_ERROR_ROUNDS):
         nodes = _with_errors(nodes, known)
@@ -116,7 +117,7 @@ def with_own_errors(
             break
         before = asked
         trial = quantize.quantize_graph(graph, where=where, ranges=ranges, op_precisions=asked)
-        errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads)
+        errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads, seen=seen)
         mismatches = find_mismatched_scales(
             converted, trial, normal.nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
         )

@@ -128,6 +128,11 @@ class Cut:
             shown: float tensors that become its first outputs.
             own: tensors of the quantized file that become its other outputs, each computed by its node alone.
         """
+        self.lay_out()
+        return self.file(shown, own)
+
+    def lay_out(self) -> Sequence[tflite.OperatorT]:
+        """Makes the joined model; its operators in order, whatever is shown of it. A tensor of the quantized file stands behind all of the float file."""
         main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
         self._append_tensors()
         self._originals = {other: tensor for tensor, other in self.pairs.tensors.items()}
@@ -138,8 +143,12 @@ class Cut:
             inputs = [int(tensor) for tensor in op.inputs]
             read = [self._moved(tensor) for tensor in inputs] if owner is None else [self._read(tensor, owner) for tensor in inputs]
             self._operators.append(self._copy(op, read, [self._moved(int(tensor)) for tensor in op.outputs]))
+        return self._operators
+
+    def file(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
+        """The joined file as `join` gives it, once it is laid out."""
         outputs = [*shown, *(self._moved(tensor) for tensor in own)]
-        main.operators = _needed(self._operators, outputs)
+        tflite.main_graph(self.float_model).operators = _needed(self._operators, outputs)
         return tflite.expose(self.float_model, outputs)
 
     def _append_tensors(self) -> None:
