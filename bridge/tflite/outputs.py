@@ -31,4 +31,4 @@ def with_outputs(content: bytes | mmap.mmap, tensors: Iterable[int]) -> RunFile:
     lists = struct.pack("<II", 0, len(outputs)) + outputs.tobytes()
     places = {main[OUTPUTS]: end + 4} | ({model[SIGNATURES]: end} if model[SIGNATURES] != ABSENT else {})
     changed = [(place, struct.pack("<I", target - place)) for place, target in places.items()]
-    return RunFile([(0, memoryview(content)), *changed, (end, lists)])
+    return RunFile([(0, memoryview(content)), *changed, (end, lists)], outputs.tolist())

@@ -6,7 +6,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class RunFile:
 
     Args:
         pieces: position in the file, and what stands there; what lies between them says nothing.
+        outputs: tensors that are its outputs, where whoever makes it knows them.
 
     Attributes:
         size: bytes.
@@ -75,8 +76,8 @@ class RunFile:
         OSError: there is no room for it.
     """
 
-    def __init__(self, pieces: Iterable[tuple[int, memoryview | bytes | np.ndarray]]) -> None:
-        self._handle, self.size = _spare.take(), 0
+    def __init__(self, pieces: Iterable[tuple[int, memoryview | bytes | np.ndarray]], outputs: Sequence[int] = ()) -> None:
+        self._handle, self.size, self.outputs = _spare.take(), 0, tuple(outputs)
         self._gone = weakref.finalize(self, functools.partial(_spare.leave, self._handle, os.getpid()))
         with open(self._handle, "r+b", closefd=False) as file:
             for position, piece in pieces:

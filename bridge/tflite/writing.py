@@ -53,7 +53,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
             builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
             head = memoryview(builder.Bytes)[builder.Head() :]
             if len(head) <= room:
-                return RunFile([(0, head), *((buffer.offset, data) for buffer, data in large)])
+                return RunFile([(0, head), *((buffer.offset, data) for buffer, data in large)], graphs[0].outputs.tolist())
             room = len(head)
     finally:
         model.buffers, model.subgraphs = buffers, graphs
