@@ -45,22 +45,23 @@ def counterparts(float_model: tflite.ModelT, quantized_model: tflite.ModelT, out
     """Pairs the two files by what the quantizer did with each operator; names play no part."""
     before, after = tflite.main_graph(float_model), tflite.main_graph(quantized_model)
     ops = {outcome.quantized_index: outcome.index for outcome in outcomes if outcome.quantized_index is not None}
-    tensors = {int(index): int(other) for index, other in zip(before.inputs, after.inputs, strict=True)}
+    tensors = dict(zip(before.inputs.tolist(), after.inputs.tolist(), strict=True))
     for position, index in ops.items():
-        written = zip(before.operators[index].outputs, after.operators[position].outputs, strict=True)
-        tensors |= {int(tensor): int(other) for tensor, other in written if tensor >= 0 and other >= 0}
+        for tensor, other in zip(before.operators[index].outputs.tolist(), after.operators[position].outputs.tolist(), strict=True):
+            if tensor >= 0 and other >= 0:
+                tensors[tensor] = other
     return Counterparts(tensors, ops)
 
 
 def reduced(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str], outcomes: Sequence[OpOutcome]) -> frozenset[str]:
     """Nodes that compute in less than float32; operators that only move data count where a node has no other."""
-    moving = movers(quantized_model, pairs, owners)
-    main = tflite.main_graph(quantized_model)
+    moving, names = movers(quantized_model, pairs, owners), tflite.op_names(quantized_model)
     found = set()
     for outcome in outcomes:
         if outcome.quantized_index is not None and outcome.precision != FLOAT:
-            moves = tflite.op_name(quantized_model, main.operators[outcome.quantized_index]) in MOVEMENT_OPS
-            found |= {owners[outcome.index]} if not moves or owners[outcome.index] in moving else set()
+            owner = owners[outcome.index]
+            if names[outcome.quantized_index] not in MOVEMENT_OPS or owner in moving:
+                found.add(owner)
     return frozenset(found)
 
 
@@ -70,12 +71,13 @@ def chained(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequenc
     The Log behind a Clip behind an integer MatMul: the Clip hardly notices the rounding of small magnitudes, the Log loses them altogether.
     """
     main = tflite.main_graph(quantized_model)
-    writers = {int(tensor): owners[index] for position, index in pairs.ops.items() for tensor in main.operators[position].outputs}
+    writers = {tensor: owners[index] for position, index in pairs.ops.items() for tensor in main.operators[position].outputs.tolist()}
     read: dict[str, set[int]] = {}
     for position, index in pairs.ops.items():
-        for tensor in map(int, main.operators[position].inputs):
-            if tensor >= 0 and not tflite.is_constant(quantized_model, main.tensors[tensor]) and writers.get(tensor) != owners[index]:
-                read.setdefault(owners[index], set()).add(tensor)
+        owner = owners[index]
+        for tensor in main.operators[position].inputs.tolist():
+            if tensor >= 0 and writers.get(tensor) != owner and not tflite.is_constant(quantized_model, main.tensors[tensor]):
+                read.setdefault(owner, set()).add(tensor)
     found = set()
     for owner, tensors in read.items():
         writer = writers.get(min(tensors))
@@ -87,10 +89,10 @@ def chained(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequenc
 
 def movers(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence[str]) -> frozenset[str]:
     """Nodes whose operators all only move data."""
-    main = tflite.main_graph(quantized_model)
+    names = tflite.op_names(quantized_model)
     moving: dict[str, bool] = {}
     for position, index in pairs.ops.items():
-        moves = tflite.op_name(quantized_model, main.operators[position]) in MOVEMENT_OPS
+        moves = names[position] in MOVEMENT_OPS
         moving[owners[index]] = moving.get(owners[index], True) and moves
     return frozenset(owner for owner, moves in moving.items() if moves)
 
@@ -136,13 +138,13 @@ class Cut:
         main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
         self._append_tensors()
         self._originals = {other: tensor for tensor, other in self.pairs.tensors.items()}
-        self._producers = {int(tensor): position for position, op in enumerate(quantized.operators) for tensor in op.outputs if tensor >= 0}
+        self._producers = {tensor: position for position, op in enumerate(quantized.operators) for tensor in op.outputs.tolist() if tensor >= 0}
         self._operators = list(main.operators)
         for position, op in enumerate(quantized.operators):
             owner = self._owner(position)
-            inputs = [int(tensor) for tensor in op.inputs]
+            inputs = op.inputs.tolist()
             read = [self._moved(tensor) for tensor in inputs] if owner is None else [self._read(tensor, owner) for tensor in inputs]
-            self._operators.append(self._copy(op, read, [self._moved(int(tensor)) for tensor in op.outputs]))
+            self._operators.append(self._copy(op, read, [self._moved(tensor) for tensor in op.outputs.tolist()]))
         return self._operators
 
     def file(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
@@ -182,8 +184,9 @@ class Cut:
     def _read_through_border(self, tensor: int, position: int, owner: str) -> int:
         """The result of a border operator; a copy of the operator where its input is replaced."""
         op = tflite.main_graph(self.quantized_model).operators[position]
-        inputs = tuple(self._read(int(source), owner) for source in op.inputs)
-        if inputs == tuple(self._moved(int(source)) for source in op.inputs):
+        sources = op.inputs.tolist()
+        inputs = tuple([self._read(source, owner) for source in sources])
+        if inputs == tuple([self._moved(source) for source in sources]):
             return self._moved(tensor)
         if (tensor, inputs) not in self._clones:
             made = self._clone(tensor)
@@ -234,8 +237,8 @@ def _needed(operators: Sequence[tflite.OperatorT], outputs: Sequence[int]) -> li
     """The operators that the outputs depend on, and those that write none but keep state."""
     wanted, kept = set(outputs), []
     for op in reversed(operators):
-        written = [int(tensor) for tensor in op.outputs]
+        written = op.outputs.tolist()
         if not written or not wanted.isdisjoint(written):
-            wanted.update(int(tensor) for tensor in op.inputs)
+            wanted.update(op.inputs.tolist())
             kept.append(op)
     return kept[::-1]

@@ -106,12 +106,12 @@ def find_mismatched_scales(
     pairs = attribution.counterparts(float_model, quantized_model, outcomes)
     facts = {node.name: node for node in nodes}
     owners = converted.tensor_map.owners
-    main = tflite.main_graph(quantized_model)
+    main, names = tflite.main_graph(quantized_model), tflite.op_names(quantized_model)
     integer = {index for position, index in pairs.ops.items() if form_of(main.tensors[main.operators[position].outputs[0]]) is not None}
     joins = []
     readers = _readers(float_model, integer)
     for position, index in pairs.ops.items():
-        if index in integer and tflite.op_name(quantized_model, main.operators[position]) in joining:
+        if index in integer and names[position] in joining:
             inputs = _inputs(float_model, index, main.tensors[main.operators[position].outputs[0]], facts.get(owners[index]), ranges)
             if len(inputs) > 1:
                 joins.append(_Join(index, inputs, *_behind(float_model, readers, index)))
@@ -200,7 +200,7 @@ def _readers(model: tflite.ModelT, integer: Collection[int]) -> dict[int, list[i
     """Tensor -> the integer operators that read it."""
     found: dict[int, list[int]] = {}
     for index, op in enumerate(tflite.main_graph(model).operators):
-        for tensor in map(int, op.inputs) if index in integer else ():
+        for tensor in op.inputs.tolist() if index in integer else ():
             found.setdefault(tensor, []).append(index)
     return found
 

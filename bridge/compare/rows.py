@@ -149,8 +149,8 @@ def plan_rows(float_model: tflite.ModelT, quantized_model: tflite.ModelT, tensor
     main, quantized = tflite.main_graph(float_model), tflite.main_graph(quantized_model)
     by_name = {tflite.text(main.tensors[index].name): index for index in tflite.activations(float_model)}
     other_names = {tflite.text(quantized.tensors[index].name): index for index in tflite.activations(quantized_model)}
-    owner_of = {int(tensor): owner for op, owner in zip(main.operators, tensor_map.owners, strict=True) for tensor in op.outputs}
-    written = {int(tensor) for position in pairs.ops for tensor in quantized.operators[position].outputs}
+    owner_of = {tensor: owner for op, owner in zip(main.operators, tensor_map.owners, strict=True) for tensor in op.outputs.tolist()}
+    written = {tensor for position in pairs.ops for tensor in quantized.operators[position].outputs.tolist()}
     moving = attribution.movers(quantized_model, pairs, tensor_map.owners)
     whole = len(float_model.subgraphs) == len(quantized_model.subgraphs) == 1
     first: dict[int, str] = {}

@@ -96,10 +96,11 @@ def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:
     repeated = [name for name, count in Counter(tensors[index].name for index in tflite.activations(model)).items() if count > 1]
     if repeated:
         raise InputError(f"{where}: several tensors share a name, calibrated ranges cannot be told apart. Received: {repeated[:5]}.")
+    names = tflite.op_names(model)
     ops = tuple(
         Op(
             index=index,
-            name=tflite.op_name(model, op),
+            name=names[index],
             version=model.operatorCodes[op.opcodeIndex].version,
             inputs=_indices(op.inputs),
             outputs=_indices(op.outputs),
@@ -123,4 +124,4 @@ def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:
 
 
 def _indices(values: Any) -> tuple[int, ...]:
-    return () if values is None else tuple(int(value) for value in values)
+    return () if values is None else tuple(np.asarray(values).tolist())

@@ -1,5 +1,6 @@
 """Drops what a TFLite file no longer needs: tensors nobody reads, buffers without a tensor, operator codes without an operator."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -19,13 +20,17 @@ def compact(model: ModelT) -> None:
 def _drop_tensors(graph: SubGraphT, entries: list[object]) -> None:
     fields = [(op, name) for op in graph.operators for name in ("inputs", "outputs", "intermediates")] + [(graph, "inputs"), (graph, "outputs")]
     lists = [(owner, name, getattr(owner, name)) for owner, name in fields if getattr(owner, name) is not None]
-    used = [int(index) for _, _, indices in lists for index in indices] + [entry.tensorIndex for entry in entries]  # type: ignore[attr-defined]  # schema objects are untyped
-    moved = _moves(used)
+    used = np.zeros(len(graph.tensors) + 1, bool)  # the last one stands for an absent operand, -1
+    for _, _, indices in lists:
+        used[indices] = True
+    used[[entry.tensorIndex for entry in entries]] = True  # type: ignore[attr-defined]  # schema objects are untyped
+    moved = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    moved[-1] = -1
     for owner, name, indices in lists:
-        setattr(owner, name, np.asarray([moved[int(index)] for index in indices], np.int32))
+        setattr(owner, name, moved[indices])
     for entry in entries:
-        entry.tensorIndex = moved[entry.tensorIndex]  # type: ignore[attr-defined]  # schema objects are untyped
-    graph.tensors = [graph.tensors[index] for index in moved if index >= 0]
+        entry.tensorIndex = int(moved[entry.tensorIndex])  # type: ignore[attr-defined]  # schema objects are untyped
+    graph.tensors = list(itertools.compress(graph.tensors, used.tolist()))
 
 
 def _drop_buffers(model: ModelT) -> None:

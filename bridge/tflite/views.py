@@ -21,7 +21,16 @@ def builtin_code(code: Any) -> int:
 
 def op_name(model: ModelT, op: OperatorT) -> str:
     """`CONV_2D`, or `CUSTOM:<code>` for a custom op."""
-    code = model.operatorCodes[op.opcodeIndex]
+    return _code_name(model.operatorCodes[op.opcodeIndex])
+
+
+def op_names(model: ModelT) -> list[str]:
+    """Those of the main graph's operators, in order, as `op_name` gives them."""
+    names = [_code_name(code) for code in model.operatorCodes]
+    return [names[op.opcodeIndex] for op in main_graph(model).operators]
+
+
+def _code_name(code: Any) -> str:
     builtin = builtin_code(code)
     return f"CUSTOM:{text(code.customCode)}" if OP_NAMES[builtin] == "CUSTOM" else OP_NAMES[builtin]
 
@@ -42,7 +51,7 @@ def dtype(tensor: TensorT) -> np.dtype[Any]:
 
 def shape(tensor: TensorT) -> tuple[int, ...]:
     """Static shape; a scalar has none of its axes."""
-    return tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+    return tuple(np.asarray(tensor.shape).tolist()) if tensor.shape is not None else ()
 
 
 def is_constant(model: ModelT, tensor: TensorT) -> bool:
@@ -96,5 +105,5 @@ def operator_names(model: ModelT) -> tuple[str, ...]:
 def activations(model: ModelT) -> tuple[int, ...]:
     """Indices of the main graph's tensors that a run computes or is fed: model inputs and operator outputs, in order of computation."""
     graph = main_graph(model)
-    written = [int(index) for op in graph.operators for index in op.outputs if index >= 0]
-    return tuple(dict.fromkeys([int(index) for index in graph.inputs] + written))
+    written = [index for op in graph.operators for index in op.outputs.tolist() if index >= 0]
+    return tuple(dict.fromkeys(graph.inputs.tolist() + written))
