@@ -59,14 +59,21 @@ def with_measurements(
     *,
     precision: str,
     threads: int,
-) -> Ranges:
-    """The ranges with what else the rules ask of calibration samples: where the values of each tensor lie, what each node loses by itself."""
-    waits = rules_stage.waits_for_measurement(rule_files, measured(normal.nodes, ranges, converted.tensor_map))
+) -> tuple[Ranges, tuple[NodeFacts, ...]]:
+    """The ranges with what else the rules ask of calibration samples: where the values of each tensor lie, what each node loses by itself.
+
+    Returns:
+        The ranges, and the nodes with all that was measured.
+    """
+    nodes = measured(normal.nodes, ranges, converted.tensor_map)
+    waits = rules_stage.waits_for_measurement(rule_files, nodes)
     if "spreads" in waits:
         ranges = with_spreads(converted, ranges, samples, threads=threads)
+        nodes = measured(normal.nodes, ranges, converted.tensor_map)
     if "own_errors" in waits:
-        ranges = with_own_errors(normal, converted, ranges, rule_files, samples, precision=precision, threads=threads)
-    return ranges
+        ranges = with_own_errors(nodes, converted, ranges, rule_files, samples, precision=precision, threads=threads)
+        nodes = _with_errors(nodes, ranges.own_sqnr_db or {})
+    return ranges, nodes
 
 
 def with_spreads(converted: ConvertedModel, ranges: Ranges, samples: Dataset, *, threads: int) -> Ranges:
@@ -86,7 +93,7 @@ def with_spreads(converted: ConvertedModel, ranges: Ranges, samples: Dataset, *,
 
 
 def with_own_errors(
-    normal: Graph,
+    nodes: Sequence[NodeFacts],
     converted: ConvertedModel,
     ranges: Ranges,
     rule_files: Sequence[rules_stage.RuleFile],
@@ -100,6 +107,18 @@ def with_own_errors(
     Measured in rounds, each on a file quantized by the rules with what is known so far. A node that is float and still loses something owes that to the
     rounding of its inputs, so it counts for the nodes that write them. Where one scale drowns an input of a join on its way to a model output, the nodes
     that carry it there have the error of that input.
+
+    Args:
+        nodes: with what the ranges say of their tensors.
+        converted: the float file.
+        ranges: of its activations.
+        rule_files: as loaded.
+        samples: calibration data.
+        precision: of everything that no rule names.
+        threads: of each run.
+
+    Raises:
+        ToolError: a file does not run.
     """
     if ranges.own_sqnr_db is not None:
         return ranges
@@ -108,9 +127,8 @@ def with_own_errors(
     known: dict[str, float] = {}
     before: Sequence[str] = ()
     seen = Seen()
-    nodes = measured(normal.nodes, ranges, converted.tensor_map)
     for _ in range(OWN_ERROR_ROUNDS):
-        nodes = _with_errors(nodes, known)
+        nodes = _with_errors(nodes, _finite(known))
         decisions = rules_stage.decisions(rule_files, nodes, default_precision=precision)
         asked = op_precisions(converted.tensor_map, decisions, precision)
         if asked == before:  # the same file would show the same errors
@@ -119,13 +137,18 @@ def with_own_errors(
         trial = quantize.quantize_graph(graph, where=where, ranges=ranges, op_precisions=asked)
         errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads, seen=seen)
         mismatches = find_mismatched_scales(
-            converted, trial, normal.nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
+            converted, trial, nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads
         )
         drowned = {name: min(one.sqnr_db for one in found.inputs) for found in mismatches if found.at_output for name in found.float_nodes}
         known |= {name: max(LOWEST_DB, min(error, known.get(name, error))) for name, error in drowned.items()}
-        for name, error in charge_writers(normal.nodes, errors).items():
+        for name, error in charge_writers(nodes, errors).items():
             known[name] = max(LOWEST_DB, min(error, known.get(name, error)))
-    return replace(ranges, own_sqnr_db=MappingProxyType({name: error for name, error in known.items() if math.isfinite(error)}))
+    return replace(ranges, own_sqnr_db=MappingProxyType(_finite(known)))
+
+
+def _finite(errors: Mapping[str, float]) -> dict[str, float]:
+    """Without those of nodes that lose nothing."""
+    return {name: error for name, error in errors.items() if math.isfinite(error)}
 
 
 def measured(nodes: Sequence[NodeFacts], ranges: Ranges, tensor_map: TensorMap) -> tuple[NodeFacts, ...]:

@@ -21,7 +21,7 @@ from bridge.compare import Early, Reference, candidate
 from bridge.convert import InputLayout, Onnx2tfOptions, Via, adopt, to_float_tflite
 from bridge.custom_nodes import user_view, with_custom_values, with_reasons
 from bridge.custom_ops import check_decompositions
-from bridge.decisions import FLOAT, measured, needs_ranges, op_precisions, rounds_weights, with_measurements
+from bridge.decisions import FLOAT, needs_ranges, op_precisions, rounds_weights, with_measurements
 from bridge.errors import noted
 from bridge.graph import refuse_large, refuse_large_file
 from bridge.observer_names import DEFAULT_OBSERVER
@@ -199,8 +199,8 @@ def prepare(
         ranges = _ranges(request, converted, data.calibration, choices, wide_tensors(converted.path, asked), stages)
         if rules_stage.waits_for_measurement(rule_files, normal.nodes):
             with stages("measure for rules"):
-                ranges = with_measurements(normal, converted, ranges, rule_files, data.calibration, precision=precision, threads=threads)
-                applied = rules_stage.apply(rule_files, measured(normal.nodes, ranges, converted.tensor_map), default_precision=precision)
+                ranges, nodes = with_measurements(normal, converted, ranges, rule_files, data.calibration, precision=precision, threads=threads)
+                applied = rules_stage.apply(rule_files, nodes, default_precision=precision)
     said = ((*data.diagnostics, *checked, *doubts), (*equalization, *without_effect))
     return Prepared(
         opened, rule_files, applied, data, scored, changed, reference, converted, ranges, given, choices, early, calibrates, recovers, said

@@ -118,7 +118,10 @@ def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str
 
 
 def _matched(rule: Rule, context: Context) -> frozenset[str]:
-    return frozenset(node.name for node in context.nodes if all(matcher.matches(node, context) for matcher in rule.match))
+    nodes: Sequence[NodeFacts] = context.nodes
+    for matcher in rule.match:
+        nodes = [node for node in nodes if matcher.matches(node, context)]
+    return frozenset([node.name for node in nodes])
 
 
 def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:

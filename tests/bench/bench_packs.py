@@ -109,7 +109,8 @@ class Prepared:
             ranges = read_ranges(self.folder / "ranges.json", model_sha256=self.converted.sha256)
             spread = with_spreads(self.converted, ranges, samples, threads=1)
             rules = rules_stage.load(("default",))
-            write_ranges(path, with_own_errors(self.normal, self.converted, spread, rules, samples, precision=PRECISION, threads=1))
+            nodes = measured(self.normal.nodes, spread, self.converted.tensor_map)
+            write_ranges(path, with_own_errors(nodes, self.converted, spread, rules, samples, precision=PRECISION, threads=1))
         return read_ranges(path, model_sha256=self.converted.sha256)
 
     def sqnr_db(self, path: Path) -> float:
