@@ -102,7 +102,7 @@ class Cut:
     """Joins the files; one use. `uncut` names the nodes that still read a quantized value of another node, since it has no float counterpart.
 
     Args:
-        float_model: becomes the joined model.
+        float_model: its lists become those of the joined model; what is in them stays as it is.
         quantized_model: left as it is.
         pairs: what is the same in both.
         owners: node of every float operator.
@@ -116,11 +116,13 @@ class Cut:
     chained: frozenset[str] = frozenset()
     uncut: set[str] = field(default_factory=set)
     _shift: int = 0
+    _buffers: int = 0
     _operators: list[tflite.OperatorT] = field(default_factory=list)
     _codes: dict[int, int] = field(default_factory=dict)
     _producers: dict[int, int] = field(default_factory=dict)
     _originals: dict[int, int] = field(default_factory=dict)
     _fed: dict[int, int] = field(default_factory=dict)
+    _quantize: tflite.OperatorT | None = None
     _clones: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
 
     def join(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
@@ -150,15 +152,25 @@ class Cut:
     def file(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
         """The joined file as `join` gives it, once it is laid out."""
         outputs = [*shown, *(self._moved(tensor) for tensor in own)]
-        tflite.main_graph(self.float_model).operators = _needed(self._operators, outputs)
+        main = tflite.main_graph(self.float_model)
+        main.operators, used = _needed(self._operators, outputs)
+        self._empty_all_but(used)
         return tflite.expose(self.float_model, outputs)
 
     def _append_tensors(self) -> None:
         """Buffers and tensors of the quantized file behind those of the float file."""
         main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
-        self._shift, first_buffer = len(main.tensors), len(self.float_model.buffers) - 1
+        self._shift, self._buffers = len(main.tensors), len(self.float_model.buffers)
         self.float_model.buffers += self.quantized_model.buffers[1:]  # buffer 0 is the empty one in both
-        main.tensors += [_tensor_copy(tensor, tensor.buffer + first_buffer if tensor.buffer else 0) for tensor in quantized.tensors]
+        main.tensors += [_tensor_copy(tensor, tensor.buffer + self._buffers - 1 if tensor.buffer else 0) for tensor in quantized.tensors]
+
+    def _empty_all_but(self, used: Collection[int]) -> None:
+        """Leaves nothing but its place of what was added and is not used."""
+        tensors, buffers = tflite.main_graph(self.float_model).tensors, self.float_model.buffers
+        unused = tflite.new_tensor("", "FLOAT32", ())
+        tensors[self._shift :] = [one if index in used else unused for index, one in enumerate(tensors[self._shift :], self._shift)]
+        filled = {one.buffer for one in tensors[self._shift :]}
+        buffers[self._buffers :] = [one if index in filled else buffers[0] for index, one in enumerate(buffers[self._buffers :], self._buffers)]
 
     def _owner(self, position: int) -> str | None:
         """Node of an operator of the quantized file; None at a border, where it belongs to whoever reads its result."""
@@ -205,7 +217,11 @@ class Cut:
             return original
         if tensor not in self._fed:
             made = self._fed[tensor] = self._clone(tensor)
-            self._operators.append(tflite.add_op(self.float_model, "QUANTIZE", QUANTIZE_VERSION, [original], [made]))
+            if self._quantize is None:
+                self._quantize = tflite.add_op(self.float_model, "QUANTIZE", QUANTIZE_VERSION, [], [])
+            operator = tflite.shallow_copy(self._quantize)
+            operator.inputs, operator.outputs = np.asarray([original], np.int32), np.asarray([made], np.int32)
+            self._operators.append(operator)
         return self._fed[tensor]
 
     def _clone(self, tensor: int) -> int:
@@ -229,16 +245,16 @@ class Cut:
 
 def _tensor_copy(tensor: tflite.TensorT, buffer: int) -> tflite.TensorT:
     copy = tflite.shallow_copy(tensor)
-    copy.buffer = buffer
+    copy.name, copy.buffer = None, buffer  # nobody asks for it by name
     return copy
 
 
-def _needed(operators: Sequence[tflite.OperatorT], outputs: Sequence[int]) -> list[tflite.OperatorT]:
-    """The operators that the outputs depend on, and those that write none but keep state."""
+def _needed(operators: Sequence[tflite.OperatorT], outputs: Sequence[int]) -> tuple[list[tflite.OperatorT], set[int]]:
+    """The operators that the outputs depend on, and those that write none but keep state; and all tensors of theirs."""
     wanted, kept = set(outputs), []
     for op in reversed(operators):
         written = op.outputs.tolist()
         if not written or not wanted.isdisjoint(written):
-            wanted.update(op.inputs.tolist())
+            wanted.update(written, op.inputs.tolist(), () if op.intermediates is None else op.intermediates.tolist())
             kept.append(op)
-    return kept[::-1]
+    return kept[::-1], wanted

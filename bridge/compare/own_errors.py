@@ -135,7 +135,7 @@ def own_errors(
         ToolError: a file does not run.
     """
     seen = seen or Seen()
-    float_model, (quantized_model, outcomes) = tflite.read(converted.path), quantized
+    float_model, (quantized_model, outcomes) = tflite.grown(tflite.read_once(converted.path)), quantized
     pairs = attribution.counterparts(float_model, quantized_model, outcomes)
     rows = [row for row in plan_rows(float_model, quantized_model, converted.tensor_map, pairs) if row.own]
     if not rows:

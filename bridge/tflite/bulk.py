@@ -4,7 +4,7 @@ The generated schema packs one after the other, in 7 us for a tensor and 14 us f
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ class Packed(NamedTuple):
     """Stands for an object that is written already.
 
     Attributes:
-        place: from the end of the file.
+        place: from the end of the file, less than nothing for what stands behind that.
     """
 
     place: int
@@ -40,6 +40,17 @@ class Packed(NamedTuple):
 
 def pack_buffers(builder: Builder, buffers: Sequence[Any]) -> list[Packed]:
     """Writes buffers; all without content are one table."""
+    return [Packed(place) for place in _each_once(builder, buffers, _buffers)]
+
+
+def _each_once(builder: Builder, objects: Sequence[Any], pack: Callable[[Builder, Sequence[Any]], Sequence[int]]) -> list[int]:
+    """Where each is; what is written already is not written again, and what stands there more than once only once."""
+    fresh = {id(one): one for one in objects if type(one) is not Packed}
+    made = dict(zip(fresh, pack(builder, list(fresh.values())), strict=True))
+    return [one.place if type(one) is Packed else made[id(one)] for one in objects]
+
+
+def _buffers(builder: Builder, buffers: Sequence[Any]) -> list[int]:
     tables, empty = _Tables(builder, NONE, ()), None
     inside = [index for index, one in enumerate(buffers) if one.data is not None]
     places = _vectors(builder, [(len(buffers[index].data), buffers[index].data.tobytes()) for index in inside], BUFFER_ALIGNMENT)
@@ -50,7 +61,7 @@ def pack_buffers(builder: Builder, buffers: Sequence[Any]) -> list[Packed]:
             tables.places[index] = one.Pack(builder)
         elif one.data is None:
             tables.places[index] = empty = one.Pack(builder) if empty is None else empty
-    return [Packed(place) for place in tables.written()]
+    return tables.written()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,8 @@ class BulkGraph:
     def Pack(self, builder: Builder) -> int:  # noqa: N802  # what the generated schema calls
         """Writes it; returns where it is, from the end of the file."""
         graph = self.graph
-        tensors, operators = (_places(builder, found) for found in (_tensors(builder, graph.tensors), _operators(builder, graph.operators)))
+        found = _each_once(builder, graph.tensors, _tensors), _each_once(builder, graph.operators, _operators)
+        tensors, operators = (_places(builder, places) for places in found)
         inputs, outputs = (builder.CreateNumpyVector(np.asarray(ends, np.int32)) for ends in (graph.inputs, graph.outputs))
         name = builder.CreateString(graph.name or b"")
         builder.StartObject(5)
@@ -81,10 +93,11 @@ def _places(builder: Builder, places: Sequence[int]) -> int:
 
 def _tensors(builder: Builder, tensors: Sequence[Any]) -> list[int]:
     rare = [
-        one.shape is None or one.name is None or one.isVariable or one.sparsity is not None or one.variantTensors is not None or one.externalBuffer
+        one.shape is None or one.isVariable or one.sparsity is not None or one.variantTensors is not None or one.externalBuffer
         for one in tensors
     ]
-    names = _vectors(builder, [(0, b"") if special else _text(one.name) for one, special in zip(tensors, rare, strict=True)])
+    named = [index for index, (one, special) in enumerate(zip(tensors, rare, strict=True)) if one.name is not None and not special]
+    names = dict(zip(named, _vectors(builder, [_text(tensors[index].name) for index in named]), strict=True))
     quantizations = _quantizations(builder, [None if special else one.quantization for one, special in zip(tensors, rare, strict=True)])
     tables, known = _Tables(builder, BUFFER, TENSOR_BYTES), dict[bytes, int]()
 
@@ -98,7 +111,9 @@ def _tensors(builder: Builder, tensors: Sequence[Any]) -> list[int]:
         if special:
             tables.places[index] = one.Pack(builder)
             continue
-        fields = {SHAPE: shape(one.shape), BUFFER: one.buffer, NAME: names[index]}
+        fields = {SHAPE: shape(one.shape), BUFFER: one.buffer}
+        if index in names:
+            fields[NAME] = names[index]
         if index in quantizations:
             fields[QUANTIZATION] = quantizations[index]
         if one.shapeSignature is not None:

@@ -29,11 +29,17 @@ def add_tensor(
     quantization: QuantizationParametersT | None = None,
 ) -> int:
     """Appends a tensor to a subgraph, returns its index; buffer 0 is the empty one."""
-    tensor = schema.TensorT()
-    tensor.name, tensor.type, tensor.shape, tensor.buffer = name.encode(), TYPE_CODES[type_name], np.asarray(shape, np.int32), buffer
-    tensor.quantization = quantization
+    tensor = new_tensor(name, type_name, shape)
+    tensor.buffer, tensor.quantization = buffer, quantization
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
+
+
+def new_tensor(name: str, type_name: str, shape: Sequence[int]) -> TensorT:
+    """A tensor without a value, not yet placed in a subgraph."""
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.shape = name.encode(), TYPE_CODES[type_name], np.asarray(shape, np.int32)
+    return tensor
 
 
 def set_type(tensor: TensorT, type_name: str, scales: Sequence[float] = (), zero_points: Sequence[int] = (), *, axis: int = 0) -> None:

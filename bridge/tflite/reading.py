@@ -95,10 +95,12 @@ def parse(content: bytes | mmap.mmap, *, where: str) -> ModelT:
         raise InputError(f"{where}: not a TFLite file (no TFL3 identifier). Received: {content[:8]!r}.", code="model-unreadable")
     try:
         model = unpack(content)
+        model.apart = False  # whether data lie behind the flatbuffer
         for buffer in model.buffers:
             if buffer.offset > 1:  # data behind the flatbuffer, as in files above 2 GB
                 buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
                 buffer.offset = buffer.size = 0
+                model.apart = True
         _fill_in(model)
     except Exception as error:  # the generated reader raises whatever a broken offset leads to
         raise InputError(f"{where}: the TFLite flatbuffer is damaged: {error}.", code="model-unreadable") from error
@@ -117,7 +119,8 @@ def _fill_in(model: ModelT) -> None:
 def copied(model: ModelT) -> ModelT:
     """A model of its own to change; only arrays are shared, which nobody writes to."""
     made = shallow_copy(model)
-    vars(made).pop("content", None)
+    for of_a_file in ("content", "base"):
+        vars(made).pop(of_a_file, None)
     made.operatorCodes, made.buffers = _copies(model.operatorCodes), _copies(model.buffers)
     made.metadata, made.signatureDefs = copy.deepcopy(model.metadata), copy.deepcopy(model.signatureDefs)
     made.subgraphs = _copies(model.subgraphs)

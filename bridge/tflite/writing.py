@@ -1,14 +1,17 @@
 """Objects of the schema as TFLite files, kept ones and ones to be run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge.tflite.builder import Builder
-from bridge.tflite.bulk import BulkGraph, pack_buffers
+from bridge.tflite.bulk import BulkGraph, Packed, pack_buffers
+from bridge.tflite.growing import Base
 from bridge.tflite.names import FILE_IDENTIFIER, ModelT, TensorT
 from bridge.tflite.outputs import with_outputs
+from bridge.tflite.reading import shallow_copy
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.views import main_graph
 
@@ -35,35 +38,51 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
         model: left as it is.
         apart: no two tensors share their scales, so that they can be changed in place.
     """
-    metadata, buffers, graphs, large = {entry.buffer for entry in model.metadata or ()}, model.buffers, model.subgraphs, []
-    inside = model.buffers = list(buffers)
-    for index, one in enumerate(buffers):
-        if one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
-            inside[index] = schema.BufferT(size=len(one.data))
-            large.append((inside[index], one.data))
-    try:
-        room = _size(model)
-        model.subgraphs = [BulkGraph(graph) for graph in graphs]
-        while True:  # where the large ones begin has to be known before
-            place = room = -(-room // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
-            for buffer, data in large:
-                buffer.offset, place = place, place + -(-len(data) // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
-            builder = Builder(room, apart=apart)
-            model.buffers = pack_buffers(builder, inside)
-            builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-            head = memoryview(builder.Bytes)[builder.Head() :]
-            if len(head) <= room:
-                return RunFile([(0, head), *((buffer.offset, data) for buffer, data in large)], graphs[0].outputs.tolist())
-            room = len(head)
-    finally:
-        model.buffers, model.subgraphs = buffers, graphs
+    base: Base | None = vars(model).get("base")
+    whole, metadata, large = shallow_copy(model), {entry.buffer for entry in model.metadata or ()}, []
+    whole.operatorCodes, whole.buffers = _fresh(model.operatorCodes, base), _fresh(model.buffers, base)
+    whole.subgraphs = [shallow_copy(graph) for graph in model.subgraphs]
+    for graph in whole.subgraphs:
+        graph.tensors, graph.operators = _fresh(graph.tensors, base), _fresh(graph.operators, base)
+    for index, one in enumerate(whole.buffers):
+        if type(one) is not Packed and one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
+            whole.buffers[index] = schema.BufferT(size=len(one.data))
+            large.append((whole.buffers[index], one.data))
+    room, inside, content = _size(whole), whole.buffers, base.content if base is not None else b""
+    whole.subgraphs = [BulkGraph(graph) for graph in whole.subgraphs]
+    while True:  # where the large ones begin has to be known before
+        room = _aligned(room)
+        place = room + _aligned(len(content))
+        for buffer, data in large:
+            buffer.offset, place = place, place + _aligned(len(data))
+        builder = Builder(room, apart=apart)
+        builder.minalign = BLOB_ALIGNMENT  # of what follows it
+        whole.buffers = pack_buffers(builder, inside)
+        builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
+        head = memoryview(builder.Bytes)[builder.Head() :]
+        if len(head) <= room:
+            parts = [(0, head), (len(head), memoryview(content)), *((buffer.offset, data) for buffer, data in large)]
+            return RunFile(parts, model.subgraphs[0].outputs.tolist())
+        room = len(head)
+
+
+def _fresh(objects: Sequence[Any] | None, base: Base | None) -> list[Any] | None:
+    """The objects, but for those that stand behind the flatbuffer in the bytes of the file that the model has grown out of."""
+    if objects is None or base is None:
+        return None if objects is None else list(objects)
+    return [one if (place := base.places.get(id(one))) is None else Packed(-place) for one in objects]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
 
 
 def _size(model: ModelT) -> int:
     """About what the file takes, rather more."""
-    data = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    data = sum(len(buffer.data) for buffer in model.buffers if type(buffer) is not Packed and buffer.data is not None)
     rest = sum(len(graph.tensors) + len(graph.operators) for graph in model.subgraphs) * BYTES_PER_OBJECT
-    return data + rest + sum(_vector_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors) + (1 << 16)
+    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors if type(tensor) is not Packed)
+    return data + rest + sum(map(_vector_bytes, tensors)) + (1 << 16)
 
 
 def _vector_bytes(tensor: TensorT) -> int:
