@@ -134,7 +134,7 @@ def with_own_errors(
         if asked == before:  # the same file would show the same errors
             break
         before = asked
-        trial = quantize.quantize_graph(graph, where=where, ranges=ranges, op_precisions=asked)
+        trial = quantize.quantize_graph(graph, where=where, ranges=ranges, op_precisions=asked, kept=False)
         errors = own_errors(converted, trial, samples, count=OWN_ERROR_SAMPLES, threads=threads, seen=seen)
         mismatches = find_mismatched_scales(
             converted, trial, nodes, ranges, samples, joining=quantize.JOINING, count=OWN_ERROR_SAMPLES, threads=threads

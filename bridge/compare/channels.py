@@ -8,6 +8,10 @@ import numpy as np
 LOOKED_AT = 1 << 16  # values of a sample that tell how many integers most of them take
 MOST = 0.999  # of the values
 LEAST_CHANNELS = 4  # fewer are no channels but coordinates, colours or classes
+# What all begin with; nobody writes into them.
+_HIGHEST, _LOWEST = np.full(1, np.inf), np.full(1, -np.inf)
+_LARGEST, _SMALLEST = np.full(1, np.iinfo(np.int32).max), np.full(1, np.iinfo(np.int32).min)
+_NONE = np.zeros(1, np.int64)
 
 
 @dataclass(slots=True)
@@ -25,11 +29,11 @@ class Usage:
         counts: how often each of the 256 integers of an int8 tensor occurs, among those looked at.
     """
 
-    low: np.ndarray = field(default_factory=lambda: np.full(1, np.inf))
-    high: np.ndarray = field(default_factory=lambda: np.full(1, -np.inf))
-    stored_low: np.ndarray = field(default_factory=lambda: np.full(1, np.iinfo(np.int32).max))
-    stored_high: np.ndarray = field(default_factory=lambda: np.full(1, np.iinfo(np.int32).min))
-    cut_off: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    low: np.ndarray = field(default_factory=lambda: _HIGHEST)
+    high: np.ndarray = field(default_factory=lambda: _LOWEST)
+    stored_low: np.ndarray = field(default_factory=lambda: _LARGEST)
+    stored_high: np.ndarray = field(default_factory=lambda: _SMALLEST)
+    cut_off: np.ndarray = field(default_factory=lambda: _NONE)
     seen: int = 0
     samples: int = 0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))

@@ -100,11 +100,13 @@ class Seen:
 
     Attributes:
         numbers: of all of them.
+        real: tensor of the float file -> its number.
         finite: value of the float file -> whether it is finite.
         sqnr_db: value of the float file, and what a node makes of it alone -> the error.
     """
 
     numbers: ValueNumbers = field(default_factory=ValueNumbers)
+    real: dict[int, int] = field(default_factory=dict)
     finite: dict[int, bool] = field(default_factory=dict)
     sqnr_db: dict[tuple[int, int], float] = field(default_factory=dict)
 
@@ -144,7 +146,9 @@ def own_errors(
     chained = attribution.chained(quantized_model, pairs, converted.tensor_map.owners, reduced)
     shift = len(tflite.main_graph(float_model).tensors)
     cut = Cut(float_model, quantized_model, pairs, converted.tensor_map.owners, chained)
-    numbers = seen.numbers.of(float_model, cut.lay_out())
+    operators, computed = cut.lay_out(), len(tflite.main_graph(float_model).operators)
+    seen.real = seen.real or seen.numbers.of(float_model, operators[:computed])
+    numbers = seen.numbers.of(float_model, operators[computed:], seen.real)
     values = [(numbers[row.float_tensor], numbers[row.quantized_tensor + shift]) for row in rows if row.quantized_tensor is not None]
     fresh = {value: row for row, value in zip(rows, values, strict=True) if seen.error(value) is None}
     feed, uncut = feeder(float_model, converted.tensor_map.inputs), cut.uncut

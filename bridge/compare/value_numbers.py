@@ -1,7 +1,8 @@
 """Numbers for the values of a TFLite graph: two tensors have one number only if they are computed alike, from the same model inputs and constants."""
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ UNLIKE_THEMSELVES = frozenset(
         "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM", "READ_VARIABLE", "VAR_HANDLE", "WHILE",
     }
 )  # fmt: skip
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class ValueNumbers:
@@ -27,13 +29,17 @@ class ValueNumbers:
         self._numbers: dict[Hashable, int] = {}
         self._kept: dict[int, np.ndarray] = {}  # a constant is known by where it lies, so nothing else may lie there
 
-    def of(self, model: tflite.ModelT, operators: Sequence[tflite.OperatorT]) -> dict[int, int]:
-        """Tensor of the main graph -> number, for what these operators, in their order, read and write."""
+    def of(self, model: tflite.ModelT, operators: Sequence[tflite.OperatorT], known: Mapping[int, int] = NOTHING) -> dict[int, int]:
+        """Tensor of the main graph -> number, for what these operators, in their order, read and write.
+
+        Args:
+            model: that they are in.
+            operators: those to look at.
+            known: numbers of tensors that other operators write, and of model inputs.
+        """
         main = tflite.main_graph(model)
         codes = [_code(code) for code in model.operatorCodes]
-        found = {-1: -1}
-        for place, tensor in enumerate(main.inputs.tolist()):
-            found[tensor] = self._number(("input", place))
+        found = dict(known) if known else {-1: -1} | {tensor: self._number(("input", place)) for place, tensor in enumerate(main.inputs.tolist())}
         for op in operators:
             code, read = codes[op.opcodeIndex], op.inputs.tolist()
             for tensor in itertools.filterfalse(found.__contains__, read):

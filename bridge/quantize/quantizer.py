@@ -91,6 +91,7 @@ def quantize_graph(
     output_dtype: str = "float32",
     corrections: Corrections = NONE,
     given: Mapping[str, Form] = NO_FORMS,
+    kept: bool = True,
 ) -> tuple[tflite.ModelT, tuple[OpOutcome, ...]]:
     """Like `quantize`, of a file that is read already: the quantized file in memory, and what became of each operator.
 
@@ -103,6 +104,7 @@ def quantize_graph(
         output_dtype: likewise.
         corrections: likewise.
         given: likewise.
+        kept: whether it becomes a file; else it shares what it can with the float file, and holds what nobody reads.
 
     Raises:
         InputError: as `quantize`.
@@ -125,14 +127,9 @@ def quantize_graph(
         input_type=input_dtype.upper(),
         output_type=output_dtype.upper(),
     )
-    model = tflite.copied(graph.model)
-    return model, write_plan(graph, plan, model)
-
-
-def write_plan(graph: FloatGraph, plan: Plan, model: tflite.ModelT) -> tuple[OpOutcome, ...]:
-    """Turns the objects of the float file, or of a copy of it, into what a plan for the graph describes."""
-    positions = Writer(graph, plan, model).write()
-    return tuple(
+    model = tflite.copied(graph.model) if kept else tflite.grown(graph.model)
+    positions = Writer(graph, plan, model, borrowed=not kept).write()
+    return model, tuple(
         OpOutcome(op.index, op.name, planned.precision, planned.reason, position)
         for op, planned, position in zip(graph.ops, plan.ops, positions, strict=True)
     )

@@ -1,6 +1,7 @@
 """Writes a plan into the TFLite objects: new constants, new tensor types, QUANTIZE and DEQUANTIZE where forms differ."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Writer:
         given: operator and position of an operand -> place of the constant that it is given.
         tensors: of the file, those that nobody reads included.
         share: constants of equal bytes are stored once.
+        borrowed: the objects in the lists of `model` are those of the graph's file. The changed ones are put in place of them, and what nobody reads stays.
     """
 
     graph: FloatGraph
@@ -45,6 +47,7 @@ class Writer:
     given: dict[tuple[int, int], int] = field(default_factory=dict)
     tensors: list[tflite.TensorT] = field(default_factory=list)
     share: bool = True
+    borrowed: bool = False
 
     def write(self) -> tuple[int, ...]:
         """Applies the plan; returns the new position of every operator."""
@@ -54,20 +57,27 @@ class Writer:
         for op, planned in zip(self.graph.ops, self.plan.ops, strict=True):
             self.forms |= {tensor: form for tensor, form in zip(op.outputs, planned.outputs, strict=True) if form is not None}
         for tensor, form in self.forms.items():
+            main.tensors[tensor] = self._own(main.tensors[tensor])
             self._declare(main.tensors[tensor], form)
         positions = tuple(self._write_op(index, planned) for index, planned in enumerate(self.plan.ops))
         self._write_outputs()
         main.operators, self.tensors = self.operators, list(main.tensors)
-        compact(self.model)
+        if not self.borrowed:
+            compact(self.model)
         return positions
 
+    def _own(self, one: Any) -> Any:
+        """An object to change."""
+        return tflite.shallow_copy(one) if self.borrowed else one
+
     def _write_op(self, index: int, planned: OpPlan) -> int:
-        operator = tflite.main_graph(self.model).operators[index]
+        operator = self._own(tflite.main_graph(self.model).operators[index])
         op = self.graph.ops[index]
         operator.inputs = np.asarray([self._operand(op, position, operand) for position, operand in enumerate(planned.inputs)], np.int32)
         if planned.version != op.version:
             operator.opcodeIndex = tflite.op_code(self.model, op.name, planned.version)
         if planned.options:
+            operator.builtinOptions = self._own(operator.builtinOptions)
             tflite.change_options(operator, op.name, planned.options)
         self.operators.append(operator)
         return len(self.operators) - 1
@@ -104,6 +114,8 @@ class Writer:
             form = self.plan.outputs.get(tensor, FLOAT)
             outputs[tensor] = self._in_form(tensor, form) if self.graph.tensors[tensor].type == "FLOAT32" else tensor
             if outputs[tensor] != tensor and tensor not in self.graph.inputs:
+                for index in (tensor, outputs[tensor]):
+                    main.tensors[index] = self._own(main.tensors[index])
                 computed, shown = main.tensors[tensor], main.tensors[outputs[tensor]]
                 shown.name = self.graph.tensors[tensor].name.encode()
                 computed.name = self._fresh_name(self.graph.tensors[tensor].name, self.forms.get(tensor, FLOAT)).encode()

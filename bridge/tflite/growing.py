@@ -1,5 +1,6 @@
 """Models that have more tensors and operators than a file, to be run: what the file has already is used as its bytes are, without packing it again."""
 
+import copy
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,13 +32,14 @@ def grown(model: ModelT) -> ModelT:
     """A model of its own, to whose lists more can be added or from which some be left out; what they hold already stays as it is.
 
     Args:
-        model: of `read_once`; else the result is as `copied` makes it.
+        model: of `read_once`; any other one is packed anew.
     """
     if not hasattr(model, "content") or model.apart:
         return copied(model)
     made = shallow_copy(model)
     del made.content
     made.operatorCodes, made.buffers = list(model.operatorCodes), list(model.buffers)
+    made.metadata, made.signatureDefs = copy.deepcopy(model.metadata), copy.deepcopy(model.signatureDefs)
     made.subgraphs = [shallow_copy(graph) for graph in model.subgraphs]
     for graph in made.subgraphs:
         graph.tensors, graph.operators = list(graph.tensors), list(graph.operators)
