@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from bridge.quantize.forms import Form
 from bridge.tflite import model as tflite
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor of the graph; `type` is TFLite's name of the element type, a constant has its value in the file."""
 
     index: int
@@ -24,8 +23,7 @@ class Tensor:
     constant: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """An operator; an optional input that is absent has index -1. `options` are the schema's builtin options, None where it has none."""
 
     index: int
@@ -38,7 +36,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was computed from the constants of the file, kept for the next file that is made of it.
+    """What follows from the operators and the constants of the file, kept for the next file that is made of it.
 
     Attributes:
         peaks: tensor -> largest magnitude.
@@ -47,6 +45,7 @@ class Measured:
         plans: operator -> where it was placed last, what else it was planned from, and its plan.
         needs: operator and precision -> the activations that need a range, and what is wrong whatever their ranges are.
         stored: tensor -> the last form it was stored in, and what is stored.
+        steps: operator and integer precision -> how it runs there.
     """
 
     peaks: dict[int, float] = field(default_factory=dict)
@@ -55,6 +54,7 @@ class Measured:
     plans: dict[int, tuple[object, Sequence[object], Any]] = field(default_factory=dict)
     needs: dict[tuple[int, str], tuple[tuple[str, ...], str]] = field(default_factory=dict)
     stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
+    steps: dict[tuple[int, str], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class FloatGraph:
         model: the file; whoever changes it works on a copy.
         producers: tensor -> operator that writes it.
         readers: tensor -> operators that read it, in order, each once.
+        floats: tensors that are float activations.
         measured: of its constants.
     """
 
@@ -75,6 +76,7 @@ class FloatGraph:
     outputs: tuple[int, ...]
     producers: Mapping[int, int]
     readers: Mapping[int, tuple[int, ...]]
+    floats: frozenset[int]
     measured: Measured = field(default_factory=Measured, compare=False)
 
     def value(self, tensor: int) -> np.ndarray:
@@ -96,17 +98,9 @@ def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:
     repeated = [name for name, count in Counter(tensors[index].name for index in tflite.activations(model)).items() if count > 1]
     if repeated:
         raise InputError(f"{where}: several tensors share a name, calibrated ranges cannot be told apart. Received: {repeated[:5]}.")
-    names = tflite.op_names(model)
     ops = tuple(
-        Op(
-            index=index,
-            name=names[index],
-            version=model.operatorCodes[op.opcodeIndex].version,
-            inputs=_indices(op.inputs),
-            outputs=_indices(op.outputs),
-            options=op.builtinOptions,
-        )
-        for index, op in enumerate(graph.operators)
+        Op(index, name, model.operatorCodes[op.opcodeIndex].version, _indices(op.inputs), _indices(op.outputs), op.builtinOptions)
+        for index, (op, name) in enumerate(zip(graph.operators, tflite.op_names(model), strict=True))
     )
     readers: dict[int, list[int]] = {}
     for op in ops:
@@ -120,6 +114,7 @@ def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:
         outputs=_indices(graph.outputs),
         producers=MappingProxyType({tensor: op.index for op in ops for tensor in op.outputs}),
         readers=MappingProxyType({tensor: tuple(found) for tensor, found in readers.items()}),
+        floats=frozenset(tensor.index for tensor in tensors if tensor.type == "FLOAT32" and not tensor.constant),
     )
 
 

@@ -66,7 +66,7 @@ def _borders(graph: FloatGraph, members: Sequence[Op], integer: Sequence[bool]) 
 
 def _data(graph: FloatGraph, op: Op) -> list[int]:
     """Float activations that an operator reads."""
-    return [tensor for tensor in op.inputs if tensor >= 0 and graph.tensors[tensor].type == "FLOAT32" and not graph.tensors[tensor].constant]
+    return [tensor for tensor in op.inputs if tensor in graph.floats]
 
 
 def _holds_weights(graph: FloatGraph, op: Op) -> bool:

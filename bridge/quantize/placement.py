@@ -46,6 +46,7 @@ class Placement:
     output_type: str
     placed: dict[int, Placed] = field(default_factory=dict)
     _read_alike: dict[tuple[int, str], bool] = field(default_factory=dict)
+    _problems: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def decide(self) -> tuple[Placed, ...]:
         """The precision of every operator, in execution order."""
@@ -167,7 +168,10 @@ class Placement:
         needed, problem = known[key]
         ranges = self.spans[precision]
         for name in needed:
-            if found := range_problem(ranges, name):
+            found = self._problems.get((precision, name))
+            if found is None:
+                found = self._problems[precision, name] = range_problem(ranges, name)
+            if found:
                 return found
         return problem or row.kernels[precision].condition(self.graph, op, ranges)
 

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +15,7 @@ from bridge.quantize.forms import FLOAT, UINT8_SHIFT, Form
 from bridge.quantize.op_table import OPS, Kernel, OpRow, Role
 from bridge.quantize.placement import INTEGER_EDGES, Placed, Placement
 from bridge.quantize.precisions import PRECISIONS, Precision
-from bridge.quantize.scales import Scaling, Step
+from bridge.quantize.scales import Scaling, Step, step_of
 from bridge.quantize.weights import bias_form, weight_form
 
 
@@ -32,6 +32,9 @@ class Operand:
     form: Form | None = None
     value: np.ndarray | None = None
     unpacked: bool = False
+
+
+AS_IT_IS, AS_FLOAT = Operand(), Operand(FLOAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,14 @@ def make_plan(
     scaling = {}
     forms = {tensor.index: given[tensor.name] for tensor in graph.tensors if tensor.name in given}
     for row in PRECISIONS.values():
-        steps = {op.index: _step(op, row.name) for op in graph.ops if placed[op.index].precision == row.name} if row.integer else {}
+        steps = {op.index: _step(graph, op, row.name) for op in graph.ops if placed[op.index].precision == row.name} if row.integer else {}
         if steps or row.name == INTEGER_EDGES:
             scaling[row.name] = Scaling(
                 graph, steps, spans[row.name], constants, row, {tensor: form for tensor, form in forms.items() if form.type == row.activation}
             )
             scaling[row.name].solve()
-    ops = tuple(_plan_op(_Planner(graph, constants), op, place, scaling) for op, place in zip(graph.ops, placed, strict=True))
+    planner = _Planner(graph, constants)
+    ops = tuple([_plan_op(planner, op, place, scaling) for op, place in zip(graph.ops, placed, strict=True)])
     edge = scaling[INTEGER_EDGES]
     return Plan(
         ops,
@@ -110,9 +114,13 @@ def make_plan(
     )
 
 
-def _step(op: Op, precision: str) -> Step:
-    row = OPS[op.name]
-    return Step(op, row, row.kernels[precision])
+def _step(graph: FloatGraph, op: Op, precision: str) -> Step:
+    known = graph.measured.steps
+    if (op.index, precision) not in known:
+        row = OPS[op.name]
+        known[op.index, precision] = step_of(op, row, row.kernels[precision])
+    step: Step = known[op.index, precision]
+    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class _Planner:
 
     def floats(self, op: Op) -> list[Operand]:
         """Float kernels read activations as float, constants as they are."""
-        return [Operand(FLOAT) if tensor in _floats(self.graph, [tensor]) else Operand() for tensor in op.inputs]
+        return [AS_FLOAT if tensor in self.graph.floats else AS_IT_IS for tensor in op.inputs]
 
     def packed(self, op: Op, row: OpRow, kernel: Kernel, precision: Precision) -> list[Operand]:
         """A kernel with float activations and weights in another type."""
@@ -178,10 +186,9 @@ def _plan_op(planner: _Planner, op: Op, placed: Placed, scaling: Mapping[str, Sc
     if precision.integer:
         solved, row = scaling[placed.precision], OPS[op.name]
         step = solved.steps[op.index]
-        inputs = [
-            solved.input_form(step, position) if tensor >= 0 and row.input_role(position) is Role.DATA else None
-            for position, tensor in enumerate(op.inputs)
-        ]
+        inputs = [None] * len(op.inputs)
+        for position in step.data_positions:
+            inputs[position] = solved.input_form(step, position)
         outputs = tuple(solved.form(tensor) if row.output_role(position) is Role.DATA else None for position, tensor in enumerate(op.outputs))
     origin = (*inputs, *outputs, *planner.constants.corrections_of(op))
     known = planner.graph.measured.plans.get(op.index)
@@ -199,7 +206,7 @@ def _fresh(planner: _Planner, op: Op, placed: Placed, inputs: Sequence[Form | No
     row = OPS[op.name]
     kernel = row.kernels[placed.precision]
     if precision.integer:
-        operands = planner.integers(Step(op, row, kernel), precision, inputs, outputs)
+        operands = planner.integers(_step(planner.graph, op, placed.precision), precision, inputs, outputs)
     else:
         operands = planner.packed(op, row, kernel, precision)
     return OpPlan(placed.precision, placed.reason, _version(planner.graph, op, kernel, operands), tuple(operands), outputs, kernel.options)
@@ -210,23 +217,23 @@ def _version(graph: FloatGraph, op: Op, kernel: Kernel, operands: Sequence[Opera
     if isinstance(kernel.version, int):
         return max(op.version, kernel.version)
     new = [op.outputs[0] if operand.value is not None else -1 for operand in operands[len(op.inputs) :]]
-    return max(op.version, kernel.version(graph, replace(op, inputs=(*op.inputs, *new))))
+    return max(op.version, kernel.version(graph, op._replace(inputs=(*op.inputs, *new))))
 
 
 def _with(operands: Sequence[Operand], position: int, operand: Operand) -> list[Operand]:
     """With another operand at a position, perhaps behind the last one."""
-    longer = [*operands, *[Operand()] * (position + 1 - len(operands))]
+    longer = [*operands, *[AS_IT_IS] * (position + 1 - len(operands))]
     longer[position] = operand
     return longer
 
 
 def _float_forms(graph: FloatGraph, tensors: Sequence[int]) -> tuple[Form | None, ...]:
-    return tuple(FLOAT if tensor in _floats(graph, [tensor]) else None for tensor in tensors)
+    return tuple([FLOAT if tensor in graph.floats else None for tensor in tensors])
 
 
 def _floats(graph: FloatGraph, tensors: Sequence[int]) -> list[int]:
     """Those that are float activations."""
-    return [tensor for tensor in tensors if tensor >= 0 and graph.tensors[tensor].type == "FLOAT32" and not graph.tensors[tensor].constant]
+    return [tensor for tensor in tensors if tensor in graph.floats]
 
 
 def _shifted(form: Form, type_name: str) -> Form:

@@ -26,19 +26,27 @@ ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operator that runs on integers, with its row and kernel."""
+    """An operator that runs on integers, with its row and kernel.
+
+    Attributes:
+        data_positions: of the inputs that it reads as data.
+        data_inputs: the tensors there.
+        data_outputs: tensors that it writes as data, in order.
+    """
 
     op: Op
     row: OpRow
     kernel: Kernel
+    data_positions: tuple[int, ...]
+    data_inputs: tuple[int, ...]
+    data_outputs: tuple[int, ...]
 
-    def data_inputs(self) -> list[int]:
-        """Tensors read as data, in order."""
-        return [tensor for position, tensor in enumerate(self.op.inputs) if tensor >= 0 and self.row.input_role(position) is Role.DATA]
 
-    def data_outputs(self) -> list[int]:
-        """Tensors written as data, in order."""
-        return [tensor for position, tensor in enumerate(self.op.outputs) if self.row.output_role(position) is Role.DATA]
+def step_of(op: Op, row: OpRow, kernel: Kernel) -> Step:
+    """How an operator runs with a kernel."""
+    positions = tuple(at for at, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(at) is Role.DATA)
+    outputs = tuple(tensor for at, tensor in enumerate(op.outputs) if row.output_role(at) is Role.DATA)
+    return Step(op, row, kernel, positions, tuple(op.inputs[at] for at in positions), outputs)
 
 
 @dataclass(slots=True)
@@ -69,7 +77,7 @@ class Scaling:
     def solve(self) -> None:
         """Ties tensors together; afterwards `form` answers."""
         for step in self.steps.values():
-            for tensor in step.data_outputs():
+            for tensor in step.data_outputs:
                 self._tie_to_source(step, tensor)
         for step in self.steps.values():
             if step.row.scales is Scales.JOIN:
@@ -118,15 +126,15 @@ class Scaling:
 
     def _tie_to_source(self, step: Step, output: int) -> None:
         if step.row.scales is Scales.INHERIT:
-            (source,) = step.data_inputs()
+            (source,) = step.data_inputs
             self._tie(output, self._root(source))
         elif step.kernel.fixed_output is not None:
             self.fixed[self._root(output)] = step.kernel.fixed_output
 
     def _join(self, step: Step) -> None:
         """Ties what can be tied, in input order."""
-        (output,) = step.data_outputs()
-        activations = [tensor for tensor in step.data_inputs() if not self.graph.tensors[tensor].constant]
+        (output,) = step.data_outputs
+        activations = [tensor for tensor in step.data_inputs if not self.graph.tensors[tensor].constant]
         common = self.fixed.get(self._root(activations[0])) if activations else None
         if common and all(self.fixed.get(self._root(tensor)) == common for tensor in activations) and holds(common, self._span(output)):
             self.fixed[output] = common
@@ -159,9 +167,9 @@ class Scaling:
         finest = step.kernel.finest or step.row.finest
         if finest is None:
             return False
-        (output,) = step.data_outputs()
+        (output,) = step.data_outputs
         root = self._root(output)
-        if root in [self._root(tensor) for tensor in step.data_inputs()]:
+        if root in [self._root(tensor) for tensor in step.data_inputs]:
             return False
         factor = finest(self._scales(step)) / self.form(output).scale
         if factor <= 1.0:
@@ -173,8 +181,7 @@ class Scaling:
 
     def _scales(self, step: Step) -> list[float]:
         """Scales of the data inputs, then of the weight."""
-        positions = [at for at, tensor in enumerate(step.op.inputs) if tensor >= 0 and step.row.input_role(at) is Role.DATA]
-        scales = [self.input_form(step, position).scale for position in positions]
+        scales = [self.input_form(step, position).scale for position in step.data_positions]
         if Role.WEIGHT in step.row.inputs:
             scales.append(self._largest_weight_scale(step, scales[0]))
         return scales
@@ -195,7 +202,7 @@ class Scaling:
                 found.add(-1)
             for reader in self.graph.readers.get(tensor, ()):
                 step = self.steps.get(reader)
-                if step is None or tensor not in step.data_inputs():
+                if step is None or tensor not in step.data_inputs:
                     found.add(-1)
                 elif step.row.scales is not Scales.INHERIT:
                     found.add(reader)

@@ -142,6 +142,32 @@ class Builder(VectorBuilder):
         self.Bytes[self.head : self.head + len(content)] = content
         return int(self.Offset())
 
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
+        """Like that of `VectorBuilder`; the numbers of a vector are written at once."""
+        if x.dtype == np.uint8 or x.dtype.str[0] == ">":
+            return super().CreateNumpyVector(x)
+        content = x.tobytes()
+        known = None if self._apart else self._vectors.get((x.dtype.str, content))
+        if known is None:
+            known = self._vectors[x.dtype.str, content] = self._vector(x.size, content, max(OFFSET_BYTES, x.itemsize))
+        return known
+
+    def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
+        """Writes a text with the zero behind it."""
+        content = s.encode(encoding, errors) if isinstance(s, str) else bytes(s)
+        return self._vector(len(content), content + b"\0", OFFSET_BYTES)
+
+    def _vector(self, count: int, content: bytes, alignment: int) -> int:
+        """Writes so many elements, the first of which is aligned."""
+        self.assertNotNested()
+        self.minalign = max(self.minalign, alignment)
+        before = len(self.Bytes) - self.head
+        size = OFFSET_BYTES + len(content) + -(before + len(content)) % alignment
+        self._room(size)
+        self.head -= size
+        self.Bytes[self.head : self.head + OFFSET_BYTES + len(content)] = struct.pack("<I", count) + content
+        return before + size
+
     def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
         """Adds an offset to a vector, which has aligned itself."""
         here = len(self.Bytes) - self.head

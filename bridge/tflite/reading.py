@@ -142,5 +142,5 @@ def shallow_copy(one: Any) -> Any:
     if one is None:
         return None
     made = object.__new__(type(one))
-    made.__dict__.update(one.__dict__)
+    made.__dict__ = one.__dict__.copy()
     return made
