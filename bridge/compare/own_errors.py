@@ -118,9 +118,7 @@ class Seen:
         return self.sqnr_db.get(pair)
 
 
-def own_errors(
-    converted: ConvertedModel, quantized: Rewritten, samples: Samples, *, count: int, threads: int, seen: Seen | None = None
-) -> OwnErrors:
+def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples, *, count: int, threads: int, seen: Seen | None = None) -> OwnErrors:
     """Measures every node on its own, on the real kernels.
 
     A float node that reads integer tensors has an error too: that of their rounding.

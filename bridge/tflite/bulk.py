@@ -93,8 +93,7 @@ def _places(builder: Builder, places: Sequence[int]) -> int:
 
 def _tensors(builder: Builder, tensors: Sequence[Any]) -> list[int]:
     rare = [
-        one.shape is None or one.isVariable or one.sparsity is not None or one.variantTensors is not None or one.externalBuffer
-        for one in tensors
+        one.shape is None or one.isVariable or one.sparsity is not None or one.variantTensors is not None or one.externalBuffer for one in tensors
     ]
     named = [index for index, (one, special) in enumerate(zip(tensors, rare, strict=True)) if one.name is not None and not special]
     names = dict(zip(named, _vectors(builder, [_text(tensors[index].name) for index in named]), strict=True))

@@ -7,7 +7,7 @@ import pytest
 from test_outputs import Data
 from two_layers import Builder, H, X, pair, real, stored
 
-from bridge.compare.own_errors import ChannelSums, OwnErrors, charge_writers, own_errors
+from bridge.compare.own_errors import ChannelSums, OwnErrors, Seen, charge_writers, own_errors
 from bridge.tflite import model as tflite
 from bridge.types import ConvertedModel, InputBinding, NodeFacts, OpOutcome, QuantizedModel, TensorMap, TensorSpec
 
@@ -156,3 +156,31 @@ def test_a_logarithm_behind_a_float_clip_shows_what_the_rounding_before_the_clip
     assert errors.sqnr_db["log"] < 0.0  # log(0) is minus infinity
     assert errors.sqnr_db["clip"] == pytest.approx(sqnr(x, rounded - x), abs=0.1)
     assert charge_writers((node("matmul", ""), node("clip", "matmul"), node("log", "clip")), errors)["matmul"] == errors.sqnr_db["log"]
+
+
+class NoData(Data):
+    """Nobody may look at these."""
+
+    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
+        raise AssertionError("a sample was asked for")
+
+
+def test_what_was_seen_is_not_measured_again(tmp_path: Path) -> None:
+    x = np.geomspace(1e-3, 8.0, 64, dtype=np.float32)[None]
+    converted, quantized = chain_files(tmp_path)
+    trial, seen = (tflite.read(quantized.path), quantized.ops), Seen()
+    errors = own_errors(converted, trial, Data(x[None]), count=1, threads=1, seen=seen)
+    assert own_errors(converted, trial, NoData(x[None]), count=1, threads=1, seen=seen) == errors
+    in_float = (tflite.read(converted.path), [OpOutcome(index, "", "float32", "", index) for index in range(3)])
+    assert own_errors(converted, in_float, NoData(x[None]), count=1, threads=1, seen=seen).sqnr_db == dict.fromkeys(
+        ("matmul", "clip", "log"), math.inf
+    )
+
+
+def test_a_node_that_does_what_the_float_file_does_loses_nothing_unless_it_is_not_finite(tmp_path: Path) -> None:
+    converted, _ = chain_files(tmp_path)
+    in_float = (tflite.read(converted.path), [OpOutcome(index, "", "float32", "", index) for index in range(3)])
+    for lowest, log in ((1.0, math.inf), (0.0, -math.inf)):
+        x = np.linspace(lowest, 8.0, 64, dtype=np.float32)[None]
+        errors = own_errors(converted, in_float, Data(x[None]), count=1, threads=1)
+        assert errors.sqnr_db == {"matmul": math.inf, "clip": math.inf, "log": log}
