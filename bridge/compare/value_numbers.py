@@ -81,6 +81,6 @@ def _stored_as(tensor: tflite.TensorT) -> Hashable:
     """Element type, scales and zero points."""
     quantization = tensor.quantization
     if quantization is None or quantization.scale is None:
-        return tensor.type
+        return int(tensor.type)
     points = quantization.zeroPoint
     return tensor.type, quantization.scale.tobytes(), b"" if points is None else points.tobytes(), quantization.quantizedDimension

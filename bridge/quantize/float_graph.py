@@ -16,7 +16,7 @@ from bridge.tflite import model as tflite
 class Tensor(NamedTuple):
     """A tensor of the graph; `type` is TFLite's name of the element type, a constant has its value in the file."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of that name
     name: str
     shape: tuple[int, ...]
     type: str
@@ -26,7 +26,7 @@ class Tensor(NamedTuple):
 class Op(NamedTuple):
     """An operator; an optional input that is absent has index -1. `options` are the schema's builtin options, None where it has none."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of that name
     name: str
     version: int
     inputs: tuple[int, ...]

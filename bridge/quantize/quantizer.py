@@ -11,7 +11,7 @@ from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.quantize.forms import Form
 from bridge.quantize.placement import range_problem
-from bridge.quantize.plan import Plan, make_plan
+from bridge.quantize.plan import make_plan
 from bridge.quantize.precisions import find_precision
 from bridge.quantize.spans import spans_by_precision
 from bridge.quantize.writer import Writer

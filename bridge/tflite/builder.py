@@ -145,7 +145,7 @@ class Builder(VectorBuilder):
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
         """Like that of `VectorBuilder`; the numbers of a vector are written at once."""
         if x.dtype == np.uint8 or x.dtype.str[0] == ">":
-            return super().CreateNumpyVector(x)
+            return int(super().CreateNumpyVector(x))
         content = x.tobytes()
         known = None if self._apart else self._vectors.get((x.dtype.str, content))
         if known is None:
@@ -166,7 +166,7 @@ class Builder(VectorBuilder):
         self._room(size)
         self.head -= size
         self.Bytes[self.head : self.head + OFFSET_BYTES + len(content)] = struct.pack("<I", count) + content
-        return before + size
+        return int(before + size)
 
     def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
         """Adds an offset to a vector, which has aligned itself."""
