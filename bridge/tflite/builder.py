@@ -14,6 +14,8 @@ BUFFER_ALIGNMENT = 16  # the runtime maps weights in place and asks for aligned 
 LAYOUTS = 4096  # that are remembered; the files of a conversion have some hundred
 OFFSET = "I"  # of a field that refers to something written before
 OFFSET_BYTES = 4
+COUNT = struct.Struct("<I")
+UINT8 = np.dtype(np.uint8).char
 
 
 class _Layout(NamedTuple):
@@ -116,13 +118,15 @@ class Builder(VectorBuilder):
         self.nested = False
         end: int = len(self.Bytes) - self.head
         layout = _layout(end % BUFFER_ALIGNMENT, tuple(self._fields))
-        self.minalign = max(self.minalign, layout.alignment)
+        if layout.alignment > self.minalign:
+            self.minalign = layout.alignment
         here = end + layout.size
         values = self._values[::-1]
         for position, distance in layout.offsets:
             values[position] = here - distance - int(values[position])
         table = self._tables.get(layout.vtable)
-        self._room(layout.size + len(layout.vtable))
+        if self.head < layout.size + len(layout.vtable):
+            self._room(layout.size + len(layout.vtable))
         self.head -= layout.size
         start = self.head
         if table is None:
@@ -144,12 +148,13 @@ class Builder(VectorBuilder):
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
         """Like that of `VectorBuilder`; the numbers of a vector are written at once."""
-        if x.dtype == np.uint8 or x.dtype.str[0] == ">":
+        kind = x.dtype.char
+        if kind == UINT8 or not x.dtype.isnative:
             return int(super().CreateNumpyVector(x))
-        content = x.tobytes()
-        known = None if self._apart else self._vectors.get((x.dtype.str, content))
+        key = kind, x.tobytes()
+        known = None if self._apart else self._vectors.get(key)
         if known is None:
-            known = self._vectors[x.dtype.str, content] = self._vector(x.size, content, max(OFFSET_BYTES, x.itemsize))
+            known = self._vectors[key] = self._vector(x.size, key[1], max(OFFSET_BYTES, x.itemsize))
         return known
 
     def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
@@ -160,12 +165,14 @@ class Builder(VectorBuilder):
     def _vector(self, count: int, content: bytes, alignment: int) -> int:
         """Writes so many elements, the first of which is aligned."""
         self.assertNotNested()
-        self.minalign = max(self.minalign, alignment)
-        before = len(self.Bytes) - self.head
-        size = OFFSET_BYTES + len(content) + -(before + len(content)) % alignment
-        self._room(size)
+        if alignment > self.minalign:
+            self.minalign = alignment
+        before, length = len(self.Bytes) - self.head, OFFSET_BYTES + len(content)
+        size = length + (OFFSET_BYTES - before - length) % alignment
+        if self.head < size:
+            self._room(size)
         self.head -= size
-        self.Bytes[self.head : self.head + OFFSET_BYTES + len(content)] = struct.pack("<I", count) + content
+        self.Bytes[self.head : self.head + length] = COUNT.pack(count) + content
         return int(before + size)
 
     def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
