@@ -101,6 +101,7 @@ class RunFile:
 
     def mapped(self) -> mmap.mmap:
         """Its bytes; who writes to them changes the file, and may have them longer than this object."""
+        self.outputs = ()  # for all that is known from here on
         self._gone.detach()
         self._gone = weakref.finalize(self, functools.partial(os.close, self._handle))
         return mmap.mmap(self._handle, 0)
