@@ -1,10 +1,10 @@
 """What rules change in the model: the graph that is converted, the reference that proves it, and the error that the changes make by themselves."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge import quantize
 from bridge.compare import OnnxRunner, Reference
@@ -20,8 +20,7 @@ EFFECT_RUNS = 500  # of the model; with many changes fewer samples have to do
 NAMED = 5  # nodes in one message
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedModel:
+class ChangedModel(Struct, frozen=True):
     """The model as rules changed it; without such rules it is the user's.
 
     Attributes:

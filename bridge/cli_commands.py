@@ -1,7 +1,6 @@
 """The commands: parse, one call of the API, print. Heavy imports happen inside them."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +28,7 @@ from bridge.cli_options import (
 from bridge.cli_report import report_app
 from bridge.cli_sensitivity import sensitivity
 from bridge.cli_tune import tune
+from bridge.indented_json import plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -217,7 +217,7 @@ def findings(
 
     kinds = finding_table.finding_table(tuple(codes or ()))
     if json:
-        _print_json([asdict(kind) for kind in kinds])
+        _print_json([plain(kind) for kind in kinds])
     else:
         _print(finding_table.render(kinds, details=bool(codes)))
 
@@ -249,7 +249,7 @@ def rules_check(
 
     findings = check_rules(files, source=model, input_shapes=shapes(inputs), signature=signature)
     if json:
-        _print_json([asdict(finding) for finding in findings])
+        _print_json([plain(finding) for finding in findings])
     else:
         _print("\n".join(f"{finding.severity}: {finding.message}" for finding in findings) or "No findings.")
     if any(finding.severity == "error" for finding in findings):
@@ -276,7 +276,7 @@ def rules_explain(
 
     found = explain(model, nodes, rules=packs(rules, no_default_rules), precision=precision, input_shapes=shapes(inputs), signature=signature)
     if json:
-        _print_json([asdict(one) for one in found])
+        _print_json([plain(one) for one in found])
     else:
         _print(render(found))
 

@@ -5,8 +5,9 @@ import inspect
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bridge import toml_text
 from bridge.errors import UsageError
@@ -15,8 +16,7 @@ MAX_BYTES = 4 << 20
 OWN, SHARED, TABLE = "bridge.toml", "pyproject.toml", "tool.bridge"
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """Keys and values as the file has them, hyphens in keys as underscores; `where` names the file and the table in errors."""
 
     where: str

@@ -1,11 +1,11 @@
 """TFLite CUSTOM operators in a run: samples get what they write, the map says what they are, the files get them at the end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from bridge.custom_ops import CustomCall, CutModel
 from bridge.errors import UsageError

@@ -13,8 +13,9 @@ BridgeError                 1  something in bridge itself broke
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from typing import ClassVar, Literal, override
+
+from msgspec.structs import asdict, replace
 
 from bridge.findings import Diagnostic
 

@@ -1,10 +1,11 @@
 """Brings what a quantized ONNX model says about itself down to the TFLite file: integer kernels where it has them, with its own scales."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.changes import ChangedModel
 from bridge.grid import grid_scale
@@ -20,8 +21,7 @@ SOURCE = "the quantization of the model itself"
 NAMED = 5  # tensors in one message
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class Given(Struct, frozen=True, eq=False):
     """What the quantizer has to keep.
 
     Attributes:

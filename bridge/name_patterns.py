@@ -11,8 +11,9 @@ Source: V. M. Glushkov, "The abstract theory of automata", 1961.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 MAX_REGEX_LENGTH = 256
 MAX_GLOB_LENGTH = 1024
@@ -27,23 +28,19 @@ class NamePatternError(ValueError):
     """A glob or regex that cannot be used; the message is a sentence for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Atom:
+class _Atom(Struct, frozen=True):
     source: str  # a regular expression for exactly one character
 
 
-@dataclass(frozen=True, slots=True)
-class _Sequence:
+class _Sequence(Struct, frozen=True):
     parts: "tuple[_Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     branches: "tuple[_Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Repeat:
+class _Repeat(Struct, frozen=True):
     body: "_Node"
     low: int
     high: int | None
@@ -52,8 +49,7 @@ class _Repeat:
 type _Node = _Atom | _Sequence | _Choice | _Repeat
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NamePattern:
+class NamePattern(Struct, frozen=True, eq=False):
     """A compiled pattern. Bit `i` of a mask stands for the i-th character position of the pattern."""
 
     empty: bool  # matches the empty name
@@ -278,8 +274,7 @@ class _Parser:
         return low, high
 
 
-@dataclass(frozen=True, slots=True)
-class _Fragment:
+class _Fragment(Struct, frozen=True):
     empty: bool
     first: int
     last: int

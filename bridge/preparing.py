@@ -4,11 +4,11 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge import calibrate as calibrate_stage
 from bridge import frontends, kept_quantization
@@ -38,8 +38,7 @@ SAVED_MODEL = "saved_model"
 LARGEST_BESIDE = 16 << 20  # bytes of a float file that is run beside other stages: two of them hold its weights then
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What a user asks for; `bridge.convert` says what each means. `recover` names the methods in the order they run."""
 
     source: object
@@ -74,8 +73,7 @@ class Request:
         return f"{frontends.stem(self.source)}.{FLOAT}.tflite"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class Prepared(Struct, frozen=True, eq=False):
     """What the quantizer needs, and what the report tells of how it came about.
 
     Attributes:

@@ -5,10 +5,11 @@ reference that the converted file is proved against, so it must not share an ope
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import pi, sqrt
 from types import MappingProxyType
 from typing import Literal, Protocol, get_args
+
+from msgspec import Struct
 
 # Functions by the operator that is one of them; other spellings carry the pattern of that name.
 FUNCTION_OF_OPERATOR: Mapping[str, str] = MappingProxyType({"Erf": "erf", "Gelu": "gelu", "Mish": "mish", "Sigmoid": "sigmoid", "Swish": "silu"})
@@ -31,8 +32,7 @@ class Definition(Protocol):
         """The value of the function at `x`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(Struct, frozen=True):
     """One function in the place of others.
 
     Attributes:

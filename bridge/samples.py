@@ -1,10 +1,10 @@
 """Which samples a run calibrates on and which it compares on, and what there is to say about them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge import calibrate as calibrate_stage
 from bridge.calibrate import Calibration, Dataset
@@ -16,8 +16,7 @@ HOLD_OUT = 0.25  # share of the calibration data kept for the comparison when th
 SYNTHETIC_SAMPLES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class RunSamples:
+class RunSamples(Struct, frozen=True):
     """The samples of one run and what there is to say about where they come from."""
 
     calibration: Dataset

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import onnx
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge import frontends, graph
 from bridge.calibrate import synthetic
@@ -21,8 +22,7 @@ from bridge.types import Diagnostic, Graph, NodeFacts, QuantizedSource, SourceMo
 type FirstSample = Callable[[Sequence[TensorSpec]], Mapping[str, np.ndarray]]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedModel:
+class OpenedModel(Struct, frozen=True):
     """A model that both onnxruntime and the graph stage understand.
 
     Attributes:

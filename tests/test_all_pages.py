@@ -7,7 +7,6 @@ The others run here, page by page from top to bottom, in a folder that holds the
 `out/`. A comment `# exit code 5` says how a command ends, `# head.toml` or `# data.py` on a snippet's first line saves it under that name.
 """
 
-import dataclasses
 import re
 import shlex
 import shutil
@@ -180,4 +179,4 @@ def test_every_page_stands_in_the_list_of_pages() -> None:
 def test_the_preprocessing_example_names_every_key() -> None:
     (example,) = (block.text for block in blocks("docs/data.md") if block.kind == "toml")
     named = {first or second for first, second in re.findall(r"^(\w+) = |`(\w+) = ", example, re.MULTILINE)}
-    assert named >= {field.name for field in dataclasses.fields(Preprocessing)} - {"padding"}
+    assert named >= set(Preprocessing.__struct_fields__) - {"padding"}

@@ -1,13 +1,13 @@
 """Models side by side without a conversion, and traces; the oracles are the formulas of the two layers."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 
 import bridge
 from bridge.cli import main

@@ -7,11 +7,11 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import InputError
 
@@ -37,8 +37,7 @@ class Rows(Protocol):
     def __getitem__(self, row: int, /) -> np.ndarray: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArray:
+class StoredArray(Struct, frozen=True):
     """An array of a file, known by its header; `read` gives its first `count` rows.
 
     Attributes:

@@ -8,11 +8,12 @@ barriers between the layers of one run (`tests/bench/bench_calibration.py` measu
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.calibrate import checks
 from bridge.calibrate.dataset import Dataset
@@ -176,8 +177,7 @@ def _proved(watched: Watch, feeds: dict[str, np.ndarray], kernels: Kernels, thre
     return runner
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     """One copy of the file at work.
 
     Attributes:

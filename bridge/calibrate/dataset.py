@@ -4,12 +4,12 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.calibrate.array_files import Rows, StoredArray, open_arrays
 from bridge.errors import InputError
@@ -136,8 +136,7 @@ class Dataset:
         return Dataset(arrays, inputs, source=self.source, labels=self._all_labels, truth=self._truth, ignored=self.ignored, rows=self.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Computed:
+class _Computed(Struct, frozen=True):
     """Rows that are computed when they are read."""
 
     count: int

@@ -5,10 +5,10 @@ the samples makes no difference. A bin is a 32nd of its octave wide: a value is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from msgspec import Struct
 
 BINS = 1 << 14  # 1 sign, 8 exponent and 5 mantissa bits
 NEGATIVE = BINS // 2  # the first bin of the negative values
@@ -17,8 +17,7 @@ SMALL = 1 << 13  # elements from which counting into an array of its own is fast
 PIECE = 1 << 16  # elements that stay in the processor's cache
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """How often values in each interval occurred; the intervals are in ascending order and do not overlap.
 
     Attributes:

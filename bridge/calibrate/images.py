@@ -4,10 +4,10 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 from PIL import Image, UnidentifiedImageError
 
 from bridge.calibrate.array_files import StoredArray
@@ -34,8 +34,7 @@ FILTERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(Struct, frozen=True):
     """What a model input takes.
 
     Attributes:

@@ -1,11 +1,11 @@
 """What the observers have in common, and the table of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, Self
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.calibrate.entropy import Entropy
 from bridge.calibrate.mean_extent import MeanExtent
@@ -35,8 +35,7 @@ class Observer(Protocol):
         """The range of every tensor, inside its extents over all samples; (0, 0) for one without a finite value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What an observer is told besides its name.
 
     Attributes:

@@ -1,14 +1,14 @@
 """How a picture becomes an input: the usual ways by name, own ones in a TOML file."""
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from bridge import toml_text
@@ -23,8 +23,7 @@ Color = Literal["auto", "rgb", "bgr", "gray"]
 Layout = Literal["auto", "nchw", "nhwc"]
 
 
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
+class Preprocessing(Struct, frozen=True):
     """Steps in this order: color, resize, `(pixel * scale - mean) / std` with pixels from 0 to 255, layout, dtype.
 
     Attributes:
@@ -141,7 +140,7 @@ def _preprocessing(values: _File) -> Preprocessing:
     given = {name: value for name, value in values.model_dump(exclude={"base", "size"}).items() if value is not None}
     if values.size is not None:
         given["size"] = (values.size[0], values.size[-1])
-    return dataclasses.replace(PREPROCESSINGS[values.base] if values.base else Preprocessing(), **given)
+    return replace(PREPROCESSINGS[values.base] if values.base else Preprocessing(), **given)
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

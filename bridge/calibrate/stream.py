@@ -8,10 +8,10 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.calibrate.array_files import StoredArray
 from bridge.calibrate.dataset import LABELS, TRUTH, Dataset, fits, from_stored, has_batch_of_one
@@ -183,8 +183,7 @@ def _classes(labels: object, count: int) -> np.ndarray | None:
     return array.reshape(-1).astype(np.int64)
 
 
-@dataclass(slots=True)
-class _Spool:
+class _Spool(Struct):
     """Files that take what the stream yields; what is mapped of them outlives their closing."""
 
     where: str

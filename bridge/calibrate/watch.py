@@ -1,9 +1,9 @@
 """Which tensors of a file tell the ranges of all, and the file made so that a run shows them."""
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
@@ -29,8 +29,7 @@ NO_NAN_OPS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """What to look at in a file.
 
     Attributes:

@@ -6,9 +6,9 @@ all nodes in one run, and nothing crosses into Python.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.tflite import model as tflite
 from bridge.tflite.run_file import RunFile
@@ -28,8 +28,7 @@ MOVEMENT_OPS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Counterparts:
+class Counterparts(Struct, frozen=True):
     """Which operators and tensors of both files are the same.
 
     Attributes:
@@ -97,8 +96,7 @@ def movers(quantized_model: tflite.ModelT, pairs: Counterparts, owners: Sequence
     return frozenset(owner for owner, moves in moving.items() if moves)
 
 
-@dataclass(slots=True)
-class Cut:
+class Cut(Struct):
     """Joins the files; one use. `uncut` names the nodes that still read a quantized value of another node, since it has no float counterpart.
 
     Args:

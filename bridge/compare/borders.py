@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare.attribution import MOVEMENT_OPS
 from bridge.compare.forms import form_of
@@ -14,8 +14,7 @@ from bridge.tflite.compaction import compact
 BORDER_OPS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """Who writes and who reads each tensor of a main graph, by position of the operators."""
 
     writers: Mapping[int, int]
@@ -53,8 +52,7 @@ def cancelling_pairs(model: tflite.ModelT) -> int:
     return count
 
 
-@dataclass(frozen=True, slots=True)
-class LoneOp:
+class LoneOp(Struct, frozen=True):
     """A float operator that only integers surround.
 
     Attributes:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import ToolError
 from bridge.tflite.interpreter import Interpreter
@@ -14,8 +14,7 @@ from bridge.types import Diagnostic
 _HINT = "The file is damaged: its operators write another shape than it declares. Write it again with the tool that made it."
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """An interpreter that has run once, and what had to be done for that."""
 
     interpreter: Interpreter

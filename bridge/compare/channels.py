@@ -1,9 +1,9 @@
 """How a quantized tensor uses its integers: channels that are lost or cut off, and outliers that leave the rest a few steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 LOOKED_AT = 1 << 16  # values of a sample that tell how many integers most of them take
 MOST = 0.999  # of the values
@@ -14,8 +14,7 @@ _LARGEST, _SMALLEST = np.full(1, np.iinfo(np.int32).max), np.full(1, np.iinfo(np
 _NONE = np.zeros(1, np.int64)
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(Struct):
     """What the samples tell of a tensor; channels are along the last axis of the file's layout.
 
     Attributes:

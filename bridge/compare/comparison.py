@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare.accumulation import accumulated_error
 from bridge.compare.alignment import aligned
@@ -31,8 +31,7 @@ from bridge.types import Diagnostic, LayerResult, OpOutcome, OutputResult, Tenso
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """A TFLite file, float or quantized, whoever made it.
 
     Attributes:
@@ -50,8 +49,7 @@ class Compared:
     early: Early | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """What the comparison found; empty when there was none."""
 
     layers: tuple[LayerResult, ...] = ()

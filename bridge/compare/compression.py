@@ -3,10 +3,10 @@
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge import heap
 from bridge.clustering import MANY, MIN_VALUES
@@ -25,8 +25,7 @@ GLANCE = 2 * MANY
 COUNTED = 1 << 16  # integers that are counted at a time
 
 
-@dataclass(frozen=True, slots=True)
-class WeightCompression:
+class WeightCompression(Struct, frozen=True):
     """One weight in both files.
 
     Attributes:
@@ -49,8 +48,7 @@ class WeightCompression:
     scales: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compression:
+class Compression(Struct, frozen=True):
     """The report's `compression` block.
 
     Attributes:

@@ -4,12 +4,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare import borders
 from bridge.compare.op_costs import CONVERSIONS, Conversion, NodeCost, OperatorCost, op_costs
@@ -28,8 +28,7 @@ REDUCED_TYPES = frozenset({"INT2", "INT4", "INT8", "UINT8", "INT16"})
 type Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LoneFloatOp:
+class LoneFloatOp(Struct, frozen=True):
     """A float operator that only integers surround.
 
     Attributes:
@@ -47,8 +46,7 @@ class LoneFloatOp:
     latency_share: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """The report's `cost` block; milliseconds are medians of alternating runs of both files with one thread.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from bridge.types import Diagnostic, LayerResult
 
@@ -15,8 +16,7 @@ OWN_SQNR_DB = 15.0
 SUDDEN_DB, SUDDEN_BELOW_DB = 30.0, 80.0
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(Struct, frozen=True):
     """The layer, which of its errors passed the threshold, and by how much."""
 
     layer: LayerResult

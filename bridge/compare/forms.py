@@ -1,9 +1,9 @@
 """What the integers of a quantized tensor stand for, and how the user's samples are fed to a quantized file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import InputError
 from bridge.tflite import model as tflite
@@ -13,8 +13,7 @@ from bridge.types import InputBinding
 _HINT = "Compare files that were made of one model."
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """real = scale * (stored - zero_point), one scale for the tensor.
 
     Source: TFLite 8-bit quantization specification; activations are per tensor.
@@ -55,8 +54,7 @@ def form_of(tensor: tflite.TensorT) -> Form | None:
     return Form(float(quantization.scale[0]), int(quantization.zeroPoint[0]))
 
 
-@dataclass(frozen=True, slots=True)
-class Feeder:
+class Feeder(Struct, frozen=True):
     """Feeds samples of the user to a file.
 
     Attributes:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare import metrics
 from bridge.compare.forms import Form, form_of
@@ -83,8 +83,7 @@ def check_shown(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
+class _Difference(Struct, frozen=True):
     """An output that two runs give differently; `apart_db` is how much more error one of them has, `inf` where that is unknown."""
 
     text: str

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from bridge import heap
 from bridge.compare.alike import add_rows
@@ -21,8 +21,7 @@ from bridge.types import Diagnostic, TensorMap
 UNCUT = "its operators read a quantized value that the float file does not have"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """A file whose tensors can be read after each run.
 
     Attributes:
@@ -44,8 +43,7 @@ class Shown:
         return dict(zip(self.computed, views, strict=True)) | {tensor: feeds[name] for tensor, name in self.fed.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Struct, frozen=True):
     """What layers are measured on.
 
     Attributes:
@@ -61,8 +59,7 @@ class Files:
     pairs: Counterparts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LayerPass:
+class LayerPass(Struct, frozen=True):
     """All that measures some rows; `measure` takes in one sample after the other, then the rows have their results.
 
     Attributes:

@@ -7,11 +7,11 @@ a tensor without elements counts as equal.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare.forms import Form
 
@@ -21,8 +21,7 @@ FLOAT32_TYPES = frozenset(map(np.dtype, ("float32", "float16", "int8", "uint8", 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-@dataclass(slots=True)
-class ErrorSums:
+class ErrorSums(Struct):
     """Sums over elements of reference r and candidate c.
 
     Attributes:
@@ -173,8 +172,7 @@ def rmse(sums: ErrorSums) -> float:
     return math.sqrt(sums.noise / sums.count) if sums.count else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A measure: its name in reports, its unit, which direction is better, and how it follows from the sums."""
 
     name: str

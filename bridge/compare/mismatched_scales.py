@@ -1,9 +1,9 @@
 """Inputs that lose their values because one operator forces them into the scale of a much wider neighbour."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.compare import attribution, metrics
 from bridge.compare.attribution import Rewritten
@@ -29,8 +29,7 @@ MIXING_OPS = MACS.keys() | {
 JOINS_WITHOUT_CHANGE = frozenset({"CONCATENATION", "PACK"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
+class _Input(Struct, frozen=True):
     """One input of a joining operator under measurement, rounded to the common form and to the finest that holds its own range."""
 
     name: str
@@ -51,8 +50,7 @@ class _Input:
         return JoinedInput(self.name, self.span.minimum, self.span.maximum, metrics.sqnr_db(self.in_shared), metrics.sqnr_db(self.in_alone))
 
 
-@dataclass(frozen=True, slots=True)
-class _Join:
+class _Join(Struct, frozen=True):
     """A joining operator.
 
     Attributes:

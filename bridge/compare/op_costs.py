@@ -9,10 +9,10 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare.borders import BORDER_OPS, links
 from bridge.errors import ToolError
@@ -36,8 +36,7 @@ NOT_ALONE = (
 )  # need more than their inputs
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorCost:
+class OperatorCost(Struct, frozen=True):
     """All operators of one name and type.
 
     Attributes:
@@ -55,8 +54,7 @@ class OperatorCost:
     share: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCost:
+class NodeCost(Struct, frozen=True):
     """The operators of one node: user's name, their names, their times alone, their share of the sum of all."""
 
     node: str
@@ -65,8 +63,7 @@ class NodeCost:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(Struct, frozen=True):
     """A QUANTIZE, DEQUANTIZE or TRANSPOSE and the nodes around it.
 
     Attributes:
@@ -84,8 +81,7 @@ class Conversion:
     alone_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class OpCosts:
+class OpCosts(Struct, frozen=True):
     """The most expensive first."""
 
     operators: tuple[OperatorCost, ...] = ()

@@ -2,11 +2,11 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.class_scores import Scores, one_class, scores
 from bridge.compare import metrics
@@ -35,8 +35,7 @@ class Expected(Protocol):
         """The outputs of those names for a sample."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPair:
+class OutputPair(Struct, frozen=True):
     """A model output and where a file has it.
 
     Attributes:
@@ -57,8 +56,7 @@ class OutputPair:
         return len(self.shape) in (1, 2) and (len(self.shape) == 1 or self.shape[0] == 1) and self.shape[-1] > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A TFLite file: how it is fed, and what the integers of its outputs stand for."""
 
     path: Path
@@ -77,8 +75,7 @@ def candidate_of(path: Path, model: tflite.ModelT, bindings: Sequence[InputBindi
     return Candidate(path, feeder(model, bindings), tuple(form_of(main.tensors[index]) for index in main.outputs))
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What need not run again, by position of the sample; taken out when it is asked for.
 
     Attributes:
@@ -90,8 +87,7 @@ class Known:
     first: dict[int, list[np.ndarray]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One output in one sample.
 
     Attributes:

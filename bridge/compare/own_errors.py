@@ -3,9 +3,9 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.compare import attribution
 from bridge.compare.attribution import Cut, Rewritten
@@ -21,8 +21,7 @@ MIN_ELEMENTS = 64  # per channel, for a variance that says something
 STACKED = 1 << 16  # elements that are worked on at a time: a call of NumPy takes longer than its work on a small tensor
 
 
-@dataclass(slots=True)
-class ChannelSums:
+class ChannelSums(Struct):
     """Sums per channel (the last axis) over all samples, [tensors, C] for tensors of one shape.
 
     Attributes:
@@ -79,8 +78,7 @@ class ChannelSums:
 type _Sums = dict[tuple[int, ...], ChannelSums]  # places of the rows that were summed up together
 
 
-@dataclass(frozen=True, slots=True)
-class OwnErrors:
+class OwnErrors(Struct, frozen=True):
     """What the nodes lose by themselves.
 
     Attributes:
@@ -94,8 +92,7 @@ class OwnErrors:
     chained: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """What is known of values, by their numbers, from files of one float file that were measured on the same samples.
 
     Attributes:

@@ -1,10 +1,10 @@
 """Errors of layers within a memory budget: the rows are measured in as many passes over the samples as their values need."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
+from msgspec import Struct, field
 
 from bridge.compare import metrics
 from bridge.compare.attribution import Cut
@@ -31,8 +31,7 @@ COPIES = 2  # of each file: its bytes, and the interpreter's
 OVERHEAD = 3  # times a shown value: what the interpreters compute it from, and what onnxruntime's arena keeps
 
 
-@dataclass(slots=True)
-class Measured:
+class Measured(Struct):
     """What the passes found.
 
     Attributes:

@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.compare import attribution, metrics
 from bridge.compare.attribution import Counterparts
@@ -29,8 +29,7 @@ WORST_SAMPLES = 3  # kept for each tensor
 type Values = Mapping[int, np.ndarray]  # by tensor index of a file
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct):
     """A mapped pair under measurement.
 
     Attributes:

@@ -1,9 +1,9 @@
 """What some tensors hold next to the range that their integers can: histograms of both runs, what the range clips, and the widths of weight channels."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.compare.attribution import counterparts
 from bridge.compare.forms import Feeder, Form, feeder, form_of
@@ -19,8 +19,7 @@ KEPT_ELEMENTS = 1 << 21  # of all the tensors over all samples: 8 MB of each sid
 CHANNELS = 128  # widths that are listed of one weight
 
 
-@dataclass(frozen=True, slots=True)
-class ValueHistogram:
+class ValueHistogram(Struct, frozen=True):
     """Values of one tensor, counted in bins of equal width.
 
     Attributes:
@@ -48,8 +47,7 @@ class ValueHistogram:
     clipped_above: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class WeightChannels:
+class WeightChannels(Struct, frozen=True):
     """How far the output channels of one weight reach, as its integers hold them.
 
     Attributes:
@@ -65,16 +63,14 @@ class WeightChannels:
     widths: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(Struct, frozen=True):
     """What the report shows of values; nothing where nothing was compared."""
 
     histograms: tuple[ValueHistogram, ...] = ()
     weights: tuple[WeightChannels, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """One tensor in the quantized file: its index and its form."""
 
     name: str

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
+
+from msgspec import Struct
 
 from bridge.compare.accumulation import LARGEST_SHARE
 from bridge.compare.divergence import OWN_SQNR_DB
@@ -16,8 +17,7 @@ FALL_DB = 6.0  # from the branches to their sum: three quarters of the noise of 
 POOR_DB = 30.0  # of the sum; what keeps more is as good as a layer of int8
 
 
-@dataclass(slots=True)
-class _Sum:
+class _Sum(Struct):
     """A tensor that is the sum of others: the branches, and the sums on the way with itself as the last."""
 
     branches: list[int]

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import psutil
+from msgspec import Struct
 
 from bridge import ahead, outside
 from bridge.ahead import COMMAND_VARIABLE
@@ -33,8 +33,7 @@ SAVED_MODEL_PARTS = frozenset({"assets", "fingerprint.pb", "saved_model.pb", "va
 TENSORFLOW_PACKAGES = ("tensorflow", "tf_keras")
 
 
-@dataclass(frozen=True, slots=True)
-class Onnx2tfOptions:
+class Onnx2tfOptions(Struct, frozen=True):
     """How onnx2tf runs.
 
     Attributes:

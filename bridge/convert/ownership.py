@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.types import NodeFacts
 
@@ -11,8 +12,7 @@ MOVEMENT_OPS = frozenset({"CAST", "EXPAND_DIMS", "IDENTITY", "MIRROR_PAD", "PAD"
 ONNX_MOVEMENT_OPS = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-@dataclass(frozen=True, slots=True)
-class OpView:
+class OpView(Struct, frozen=True):
     """An operator of the TFLite file: its name, the tensors it reads and writes."""
 
     name: str

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.agreement import agreement_db
 from bridge.convert.ownership import ONNX_MOVEMENT_OPS
@@ -21,8 +21,7 @@ BOUNDED_OPS = frozenset({"Erf", "Sigmoid", "Softmax", "Tanh"})
 BOUNDED_ERROR = 2.0**-22
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """What two values have to agree to.
 
     Attributes:

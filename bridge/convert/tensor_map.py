@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.convert.proof import ORDINARY, Proof
 from bridge.types import Evidence
@@ -14,8 +14,7 @@ HEAD = 64  # elements compared before a whole tensor is
 PIECE = 1 << 16  # elements that are summed up at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A proved pair: `tflite.transpose(permutation).reshape(onnx shape)` equals the ONNX value at `sqnr_db`."""
 
     tflite_tensor: int

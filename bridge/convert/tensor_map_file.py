@@ -3,10 +3,9 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from bridge.errors import InputError
 from bridge.indented_json import indented
@@ -14,12 +13,11 @@ from bridge.tflite import model as tflite
 from bridge.types import TensorMap
 
 SCHEMA_VERSION = 1
-KEYS = {"schema_version", "model_sha256"}
 
 
 def tensor_map_json(tensor_map: TensorMap, *, model_sha256: str) -> str:
     """The file's text; `model_sha256` is the digest of the float TFLite file that the map is of."""
-    parts = {field.name: getattr(tensor_map, field.name) for field in fields(tensor_map)}
+    parts = msgspec.structs.asdict(tensor_map)
     return indented({"schema_version": SCHEMA_VERSION, "model_sha256": model_sha256} | parts) + "\n"
 
 
@@ -40,10 +38,9 @@ def read_tensor_map(path: Path) -> TensorMap:
         version = content.get("schema_version") if isinstance(content, dict) else None
         raise InputError(f"{path}: is no tensor map of schema_version {SCHEMA_VERSION}. Received: {version!r}.", hint=hint)
     try:
-        return TypeAdapter(TensorMap).validate_python({key: value for key, value in content.items() if key not in KEYS})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.", hint=hint) from error
+        return msgspec.convert(content, TensorMap)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}.", hint=hint) from error
 
 
 def check_tensor_map(found: TensorMap, model: tflite.ModelT, *, where: str, operators: int | None = None) -> None:

@@ -1,17 +1,16 @@
 """With what a decomposition writes its nodes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from msgspec import Struct
 from onnx import helper, numpy_helper
 
 from bridge.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Struct, frozen=True):
     """A value of a decomposition: an input of the operator, or what a node writes."""
 
     name: str

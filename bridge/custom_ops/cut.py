@@ -5,10 +5,10 @@ NumPy references give; at the end they are put into the file (`bridge/tflite/cus
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from msgspec import Struct
 from onnx import helper, numpy_helper
 
 from bridge.custom_ops.check import apply_reference
@@ -21,8 +21,7 @@ type Run = Callable[[Mapping[str, np.ndarray], Sequence[str]], Mapping[str, np.n
 type OpenRunner = Callable[[onnx.ModelProto], Run]
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
+class _Stage(Struct, frozen=True):
     """One custom node, and the part of the model that computes what it reads."""
 
     call: CustomCall
@@ -31,8 +30,7 @@ class _Stage:
     computed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CutModel:
+class CutModel(Struct, frozen=True):
     """A model without its custom operators.
 
     Attributes:

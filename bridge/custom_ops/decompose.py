@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import onnx
+from msgspec import Struct
 from onnx import helper, numpy_helper
 
 from bridge.custom_ops.builder import Builder, Tensor
@@ -16,8 +16,7 @@ from bridge.errors import BridgeError, UsageError
 _OVERLOADS_SINCE_IR = 10
 
 
-@dataclass(frozen=True, slots=True)
-class CustomCall:
+class CustomCall(Struct, frozen=True):
     """A node of a registered operator, in the user's names.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, overload
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
 
@@ -23,8 +24,7 @@ class ScriptedFunction(Protocol):
         """The function as ONNX."""
 
 
-@dataclass(frozen=True, slots=True)
-class CustomOp:
+class CustomOp(Struct, frozen=True):
     """One registered operator.
 
     Attributes:

@@ -1,13 +1,12 @@
 """One finding."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bridge.findings.kind import Severity
 from bridge.findings.table import KINDS
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One finding; `code` stands in the table of kinds, `node` is the user's name of the node it is about.
 
     Raises:

@@ -1,13 +1,13 @@
 """What a finding is, and what stands in the table of their kinds."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Severity = Literal["info", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One kind of finding, documented.
 
     Attributes:

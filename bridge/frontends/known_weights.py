@@ -1,17 +1,16 @@
 """Weights that a live model knows to be rounded: stored as integers with their scales where the exporter wrote the rounded floats."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from msgspec import Struct
 from onnx import helper, numpy_helper
 
 OFF_GRID = 1e-3  # of a step: what float32 makes of multiples of it
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownWeight:
+class KnownWeight(Struct, frozen=True, eq=False):
     """One weight.
 
     Attributes:

@@ -2,16 +2,16 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from bridge.errors import UsageError
 from bridge.types import SourceModel
 
 
-@dataclass(frozen=True, slots=True)
-class SourceOptions:
+class SourceOptions(Struct, frozen=True):
     """What the user says about a source.
 
     Attributes:
@@ -25,8 +25,7 @@ class SourceOptions:
     signature: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
+class Frontend(Struct, frozen=True):
     """One kind of source.
 
     Attributes:

@@ -1,10 +1,10 @@
 """Finds the activation functions of a normalised graph, whether they are an operator or spelled out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph import provenance
 from bridge.graph.patterns import gelu, self_gated
@@ -13,8 +13,7 @@ from bridge.graph.patterns.matching import attribute, region
 from bridge.replacements import FUNCTION_OF_OPERATOR
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(Struct, frozen=True):
     """One activation function of the graph.
 
     Attributes:

@@ -1,10 +1,11 @@
 """Changes what a normalised graph computes, where rules ask for it: other activation functions, real clips."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.graph import facts, provenance
 from bridge.graph.activations import Activation, activations
@@ -17,8 +18,7 @@ from bridge.types import Change, Diagnostic, Graph, RangeDecision, ReplacementDe
 NAMED = 5  # nodes in one message
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
+class Swap(Struct, frozen=True):
     """A change, and what is needed to make it in the user's own model too.
 
     Attributes:
@@ -34,8 +34,7 @@ class Swap:
     bounds: tuple[float, float] = (0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedGraph:
+class ChangedGraph(Struct, frozen=True):
     """The graph with its changes, in topological order, and what could not be done."""
 
     graph: Graph

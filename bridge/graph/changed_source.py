@@ -1,11 +1,11 @@
 """The user's own model with the changes that rules make, each behind a switch: the reference for the converted file, and for what a change does alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from msgspec import Struct
 
 from bridge.errors import UnsupportedModelError
 from bridge.graph import provenance, source_nodes
@@ -22,8 +22,7 @@ from bridge.types import SourceModel
 WHERE_OPSET = 9  # the first with Where, which makes the switch
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """A change in the changed model.
 
     Attributes:
@@ -37,8 +36,7 @@ class Switch:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedSource:
+class ChangedSource(Struct, frozen=True):
     """The user's model with a switch for each change, in their order."""
 
     proto: onnx.ModelProto

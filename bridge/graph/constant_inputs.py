@@ -1,10 +1,10 @@
 """Makes constants of model inputs: those the user fixes, and those that decide shapes and that the declared shapes leave no choice for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import onnx
+from msgspec.structs import replace
 from onnx import numpy_helper
 
 from bridge.errors import InputError

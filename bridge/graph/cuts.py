@@ -3,9 +3,9 @@
 import contextlib
 import shlex
 from collections.abc import Collection, Iterable, Sequence, Set
-from dataclasses import dataclass
 
 import onnx
+from msgspec import Struct
 
 from bridge.custom_ops.extract import known_types, outer_reads
 
@@ -17,8 +17,7 @@ FLOAT = onnx.TensorProto.FLOAT
 _DATA = frozenset({FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16, onnx.TensorProto.UINT8})  # UINT8: pictures
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """A part of a model: the options that take it, and how many of the nodes it has."""
 
     start: tuple[str, ...]
@@ -32,8 +31,7 @@ class Advice:
         return f"Here `{options}` takes {self.kept} of the {self.total} nodes, without these."
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A node of the main graph by the names of its tensors."""
 
     reads: frozenset[str]

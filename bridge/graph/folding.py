@@ -2,12 +2,12 @@
 
 import importlib
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from msgspec import Struct
 
 from bridge.graph.evaluation import compute
 from bridge.graph.partial_imports import OPERATORS, import_folding
@@ -64,8 +64,7 @@ class _Folder(FoldConstantsPass):
             self.seen[node] = _Seen.of(node, opset)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """What the inferred shapes of a node depend on, and what they are.
 
     Attributes:

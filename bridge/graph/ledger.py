@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.errors import BridgeError, UnsupportedModelError
 from bridge.graph import provenance
@@ -48,8 +48,7 @@ def translated(step: str) -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One pass and what it means for a node of the user's file when no node stands for it any more afterwards.
 
     `in_place`: it may change what a node or a value is without putting another one in its place, so that all passes have to look again.
@@ -62,8 +61,7 @@ class Step:
     in_place: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
+class _Snapshot(Struct, frozen=True):
     """The graph as a pass left it.
 
     Attributes:

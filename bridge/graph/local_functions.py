@@ -1,11 +1,11 @@
 """Functions that a file brings along, and registered decompositions, become nodes of the main graph under the names of their calls."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from msgspec.structs import replace
 
 from bridge.errors import UnsupportedModelError
 from bridge.graph import provenance, source_nodes

@@ -4,11 +4,12 @@ Source: ONNX operators QuantizeLinear and DequantizeLinear, opset 10 to 23 (per 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.graph import provenance
 from bridge.graph.folding import fold_constants
@@ -39,8 +40,7 @@ KEPT_FLOAT = "bridge.qat.torch_kept_float.KeptFloat"  # the class of a torch mod
 SUMS = frozenset({"AveragePool", "Concat", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"})  # of positive values positive
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Takes the quantization out of one graph.
 
     Attributes:
@@ -171,8 +171,7 @@ class _Reader:
                 value.type = old.type
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SplitModel:
+class SplitModel(Struct, frozen=True, eq=False):
     """A quantized model in its parts.
 
     Attributes:

@@ -4,10 +4,9 @@ tf2onnx carries the layout of a convolution through every operator it knows; aro
 GELU cut by them is not recognised.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct, field
 
 from bridge.graph.identities import stand_for
 from bridge.graph.values import constant_array, new_constant, static_shape
@@ -21,8 +20,7 @@ _ELEMENTWISE = frozenset(
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Region:
+class _Region(Struct):
     """Elementwise operators between Transposes of one permutation and Transposes that undo it.
 
     Attributes:

@@ -1,9 +1,10 @@
 """Why a node gets its precision: what the rules say, and which of its operators have no kernel in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
+from bridge.indented_json import plain
 from bridge.quantize.forms import Form
 from bridge.quantize.measured import Measured, measured_with, measurements, unit
 from bridge.quantize.missing_kernels import MISSING, why_no_kernel
@@ -24,8 +26,7 @@ SHORT = {
 YES, SOMETIMES, NO, NOTHING = "yes", "if", "no", "-"
 
 
-@dataclass(frozen=True, slots=True)
-class KernelView:
+class KernelView(Struct, frozen=True):
     """An operator in a precision.
 
     Attributes:
@@ -70,7 +71,7 @@ def kernel_table(ops: Sequence[str] = ()) -> tuple[KernelView, ...]:
 
 def to_json(views: Sequence[KernelView]) -> str:
     """The table, and the LiteRT that it was proved with."""
-    return json.dumps({"litert": measured_with(), "kernels": [asdict(view) for view in views]}, indent=1)
+    return json.dumps({"litert": measured_with(), "kernels": [plain(view) for view in views]}, indent=1)
 
 
 def render(views: Sequence[KernelView], *, details: bool = False) -> str:

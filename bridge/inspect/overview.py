@@ -3,13 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from bridge import kept_quantization, quantize
 from bridge import rules as rules_stage
 from bridge.calibrate import Calibration, check_samples
+from bridge.indented_json import plain
 from bridge.inspect.model_findings import model_findings
 from bridge.inspect.tflite_ops import without_kernel
 from bridge.samples import find_sources, first_sample
@@ -19,8 +21,7 @@ from bridge.types import Diagnostic, Graph, NearMiss, SourceModel, TensorSpec
 DEFAULT_PRECISION = "static_wi8_ai8"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(Struct, frozen=True):
     """One node of the normalised graph and what the rules decide for it.
 
     Attributes:
@@ -42,8 +43,7 @@ class NodeView:
     float_ops: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RuleView:
+class RuleView(Struct, frozen=True):
     """One rule: the nodes it holds for, those for which it decides, and the nearest of the others."""
 
     id: str
@@ -59,8 +59,7 @@ class RuleView:
     near_miss_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Struct, frozen=True):
     """A model before conversion.
 
     Attributes:
@@ -92,7 +91,7 @@ class Inspection:
 
     def as_dict(self) -> dict[str, object]:
         """Lists, dicts, text and numbers only."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return dict(plain(self))
 
     def to_json(self) -> str:
         """`as_dict` as JSON text."""
@@ -237,11 +236,3 @@ def _rule_views(applied: rules_stage.Applied) -> tuple[RuleView, ...]:
 
 def _counted(words: Iterable[str]) -> Mapping[str, int]:
     return MappingProxyType(dict(sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))))
-
-
-def _plain(value: object) -> object:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value

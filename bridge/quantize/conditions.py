@@ -1,7 +1,8 @@
 """Conditions of single operators that the op table refers to: what an operator must be for a kernel to be right."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.types import TensorRange
@@ -9,8 +10,7 @@ from bridge.types import TensorRange
 type Spans = Mapping[str, TensorRange]  # calibrated ranges by tensor name
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A condition that the operator table states.
 
     Attributes:

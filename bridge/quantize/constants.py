@@ -1,8 +1,7 @@
 """The constants of the float file as the quantizer reads them: in place of some, accuracy recovery has given others."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import UsageError
 from bridge.quantize.clusters import common_scale
@@ -13,8 +12,7 @@ from bridge.quantize.precisions import INTEGER_WEIGHTS
 from bridge.quantize.weights import largest_magnitudes
 
 
-@dataclass(slots=True)
-class Constants:
+class Constants(Struct):
     """Weights and biases by operator; an operator with several weights (an LSTM) takes no corrections."""
 
     graph: FloatGraph

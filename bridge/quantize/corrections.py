@@ -1,10 +1,10 @@
 """What accuracy recovery changes about the operators of a float file before they are quantized."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.errors import UsageError
 
@@ -13,8 +13,7 @@ def _nothing() -> Mapping[int, np.ndarray]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Corrections:
+class Corrections(Struct, frozen=True, eq=False):
     """Other constants for operators, by operator index of the float file; empty by default.
 
     They take effect only on operators that end up with quantized weights: a float32 operator keeps what it has. Nobody writes to the arrays.

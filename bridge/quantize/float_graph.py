@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.errors import InputError
 from bridge.quantize.forms import Form
@@ -34,8 +34,7 @@ class Op(NamedTuple):
     options: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """What follows from the operators and the constants of the file, kept for the next file that is made of it.
 
     Attributes:
@@ -57,8 +56,7 @@ class Measured:
     steps: dict[tuple[int, str], Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class FloatGraph:
+class FloatGraph(Struct, frozen=True, eq=False):
     """Operators in execution order, tensors by index.
 
     Attributes:
@@ -77,7 +75,7 @@ class FloatGraph:
     producers: Mapping[int, int]
     readers: Mapping[int, tuple[int, ...]]
     floats: frozenset[int]
-    measured: Measured = field(default_factory=Measured, compare=False)
+    measured: Measured = field(default_factory=Measured)
 
     def value(self, tensor: int) -> np.ndarray:
         """The value of a constant tensor; a view."""

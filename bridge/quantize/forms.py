@@ -3,10 +3,10 @@
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.types import TensorRange
 
@@ -34,8 +34,7 @@ LARGEST_VALUE = (
 UNIT = TensorRange(0.0, 1.0)  # stands in for the range of a tensor that is zero all the time
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """One way to store a tensor: `real = scale * (stored - zero_point)`.
 
     Attributes:

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+
+class Measured(Struct, frozen=True):
     """The conformance cases of an operator in a precision.
 
     Attributes:

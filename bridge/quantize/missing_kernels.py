@@ -4,16 +4,16 @@ Measured with LiteRT 2.3.0. Each entry names its proof in tests/conformance/find
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 INT8, INT16 = "static_wi8_ai8", "static_wi8_ai16"
 BOTH = (INT8, INT16)
 ABSENT = "LiteRT has none"
 
 
-@dataclass(frozen=True, slots=True)
-class MissingKernel:
+class MissingKernel(Struct, frozen=True):
     """What keeps an operator from running in a precision.
 
     Attributes:

@@ -6,9 +6,11 @@ the kernels really do.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.quantize import conditions, versions
 from bridge.quantize.conditions import Condition
@@ -36,8 +38,7 @@ class Scales(Enum):
 type FinestStep = Callable[[Sequence[float]], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(Struct, frozen=True):
     """The kernel of an operator in one precision.
 
     Attributes:
@@ -56,15 +57,14 @@ class Kernel:
     fixed_output: Form | None = None
     symmetric: tuple[int, ...] = ()
     condition: Condition = conditions.ALWAYS
-    weights: tuple[int, ...] | None = field(default=None, kw_only=True)
-    per_channel: bool = field(default=True, kw_only=True)
-    bias: str = field(default="", kw_only=True)
-    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), kw_only=True)
-    finest: FinestStep | None = field(default=None, kw_only=True)
+    weights: tuple[int, ...] | None = None
+    per_channel: bool = True
+    bias: str = ""
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    finest: FinestStep | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpRow:
+class OpRow(Struct, frozen=True):
     """One operator.
 
     Attributes:
@@ -85,8 +85,8 @@ class OpRow:
     outputs: tuple[Role, ...] = (Role.DATA,)
     scales: Scales = Scales.OWN
     moves_data: bool = False
-    weight_axis: int = field(default=0, kw_only=True)
-    finest: FinestStep | None = field(default=None, kw_only=True)
+    weight_axis: int = 0
+    finest: FinestStep | None = None
 
     def input_role(self, position: int) -> Role:
         """Role of the input at a position."""

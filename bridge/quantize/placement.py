@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bridge.quantize.conditions import Spans
 from bridge.quantize.constants import Constants, weight_positions
@@ -17,16 +18,14 @@ from bridge.types import TensorRange
 INTEGER_EDGES = "static_wi8_ai8"  # the precision whose type int8 and uint8 model inputs and outputs have
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """The precision of one operator, and why it is not the one that was asked for ('' when it is)."""
 
     precision: str
     reason: str = ""
 
 
-@dataclass(slots=True)
-class Placement:
+class Placement(Struct):
     """Decides operator by operator in execution order.
 
     Args:

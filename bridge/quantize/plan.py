@@ -2,10 +2,10 @@
 
 import operator
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.quantize.conditions import Spans
 from bridge.quantize.constants import Constants, weight_positions
@@ -19,8 +19,7 @@ from bridge.quantize.scales import Scaling, Step, step_of
 from bridge.quantize.weights import bias_form, weight_form
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Operand:
+class Operand(Struct, frozen=True, eq=False):
     """How an operator reads one of its inputs.
 
     Attributes:
@@ -37,8 +36,7 @@ class Operand:
 AS_IT_IS, AS_FLOAT = Operand(), Operand(FLOAT)
 
 
-@dataclass(frozen=True, slots=True)
-class OpPlan:
+class OpPlan(Struct, frozen=True):
     """One operator of the quantized file.
 
     Attributes:
@@ -58,8 +56,7 @@ class OpPlan:
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """All operators, and the integer form in which each float tensor enters or leaves the model where it does not stay float."""
 
     ops: tuple[OpPlan, ...]
@@ -123,8 +120,7 @@ def _step(graph: FloatGraph, op: Op, precision: str) -> Step:
     return step
 
 
-@dataclass(frozen=True, slots=True)
-class _Planner:
+class _Planner(Struct, frozen=True):
     """Plans the operands of single operators."""
 
     graph: FloatGraph

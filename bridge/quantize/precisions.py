@@ -1,14 +1,14 @@
 """The precisions an operator can have; one row each."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
+class Precision(Struct, frozen=True):
     """How the data of an operator are stored.
 
     Attributes:

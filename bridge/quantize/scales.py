@@ -6,7 +6,8 @@ that; any other input is requantized on its way in.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bridge.quantize.constants import Constants
 from bridge.quantize.float_graph import FloatGraph, Op
@@ -24,8 +25,7 @@ WIDEST = 1.25
 ROUNDS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """An operator that runs on integers, with its row and kernel.
 
     Attributes:
@@ -49,8 +49,7 @@ def step_of(op: Op, row: OpRow, kernel: Kernel) -> Step:
     return Step(op, row, kernel, positions, tuple(op.inputs[at] for at in positions), outputs)
 
 
-@dataclass(slots=True)
-class Scaling:
+class Scaling(Struct):
     """Solves the forms of all integer activations of one type.
 
     Args:

@@ -4,13 +4,13 @@ Source: `op_version.cc` of LiteRT, which converters follow: a runtime that does 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.quantize.float_graph import FloatGraph, Op
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """A version that an operator's shape or options decide.
 
     Attributes:

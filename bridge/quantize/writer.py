@@ -1,9 +1,9 @@
 """Writes a plan into the TFLite objects: new constants, new tensor types, QUANTIZE and DEQUANTIZE where forms differ."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, UINT8_SHIFT, Form, quantize_values
@@ -19,8 +19,7 @@ QUANTIZE_INT16_VERSION = 2
 GLANCE = 64  # bytes by which most constants differ that are not equal
 
 
-@dataclass(slots=True)
-class Writer:
+class Writer(Struct):
     """Writes into `model`, the file of the graph or a copy of it; one use.
 
     A tensor keeps its index and, in the form it is computed in, its name. Another form of it is a new tensor with a suffix, made once by a

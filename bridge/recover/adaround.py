@@ -8,9 +8,8 @@ Source: the aim is that of Nagel et al. 2020, "Up or Down? Adaptive Rounding for
 Frantar et al. 2023, "GPTQ", algorithm 1 (inputs in the order of their size), after Frantar and Alistarh 2022, "Optimal Brain Compression".
 """
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.forms import LIMITS

@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import batched
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import ToolError
 from bridge.tflite import model as tflite
@@ -23,8 +23,7 @@ LARGE_KEPT = 16 << 20  # bytes of a file that is opened once and not for each th
 TOLERANCE = 1e-4  # of the largest value: other kernels may add up in another order, mixed samples are far off
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Batch(Struct, frozen=True, eq=False):
     """Samples that a file is fed at once.
 
     Attributes:

@@ -13,10 +13,10 @@ correction); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
+from msgspec.structs import replace
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.float_graph import FloatGraph

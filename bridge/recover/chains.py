@@ -1,8 +1,7 @@
 """Where channels of a float TFLite file can be rescaled without changing what it computes: between two weighted operators."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from bridge.quantize.float_graph import FloatGraph, Op
 
@@ -13,8 +12,7 @@ PASSING_OPS = frozenset(
 WEIGHTED_OPS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
+class Chain(Struct, frozen=True, eq=False):
     """A weighted operator, operators that pass factors on, and the weighted operator that reads the result, each with one reader.
 
     Attributes:

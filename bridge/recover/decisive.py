@@ -6,9 +6,9 @@ does not hold for others. In front of it every sample counts. Searched on the ou
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.tflite import model as tflite
 
@@ -16,8 +16,7 @@ SATURATING_OPS = frozenset({"SOFTMAX", "LOGISTIC", "TANH", "LOG_SOFTMAX"})
 PASSED_OPS = SATURATING_OPS | {"RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS"}  # what may stand between them and the output
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """Positions among the outputs of a file.
 
     Attributes:

@@ -11,9 +11,9 @@ equation 4.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import read_graph

@@ -1,13 +1,13 @@
 """What a method of accuracy recovery is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.recover.trials import State, Trials
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(Struct, frozen=True):
     """One way to win back accuracy.
 
     Attributes:

@@ -6,9 +6,8 @@ scale already that fits their few values.
 Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1, "Mean squared error".
 """
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.forms import LIMITS

@@ -1,6 +1,6 @@
 """What a method did, and whether that stays."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bridge.recover.score import Score
 from bridge.types import Diagnostic
@@ -8,8 +8,7 @@ from bridge.types import Diagnostic
 TOO_LITTLE = "not tried, it needs three samples and an output that is float"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What one method did.
 
     Attributes:

@@ -1,9 +1,9 @@
 """Files that show the mean of what weighted operators compute before their activation, per channel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.quantize.float_graph import FloatGraph
 from bridge.recover.tail import Start
@@ -16,8 +16,7 @@ DEQUANTIZE_VERSIONS = {"INT8": 2, "INT16": 3}
 FUSED_OPS = {tflite.ACTIVATION_CODES[name]: name for name in ("RELU", "RELU6", "RELU_N1_TO_1")}  # kernels ignore the other codes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
+class Probe(Struct, frozen=True, eq=False):
     """A float copy of an operator, put behind it, with constants of its own and without activation.
 
     Attributes:

@@ -7,8 +7,10 @@ tensors: for all activations that one kind of operator writes, for all at once, 
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.quantize.corrections import Corrections
 from bridge.quantize.op_table import OPS, Role, Scales
@@ -54,8 +56,7 @@ ROUNDS: tuple[tuple[Move, ...], ...] = (
 )
 
 
-@dataclass(slots=True)
-class _Search:
+class _Search(Struct):
     """The best ranges so far and what the search has spent.
 
     Attributes:

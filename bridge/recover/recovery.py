@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from bridge.errors import ToolError
 from bridge.quantize.corrections import Corrections
@@ -22,8 +23,7 @@ NO_CORRECTIONS = Corrections()
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recovered:
+class Recovered(Struct, frozen=True, eq=False):
     """What the quantizer is given, and how that came about."""
 
     ranges: Ranges | None

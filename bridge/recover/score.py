@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 HIGHEST_DB, LOWEST_DB = 120.0, -60.0  # beyond float32 rounding there is nothing to gain; a lost signal is lost
 WORST_MAY_LOSE_DB = 0.1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Score:
+class Score(Struct, frozen=True, eq=False):
     """Squared sums of several tensors over the same samples.
 
     Attributes:

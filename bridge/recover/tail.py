@@ -7,7 +7,9 @@ the same bits for the same inputs wherever it stands; a beginning that shows oth
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.errors import ToolError
 from bridge.quantize.plan import Plan
@@ -21,8 +23,7 @@ KEPT_VALUES = 4 << 20  # bytes at the beginning, of all samples; twice that whil
 SMALLEST_STEP = 0.05  # of the work of the whole file: opening the file once more takes as long
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Start:
+class Start(Struct, frozen=True, eq=False):
     """Where a run begins.
 
     Attributes:

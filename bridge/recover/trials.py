@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
@@ -41,16 +42,14 @@ MOST_SAMPLES, FEWEST_SAMPLES = 96, 18
 SAMPLE_SHARE = 40  # the samples of one trial take at most one of so many parts of the budget
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
+class State(Struct, frozen=True, eq=False):
     """What the quantizer is given."""
 
     ranges: Ranges | None
     corrections: Corrections = field(default_factory=Corrections)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class Made(Struct, frozen=True, eq=False):
     """What makes a quantized file.
 
     Attributes:
@@ -62,8 +61,7 @@ class Made:
     ops: tuple[OpOutcome, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """The file that is to be recovered.
 
     Attributes:

@@ -1,9 +1,9 @@
 """The operators whose constants recovery changes, in the float file and in the quantized file made of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.quantize.clusters import is_clustered
 from bridge.quantize.float_graph import FloatGraph, Op
@@ -14,8 +14,7 @@ from bridge.tflite import model as tflite
 from bridge.types import OpOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Struct, frozen=True):
     """An operator of the float file with one constant weight that ends up with integer weights.
 
     Attributes:

@@ -6,9 +6,9 @@ the biases that follow from them, or give operators other constants in place of 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.quantize.float_graph import FloatGraph, Op
 from bridge.quantize.forms import FLOAT, Form
@@ -23,8 +23,7 @@ type Planned = tuple[Op, OpPlan, OpPlan]  # an operator and two plans of it
 type Swap = tuple[int, int, Form | None]  # operator, position of an operand, and the form of its own constant where that comes back
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Written:
+class _Written(Struct, frozen=True, eq=False):
     """A file and where it holds what.
 
     Attributes:

@@ -1,9 +1,10 @@
 """The report: its schema, how it is assembled, the gates, and one file per format. Formats only render."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
 from bridge.files import write_bytes
@@ -42,8 +43,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Renderer:
+class Renderer(Struct, frozen=True):
     """A format of text: the name of its file and what makes it."""
 
     file: str
@@ -54,8 +54,7 @@ class Renderer:
         return self.render(report).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class BinaryRenderer:
+class BinaryRenderer(Struct, frozen=True):
     """A format that no terminal shows."""
 
     file: str

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WIDTH, HEIGHT = 1160.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 12.0, 12.0
@@ -12,8 +13,7 @@ CEILING_DB = 80.0  # above, no reader sees a difference
 LEAST = 1.5  # height of a bar for next to nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One unit: a rectangle, None where there is no figure."""
 
     x: float
@@ -22,8 +22,7 @@ class Bar:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
+class Bars(Struct, frozen=True):
     """Everything the template draws; `ticks` holds (y, label)."""
 
     bars: tuple[Bar | None, ...]

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from bridge.errors import UsageError
 from bridge.findings import Diagnostic as Finding
@@ -14,8 +16,7 @@ from bridge.report.schema import Diagnostic, Gate, GatePart, Report, Verdict
 from bridge.report.stored import read_report
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """How much worse a run may be: what is counted, its unit, and the default."""
 
     what: str
@@ -36,8 +37,7 @@ TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(Struct, frozen=True):
     """An earlier report, where it lies, and how much worse a run may be, for every name of TOLERANCES; infinity asks nothing."""
 
     report: Report

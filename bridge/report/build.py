@@ -2,10 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+
+from msgspec.structs import asdict
 
 from bridge.report.baseline import Baseline, baseline_findings, judge
 from bridge.report.changes import changes_block
@@ -58,7 +58,6 @@ from bridge.types import Diagnostic as StageDiagnostic
 
 NOT_COMPARED = "nothing was compared in this run"
 FLOAT = "float32"
-_RESULT_FIELDS = tuple(field.name for field in fields(LayerResult))
 LAYOUTS = MappingProxyType({(0, 2, 1): "NWC", (0, 2, 3, 1): "NHWC", (0, 2, 3, 4, 1): "NDHWC"})  # permutation from channels-first
 
 
@@ -289,15 +288,10 @@ def _layer_rows(nodes: Sequence[SourceNode], tensor_map: TensorMap, results: Seq
     return tuple(_layer(node, tensor, measured.get(place), pairs.get(place)) for node, tensor, place in places)
 
 
-def _shallow(result: LayerResult) -> dict[str, Any]:
-    """Its fields; `asdict` copies every tuple, which takes longer than the row that is made of them."""
-    return {name: getattr(result, name) for name in _RESULT_FIELDS}
-
-
 def _layer(node: SourceNode, tensor: str, result: LayerResult | None, pair: TensorPair | None) -> Layer:
     if result is not None:
         worst = [{"sample": one.sample, "sqnr_db": one.sqnr_db} for one in result.worst_samples]
-        return Layer.model_validate(_shallow(result) | {"node": node.name, "metrics": dict(result.metrics), "worst_samples": worst})
+        return Layer.model_validate(asdict(result) | {"node": node.name, "metrics": dict(result.metrics), "worst_samples": worst})
     if pair is not None:
         reason = pair.reason or NOT_COMPARED
         return Layer(

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from bridge.report.schema import Layer, Node
 
@@ -21,8 +22,7 @@ CURVES: tuple[tuple[str, Read], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """One kind of error as SVG paths: through its points, and of strokes without length, which round caps turn into dots."""
 
     name: str
@@ -30,8 +30,7 @@ class Curve:
     dots: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A stretch of the precision strip."""
 
     x: float
@@ -42,8 +41,7 @@ class Span:
     last: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
+class Plot(Struct, frozen=True):
     """Everything the template draws; `positions` holds (x, row) of every measured tensor, `ticks` (y, label)."""
 
     width: float

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.report.diff import Difference, ReportDiff
 from bridge.report.wording import NOTHING, number, significant, size
@@ -11,8 +12,7 @@ SHOWN = 20  # rows of a table in formats for a quick look
 FILE = ("size", "float_macs", "latency")
 
 
-@dataclass(frozen=True, slots=True)
-class DiffTable:
+class DiffTable(Struct, frozen=True):
     """A table: `names` are the columns whose cells come from the model, and are shown as code; `more` counts rows that were left out."""
 
     title: str

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Literal
 
+from msgspec.structs import asdict
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -78,6 +78,9 @@ def build_file_comparison(
         samples=samples,
         outputs=tuple(Output.model_validate(asdict(output)) for output in outputs),
         task_metrics=tuple(map(task_metric, task_metrics)),
-        layers=tuple(Layer.model_validate(asdict(layer) | {"metrics": dict(layer.metrics)}) for layer in layers),
+        layers=tuple(
+            Layer.model_validate(asdict(layer) | {"metrics": dict(layer.metrics), "worst_samples": [asdict(one) for one in layer.worst_samples]})
+            for layer in layers
+        ),
         diagnostics=tuple(Diagnostic.model_validate(asdict(finding)) for finding in diagnostics),
     )

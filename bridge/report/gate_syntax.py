@@ -10,8 +10,9 @@ glob        = "[" text without "]" "]" | "[" text in double quotes "]"
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NoReturn
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
 
@@ -29,8 +30,7 @@ SUBJECTS = frozenset({"output", "layer", "metric"})
 EXAMPLES = "for example 'sqnr>=25', 'layer:own_sqnr>=15' or 'layer[encoder.*]:own_sqnr>=15 and size_ratio<=0.3'"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """One comparison: `subject` is `output`, `layer`, `metric`, or empty for the whole run.
 
     `every` says whether all that the glob takes must hold, or any of it; an empty glob takes all. `text` is the source.
@@ -45,22 +45,19 @@ class Comparison:
     bound: float
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """Holds where `inner` does not."""
 
     inner: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     """Holds where all parts do."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     """Holds where one part does."""
 
     parts: tuple[Expression, ...]

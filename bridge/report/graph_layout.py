@@ -7,15 +7,15 @@ the least-squares solution of "at the mean of the neighbours, in this order, nev
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 SWEEPS = 4  # down, up, down, up
 BENDS_PER_NODE = 4  # edges whose bends would be more are drawn straight, the longest first
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A drawn graph.
 
     Attributes:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.report.graph_layout import layout
 from bridge.report.schema import Layer, Node, Report
@@ -10,8 +11,7 @@ from bridge.report.schema import Layer, Node, Report
 STEPS = 20  # columns are written in steps of a twentieth
 
 
-@dataclass(frozen=True, slots=True)
-class GraphView:
+class GraphView(Struct, frozen=True):
     """The drawn graph.
 
     Attributes:

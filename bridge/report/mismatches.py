@@ -1,7 +1,8 @@
 """What the report says about operators that force inputs of different size into one scale."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from bridge.findings import Diagnostic as Finding
 from bridge.report.rule_text import float_rule

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WIDTH, HEIGHT = 1160.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 16.0, 34.0
@@ -10,8 +11,7 @@ TICKS = 6
 MARGIN = 0.06  # of the span, on both sides
 
 
-@dataclass(frozen=True, slots=True)
-class Scatter:
+class Scatter(Struct, frozen=True):
     """Everything the template draws.
 
     Attributes:

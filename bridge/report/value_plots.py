@@ -1,7 +1,8 @@
 """Histograms, calibration curves and widths of weight channels as SVG coordinates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.report import wording
 from bridge.report.schema import Calibration
@@ -13,8 +14,7 @@ RARE = 0.02  # height of a bin that is not empty, so that a lone outlier is seen
 WASTED = 0.5  # share of the range without a value from which on it is said
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramPlot:
+class HistogramPlot(Struct, frozen=True):
     """A histogram with the range that integers can hold.
 
     Attributes:
@@ -81,8 +81,7 @@ def _says(histogram: Histogram) -> str:
     return f"Range {span} clips nothing{rest}."
 
 
-@dataclass(frozen=True, slots=True)
-class GrowthPlot:
+class GrowthPlot(Struct, frozen=True):
     """Calibration curves: `lines` are (name, path, whether it is the median), `ticks` (x, label)."""
 
     lines: tuple[tuple[str, str, bool], ...]
@@ -107,8 +106,7 @@ def _line(xs: Sequence[float], shares: Sequence[float]) -> str:
     return "".join(f"{'L' if place else 'M'}{x:.1f},{BASE - (BASE - TOP) * share:.1f}" for place, (x, share) in enumerate(points))
 
 
-@dataclass(frozen=True, slots=True)
-class WeightPlot:
+class WeightPlot(Struct, frozen=True):
     """Widths of the channels of one weight: `area` is their outline, the widest at the left."""
 
     node: str

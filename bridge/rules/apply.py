@@ -1,8 +1,9 @@
 """Which precision each node gets, and which range what it writes: rules in order, the later one wins, nothing happens in silence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from bridge.errors import RuleError, UsageError
 from bridge.rules.context import Context
@@ -19,8 +20,7 @@ KEPT_NEAR_MISSES = 5  # per rule; a report with hundreds of them is not read
 DEFAULT_REASON = "no rule matches, so the default precision"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """What the rules decided.
 
     Attributes:

@@ -1,8 +1,9 @@
 """Faults of rule files that show without converting anything."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bridge.errors import RuleError
 from bridge.rules.apply import decide, examine, idle_message, may_be_idle
@@ -27,8 +28,7 @@ ANY_PRECISION = "static_wi8_ai8"  # of nodes without a rule, which are not asked
 GENERAL_FIRST = "Later rules win: put the more general rule first."
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a rule stands."""
 
     file: str

@@ -1,7 +1,8 @@
 """Why a node has the precision it has, and what it writes the range: who decided, who was overruled, and which condition kept the others out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.errors import RuleError
 from bridge.module_paths import scope_fits
@@ -18,8 +19,7 @@ from bridge.rules.wording import printable
 from bridge.types import Decision, NodeFacts, RangeDecision, ReplacementDecision
 
 
-@dataclass(frozen=True, slots=True)
-class Overridden:
+class Overridden(Struct, frozen=True):
     """A rule that matches the node and does not decide."""
 
     id: str
@@ -28,8 +28,7 @@ class Overridden:
     action: str
 
 
-@dataclass(frozen=True, slots=True)
-class MissedRule:
+class MissedRule(Struct, frozen=True):
     """A rule that would match the node but for one condition."""
 
     id: str
@@ -38,8 +37,7 @@ class MissedRule:
     condition: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """All that the rules say about one node; `kernels` tells of its operators that have none in the precision, as far as somebody who knows added it."""
 
     node: str

@@ -3,9 +3,9 @@
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from bridge.errors import RuleError
@@ -24,8 +24,7 @@ _PACK_FOLDERS = (_PACKAGE / "exclusion_rules", _PACKAGE.parent / "exclusion_rule
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
-@dataclass(frozen=True, slots=True)
-class RuleFile:
+class RuleFile(Struct, frozen=True):
     """A rule file as read.
 
     Attributes:
@@ -43,8 +42,7 @@ class RuleFile:
     lines: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(Struct, frozen=True):
     """A rule file that ships with bridge and is found by its name."""
 
     name: str

@@ -1,6 +1,6 @@
 """What holding the rules against the nodes found, before anything is decided."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bridge.rules.files import RuleFile
 from bridge.rules.matcher import BaseMatcher
@@ -8,8 +8,7 @@ from bridge.rules.schema import Rule
 from bridge.types import NodeFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(Struct, frozen=True):
     """A node for which one condition of a rule did not hold and all others did."""
 
     node: NodeFacts
@@ -17,8 +16,7 @@ class Miss:
     nearly: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """One rule held against every node. `taken_back_by` names the later file that resets it, if one does."""
 
     file: RuleFile

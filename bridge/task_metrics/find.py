@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from bridge.errors import UsageError
 from bridge.plugins import find_function
@@ -20,8 +21,7 @@ SPEC = re.compile(r"(?:(?P<alias>[A-Za-z_]\w*)=)?(?P<what>.+)", re.ASCII | re.DO
 ABOUT = "A metric takes the reference's outputs, the candidate's and the truth of one sample, and returns a number."
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
+class BuiltIn(Struct, frozen=True):
     """How the score of an output begins, whether it needs the truth, its unit."""
 
     start: Callable[[str], Score]

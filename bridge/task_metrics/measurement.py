@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import UsageError
 from bridge.task_metrics.find import AnyMetric, find_metrics
 from bridge.task_metrics.metric import Better, Outputs, Score, TaskMetric
 
 
-@dataclass(frozen=True, slots=True)
-class TaskResult:
+class TaskResult(Struct, frozen=True):
     """What a metric measured: of the candidate, and of the reference in its place. NaN where it is not defined."""
 
     name: str

@@ -8,10 +8,10 @@ once, with all samples stacked along a new first axis. Every metric is computed 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.errors import InputError
 
@@ -32,8 +32,7 @@ class Score(Protocol):
         """The metric over all samples so far; NaN where it is not defined."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMetric:
+class TaskMetric(Struct, frozen=True):
     """A metric: its name, how a new score begins, which direction is better, its unit, and whether it needs to know the truth.
 
     `output` names the output it looks at; empty for a metric that chooses by itself.
@@ -47,8 +46,7 @@ class TaskMetric:
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the decorator was told."""
 
     whole: bool = False

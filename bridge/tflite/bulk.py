@@ -5,10 +5,10 @@ The generated schema packs one after the other, in 7 us for a tensor and 14 us f
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.tflite.builder import BUFFER_ALIGNMENT, OFFSET_BYTES, Builder
 
@@ -64,8 +64,7 @@ def _buffers(builder: Builder, buffers: Sequence[Any]) -> list[int]:
     return tables.written()
 
 
-@dataclass(frozen=True, slots=True)
-class BulkGraph:
+class BulkGraph(Struct, frozen=True):
     """Stands for a subgraph while a model is packed."""
 
     graph: Any

@@ -1,15 +1,14 @@
 """Puts CUSTOM operators between an output and an input of a TFLite file that stand for what they read and write."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from bridge.tflite import model as tflite
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Struct, frozen=True):
     """What a CUSTOM operator reads.
 
     Attributes:
@@ -25,8 +24,7 @@ class Port:
     constant: np.ndarray | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CustomNode:
+class CustomNode(Struct, frozen=True):
     """A CUSTOM operator to be written.
 
     Attributes:

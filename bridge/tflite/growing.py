@@ -3,7 +3,8 @@
 import copy
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.tflite.names import ModelT
 from bridge.tflite.reading import copied, shallow_copy
@@ -13,8 +14,7 @@ MODEL_FIELDS, CODES, SUBGRAPHS, BUFFERS = 5, 1, 2, 4
 GRAPH_FIELDS, TENSORS, OPERATORS = 4, 0, 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Base:
+class Base(Struct, frozen=True, eq=False):
     """The file that a model has grown out of.
 
     Attributes:

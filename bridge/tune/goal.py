@@ -1,7 +1,9 @@
 """What a search is after, in the language of gates, judged on single trials."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+
+from msgspec.structs import asdict
 
 from bridge.errors import UsageError
 from bridge.name_patterns import glob_fits

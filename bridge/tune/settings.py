@@ -4,13 +4,14 @@ import functools
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.calibrate import read_ranges, write_ranges
 from bridge.errors import InputError
@@ -21,8 +22,7 @@ RANGES, CORRECTIONS = "ranges.json", "corrections.npz"
 KINDS = ("biases", "weights", "weight_scales")  # of corrections
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
+class Setting(Struct, frozen=True, eq=False, dict=True):
     """Ranges and corrections, for example those of `min_max`, or of `min_max+recovery`.
 
     Attributes:

@@ -1,23 +1,24 @@
 """One trial: the float file quantized in one way, run on the evaluation samples, measured against the user's model."""
 
-import functools
 import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from platform import node
 
-from pydantic import TypeAdapter
+import msgspec
+from msgspec.structs import replace
 
 from bridge import quantize
 from bridge.compare.borders import converted_elements
 from bridge.compare.cost import float_mac_share, side_by_side_ms
 from bridge.compare.outputs import candidate_of, compare_outputs
+from bridge.indented_json import plain
 from bridge.task_metrics import TaskResult
 from bridge.tflite import model as tflite
 from bridge.tune.workload import Workload, open_workload
@@ -75,7 +76,7 @@ class Trial:
 
     def to_json(self) -> Mapping[str, object]:
         """Plain values for `json.dumps`; infinities and NaN are written as JSON of Python has them."""
-        return asdict(self)
+        return dict(plain(self))
 
     @classmethod
     def from_json(cls, content: object) -> "Trial":
@@ -84,7 +85,7 @@ class Trial:
         Raises:
             ValueError: it is something else.
         """
-        return _adapter().validate_python(content)
+        return msgspec.convert(content, Trial)
 
 
 def trial_key(workload: Workload, spec: Spec) -> str:
@@ -149,8 +150,3 @@ def run_trial(folder: PathLike[str], spec: Spec, threads: int = 1) -> Trial:
             float_ms=float_ms,
             seconds=time.perf_counter() - started,
         )
-
-
-@functools.cache
-def _adapter() -> TypeAdapter[Trial]:
-    return TypeAdapter(Trial)

@@ -6,12 +6,12 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import numpy as np
-from pydantic import TypeAdapter
 
 from bridge.calibrate import Dataset
 from bridge.compare.comparison import output_pairs
@@ -19,6 +19,7 @@ from bridge.compare.outputs import OutputPair, Outputs, candidate, compare_outpu
 from bridge.compare.samples import spread
 from bridge.errors import InputError, UsageError
 from bridge.files import digest, write_bytes
+from bridge.indented_json import indented
 from bridge.preparing import Prepared, Request
 from bridge.quantize.float_graph import FloatGraph, read_graph
 from bridge.task_metrics import AnyMetric, Measurement
@@ -77,7 +78,6 @@ class Facts:
     versions: Mapping[str, str]
 
 
-_FACTS = TypeAdapter(Facts)
 _live: dict[str, Sequence[AnyMetric]] = {}  # digest -> the metrics themselves, in the process that wrote the workload
 
 
@@ -102,7 +102,7 @@ class Workload:
         self.folder = folder
         content = _read(folder / FACTS)
         try:
-            self.facts = _FACTS.validate_python(json.loads(content))
+            self.facts = msgspec.convert(json.loads(content), Facts)
         except ValueError as error:
             raise InputError(f"{folder / FACTS}: is no workload of this version of bridge.") from error
         self.digest = sha256(content).hexdigest()
@@ -135,7 +135,7 @@ class Workload:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".workload-"))
         try:
-            write_bytes(made / FACTS, json.dumps(asdict(_write_files(made, prepared, request, samples)), indent=1).encode())
+            write_bytes(made / FACTS, indented(_write_files(made, prepared, request, samples)).encode())
             _live[digest(made / FACTS)] = tuple(request.metrics)
             shutil.rmtree(folder, ignore_errors=True)
             made.replace(folder)

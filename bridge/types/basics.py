@@ -1,10 +1,9 @@
 """What every stage speaks of: a tensor."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
+class TensorSpec(Struct, frozen=True):
     """Name, shape and dtype of a tensor. `dtype` is NumPy's name (`float32`, `int64`); a `str` in `shape` is a symbolic dimension."""
 
     name: str

@@ -1,14 +1,14 @@
 """Where rules change what a model computes, and by how much."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 ChangeKind = Literal["replace", "clip"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One tensor that rules make another one of.
 
     Attributes:
@@ -34,8 +34,7 @@ class Change:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeEffect:
+class ChangeEffect(Struct, frozen=True):
     """The error that one change makes by itself in float, without any quantization.
 
     Attributes:
@@ -48,8 +47,7 @@ class ChangeEffect:
     outputs: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeEffects:
+class ChangeEffects(Struct, frozen=True):
     """What the changes do, each for itself and `together` (model output -> SQNR), over so many samples."""
 
     each: tuple[ChangeEffect, ...]

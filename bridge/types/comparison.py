@@ -1,12 +1,11 @@
 """What the comparison measured."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bridge.types.conversion import Evidence, PairStatus
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedInput:
+class JoinedInput(Struct, frozen=True):
     """One input of an operator that has one scale for all: user's tensor name, range, and what rounding leaves in that scale and in its own."""
 
     tensor: str
@@ -16,8 +15,7 @@ class JoinedInput:
     own_sqnr_db: float
 
 
-@dataclass(frozen=True, slots=True)
-class MismatchedScales:
+class MismatchedScales(Struct, frozen=True):
     """An operator that ruins one of its inputs by the scale that its wider neighbours need.
 
     Attributes:
@@ -35,16 +33,14 @@ class MismatchedScales:
     at_output: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SampleError:
+class SampleError(Struct, frozen=True):
     """Error of one tensor end to end in one sample, by the sample's name."""
 
     sample: str
     sqnr_db: float
 
 
-@dataclass(frozen=True, slots=True)
-class LayerResult:
+class LayerResult(Struct, frozen=True):
     """Errors of one tensor, over all evaluation samples. None = not measured, and `reason` says why; dB values may be `inf`.
 
     Attributes:
@@ -78,8 +74,7 @@ class LayerResult:
     metrics: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OutputResult:
+class OutputResult(Struct, frozen=True):
     """Errors of one model output over the evaluation samples.
 
     top-1 fields are None where the output is not class scores or no labels are known, `conversion_sqnr_db` where no float file was compared; that one

@@ -1,16 +1,16 @@
 """The float TFLite file, and how its tensors and operators belong to the user's model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 PairStatus = Literal["mapped", "fused", "folded", "constant", "dead", "missing"]
 Evidence = Literal["name", "values", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorPair:
+class TensorPair(Struct, frozen=True):
     """An ONNX tensor of the user's file and its counterpart in the float TFLite file.
 
     `tflite_value.transpose(permutation).reshape(onnx_shape)` equals the ONNX value.
@@ -37,8 +37,7 @@ class TensorPair:
     sqnr_db: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InputBinding:
+class InputBinding(Struct, frozen=True):
     """How a model input of the user is fed to the TFLite file: `value.reshape(onnx_shape).transpose(permutation)`, then cast to `dtype`."""
 
     onnx_name: str
@@ -48,8 +47,7 @@ class InputBinding:
     dtype: str
 
 
-@dataclass(frozen=True, slots=True)
-class TensorMap:
+class TensorMap(Struct, frozen=True):
     """Pairs for every tensor that a node of the user's file writes, the model inputs and outputs, and the owner of every TFLite op.
 
     Attributes:
@@ -67,8 +65,7 @@ class TensorMap:
     absorbed: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertedModel:
+class ConvertedModel(Struct, frozen=True):
     """The float TFLite file, proved against onnxruntime."""
 
     path: Path

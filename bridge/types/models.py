@@ -1,10 +1,11 @@
 """The user's model, as loaded and as normalised, and its nodes as rules see them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from bridge.findings import Diagnostic
 from bridge.types.basics import TensorSpec
@@ -21,8 +22,7 @@ type Confirmation = Callable[[Run], None]
 SourceStatus = Literal["kept", "fused", "folded", "constant", "dead"]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceModel:
+class SourceModel(Struct, frozen=True):
     """What a frontend hands on: the user's model as ONNX in memory, or a float TFLite file.
 
     Attributes:
@@ -46,8 +46,7 @@ class SourceModel:
     weights: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorStatistics:
+class TensorStatistics(Struct, frozen=True):
     """What calibration samples say about one float tensor, in real units.
 
     Attributes:
@@ -68,8 +67,7 @@ class TensorStatistics:
         return max(self.maximum, 0.0) - min(self.minimum, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True):
     """One node of the normalised graph, as rules see it.
 
     Attributes:
@@ -106,8 +104,7 @@ class NodeFacts:
     own_sqnr_db: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceNode:
+class SourceNode(Struct, frozen=True):
     """One node of the user's file and what became of it.
 
     Attributes:
@@ -129,8 +126,7 @@ class SourceNode:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """The normalised model.
 
     Attributes:

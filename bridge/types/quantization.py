@@ -1,25 +1,24 @@
 """Ranges, and the quantized TFLite file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from bridge.findings import Diagnostic
 from bridge.observer_names import DEFAULT_OBSERVER
 from bridge.types.rulings import RangeChoice
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRange:
+class TensorRange(Struct, frozen=True):
     """Calibrated range of one float tensor of the TFLite file, in real units."""
 
     minimum: float
     maximum: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAs:
+class StoredAs(Struct, frozen=True):
     """How a quantized model stores a tensor: `real = scale * (stored - zero_point)`.
 
     Attributes:
@@ -35,8 +34,7 @@ class StoredAs:
     axis: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QuantizedSource:
+class QuantizedSource(Struct, frozen=True):
     """What a model with QuantizeLinear and DequantizeLinear says about itself, in the names of its tensors and nodes.
 
     Attributes:
@@ -52,16 +50,14 @@ class QuantizedSource:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """Where most values of a tensor lie: `half` is the width between the first and the third quarter, `most` that of 99.9 % of them and zero."""
 
     half: float
     most: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
+class Ranges(Struct, frozen=True):
     """Calibrated ranges by TFLite tensor name, and the data they came from.
 
     Attributes:
@@ -86,11 +82,10 @@ class Ranges:
     spreads: Mapping[str, Spread] | None = None
     observer: str = DEFAULT_OBSERVER
     choices: Mapping[str, RangeChoice] = field(default_factory=lambda: MappingProxyType({}))
-    growth: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    growth: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class OpOutcome:
+class OpOutcome(Struct, frozen=True):
     """What the quantizer did with one operator of the float file.
 
     Attributes:
@@ -108,8 +103,7 @@ class OpOutcome:
     quantized_index: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class QuantizedModel:
+class QuantizedModel(Struct, frozen=True):
     """The quantized TFLite file and the precision each operator really has in it."""
 
     path: Path

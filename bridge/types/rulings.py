@@ -1,18 +1,16 @@
 """What rules decide, and what they nearly decided."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class NearMiss:
+class NearMiss(Struct, frozen=True):
     """A node for which all conditions of a rule held but one; `condition` says which one and what was received."""
 
     node: str
     condition: str
 
 
-@dataclass(frozen=True, slots=True)
-class RangeChoice:
+class RangeChoice(Struct, frozen=True):
     """How one tensor gets its range where a rule says so; one of the three is given, or `observer` and `clip`.
 
     Attributes:
@@ -32,8 +30,7 @@ class RangeChoice:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class RangeDecision:
+class RangeDecision(Struct, frozen=True):
     """How one tensor gets its range, and the rule that says so.
 
     Attributes:
@@ -55,8 +52,7 @@ class RangeDecision:
     overridden: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementDecision:
+class ReplacementDecision(Struct, frozen=True):
     """What takes the place of the activation function that a node is, or is a part of, and the rule that says so.
 
     Attributes:
@@ -76,8 +72,7 @@ class ReplacementDecision:
     overridden: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RuleOutcome:
+class RuleOutcome(Struct, frozen=True):
     """What one rule did. `matched` names every node the rule holds for, also where a later rule decided.
 
     `near_misses` holds the nearest few, `near_miss_count` says how many there are. `precision` and `replace` are empty where the rule says nothing about
@@ -98,8 +93,7 @@ class RuleOutcome:
     replaced: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The precision of one node and who decided it.
 
     Attributes:

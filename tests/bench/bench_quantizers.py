@@ -23,6 +23,7 @@ from pathlib import Path
 from bench_quantizers_source import Source, Subject, code_digest, prepare, subject_in
 from bench_quantizers_table import best, markdown
 from bench_quantizers_tools import HERE, TOOLS, Made, environment, run
+from msgspec import structs
 
 from bridge.files import digest
 
@@ -84,7 +85,7 @@ def evaluate_all(made: Sequence[Made], source: Source, cache: Path, shared: Path
             for one in waiting
         ]
         common = {"model": str(source.subject.model), "evaluation": str(source.subject.evaluation), "reference": str(source.reference)}
-        shapes = {"input_shapes": source.input_shapes, "inputs": [asdict(binding) for binding in source.inputs]}
+        shapes = {"input_shapes": source.input_shapes, "inputs": [structs.asdict(binding) for binding in source.inputs]}
         failure, current = _evaluate({**common, **shapes, "files": files}, cache)
         if failure:
             answers[current].write_text(json.dumps({"error": f"the file does not run: {failure}"}))

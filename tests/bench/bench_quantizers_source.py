@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from msgspec.structs import asdict
 
 from bridge import frontends, graph
 from bridge.calibrate import Calibration

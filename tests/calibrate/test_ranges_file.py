@@ -1,9 +1,9 @@
-import dataclasses
 import json
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.calibrate import read_ranges, write_ranges
 from bridge.errors import InputError
@@ -53,7 +53,7 @@ def test_a_file_from_before_observers_could_be_chosen_is_read(tmp_path: Path) ->
     write_ranges(path, RANGES)
     content = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("observer", "choices")}))
-    assert read_ranges(path, model_sha256=DIGEST) == dataclasses.replace(RANGES, observer="min_max", choices={})
+    assert read_ranges(path, model_sha256=DIGEST) == replace(RANGES, observer="min_max", choices={})
 
 
 def test_ranges_of_another_model_are_refused(tmp_path: Path) -> None:

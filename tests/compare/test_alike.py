@@ -1,7 +1,7 @@
 import copy
-from dataclasses import asdict
 
 import numpy as np
+from msgspec.structs import asdict
 
 from bridge.compare.alike import SMALL, add_rows
 from bridge.compare.forms import Form

@@ -1,8 +1,8 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from test_outputs import Data
 from two_layers import SAMPLES, Builder, converted, float_file, int8_file, onnx_model, pair, tensor_map
 

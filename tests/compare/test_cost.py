@@ -1,9 +1,9 @@
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from two_layers import Builder, H, X, Y, converted, float_file, int8_file, island_file, quantized
 
 from bridge.compare.cost import MACS, float_mac_share, measure_cost

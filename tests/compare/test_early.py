@@ -1,9 +1,9 @@
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from test_outputs import Data
 from two_layers import BINDINGS, SAMPLES, float_file, int8_file, onnx_model, tensor_map
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from cases import CASES
+from msgspec.structs import replace as with_other
 from one_op import OneOp, calibrate
 
 from bridge.quantize import OPS
@@ -48,7 +49,7 @@ def scaled(op: OneOp, ranges: Ranges, chance: random.Random) -> tuple[OneOp, Ran
         for position, value in op.constants.items()
     }
     spans = {name: TensorRange(bounded(span.minimum * factor), bounded(span.maximum * factor)) for name, (span, factor) in tensors.items()}
-    return replace(op, constants=constants), replace(ranges, tensors=spans)
+    return replace(op, constants=constants), with_other(ranges, tensors=spans)
 
 
 def test_a_file_of_any_ranges_does_not_end_the_process(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What `bridge inspect` says before anything is converted."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -9,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from msgspec.structs import replace
 from onnx import numpy_helper
 
 import bridge

@@ -1,10 +1,10 @@
 """Several samples in one run of a file."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from small_nets import RELU, Layers, job, min_max, run
 
 from bridge.recover import batches, recover

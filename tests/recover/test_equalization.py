@@ -1,10 +1,10 @@
 """Channels of like range between two layers, in a file that computes the same."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from small_nets import INT8, RELU, Layers, min_max, run
 
 from bridge.calibrate import from_arrays

@@ -1,9 +1,9 @@
 """Ranges that minimise the error of the outputs."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from small_nets import RELU, Layers, job, min_max
 
 from bridge.recover import recover

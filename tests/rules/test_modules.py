@@ -1,9 +1,9 @@
 """Names as exporters write them: torch's TorchScript and dynamo exporters, Keras through tf2onnx."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from pydantic import TypeAdapter
 
 from bridge.module_paths import module_path

@@ -1,7 +1,7 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.errors import RuleError
 from bridge.rules import RuleFile, apply, load, waits_for_measurement

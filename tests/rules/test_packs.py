@@ -2,10 +2,10 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from bridge.rules import PRECISIONS, Applied, apply, json_schema, list_packs, load

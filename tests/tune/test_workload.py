@@ -1,10 +1,10 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import workloads
+from msgspec.structs import replace
 from workloads import FLOAT, INT8, LAYERS, SAMPLES, SIZE, prepared, small_workload, specs
 
 from bridge.calibrate import Calibration
@@ -41,7 +41,7 @@ def test_latency_is_measured_where_it_is_asked_for(workload: Workload) -> None:
     trial = run_trial(workload.folder, spec)
     assert trial.quantized_ms is not None
     assert trial.float_ms is not None
-    assert trial_key(workload, spec) != trial_key(workload, replace(spec, latency=False))
+    assert trial_key(workload, spec) != trial_key(workload, Spec(spec.op_precisions, spec.setting))
 
 
 def test_threads_change_no_figure(workload: Workload) -> None:

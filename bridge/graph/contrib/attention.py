@@ -1,8 +1,7 @@
 """Attention with its projection of the input inside, and MultiHeadAttention with projected queries, keys and values."""
 
-from dataclasses import dataclass
-
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.contrib.dot_product import attend, causal_mask, merge_heads, padding_mask, scale_of, split_heads
 from bridge.graph.contrib.expansion import UNKNOWN_SHAPE, is_read, operand, total
@@ -12,8 +11,7 @@ from bridge.graph.values import static_shape
 MASK_VALUE = -10000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
+class Operands(Struct, frozen=True):
     """What attention works on.
 
     Attributes:

@@ -4,11 +4,11 @@ onnx2tf 2.6.9 stops with NotImplementedError, or writes CUSTOM:ONNX_LSTM, which 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.lowering.recurrent import MAX_STEPS
 from bridge.graph.lowering.replacement import Builder, Replacement
@@ -18,8 +18,7 @@ _ACTIVATIONS = MappingProxyType({"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "
 _UNCOVERED = ("clip", "activation_alpha", "activation_beta", "input_forget")
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(Struct, frozen=True):
     """One direction: [I, gates * H], [H, gates * H], biases [gates * H] (None without), peepholes [H] (i, o, f)."""
 
     size: int

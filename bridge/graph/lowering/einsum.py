@@ -5,16 +5,15 @@ becomes FULLY_CONNECTED in a later pass.
 """
 
 import math
-from dataclasses import dataclass
 
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.lowering.replacement import Builder, Replacement
 from bridge.graph.values import static_shape
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
+class _Term(Struct, frozen=True):
     """A value and the letter of each of its axes."""
 
     value: ir.Value

@@ -6,11 +6,11 @@ UNIDIRECTIONAL_SEQUENCE_LSTM: zero initial state, default activations, no peepho
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.lowering.replacement import Builder, Replacement
 from bridge.graph.values import constant_array, static_shape
@@ -19,8 +19,7 @@ MAX_STEPS = 256  # a step is about 15 operators; longer sequences stay as they a
 _ACTIVATIONS = MappingProxyType({"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(Struct, frozen=True):
     """One direction of a recurrent operator.
 
     Attributes:
@@ -45,8 +44,7 @@ class _Layer:
 type _Step = Callable[[Builder, _Layer, ir.Value, tuple[ir.Value, ...]], tuple[ir.Value, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     states: int
     activations: tuple[str, ...]
     step: _Step

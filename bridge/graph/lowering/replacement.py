@@ -1,18 +1,17 @@
 """What a lowering returns: the nodes that take the place of one node."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.values import new_constant
 
 type Attribute = int | float | str | Sequence[int] | Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(Struct, frozen=True):
     """Nodes in topological order, and per output of the replaced node the value that takes its place (None where nobody reads it)."""
 
     nodes: tuple[ir.Node, ...]

@@ -3,10 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.lowering.replacement import Builder
 from bridge.graph.values import static_shape
@@ -14,8 +14,7 @@ from bridge.graph.values import static_shape
 MAX_TAPS = 512  # one Slice each
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A window that slides over the axes behind batch and channels; one entry per such axis.
 
     Attributes:

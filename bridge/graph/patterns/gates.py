@@ -5,11 +5,12 @@ make no difference.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.graph.patterns.matching import attribute, given, is_constant, is_float, region, scalar
 from bridge.graph.values import static_shape
@@ -21,8 +22,7 @@ UNIT: Polynomial = (1.0, 0.0, 0.0, 0.0)
 IDENTITY: Polynomial = (0.0, 1.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """`p(x) + q(x) * function(r(x))`."""
 
     base: ir.Value
@@ -32,8 +32,7 @@ class Gate:
     q: Polynomial
 
 
-@dataclass(frozen=True, slots=True)
-class Poly:
+class Poly(Struct, frozen=True):
     """A polynomial in `base`."""
 
     base: ir.Value

@@ -6,11 +6,11 @@ choice of operators do not matter.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import prod
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec.structs import replace
 
 from bridge.graph.patterns.matching import VIEWS, attribute, constant, given, integers, is_constant, is_float, shape_ends_with
 from bridge.graph.patterns.norm_arithmetic import ARITHMETIC

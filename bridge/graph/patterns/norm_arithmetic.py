@@ -1,11 +1,11 @@
 """What elementwise operators make of the terms of a normalisation."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import isclose
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec.structs import replace
 
 from bridge.graph.patterns.matching import Array, constant, given, is_constant, scalar
 from bridge.graph.patterns.norm_terms import ONE, RTOL, ZERO, Known, Line, Meaning, Norm, Over, Power, Root, Square, close, scaled

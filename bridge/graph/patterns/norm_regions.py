@@ -1,17 +1,16 @@
 """Groups what `moments` found into normalisations: the nodes of each, and how far one can be taken out of the graph as a whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph.patterns import matching
 from bridge.graph.patterns.moments import meanings
 from bridge.graph.patterns.norm_terms import Norm, Over, Power
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
+class Candidate(Struct, frozen=True, eq=False):
     """A value that is a normalised tensor, with or without its affine.
 
     Attributes:

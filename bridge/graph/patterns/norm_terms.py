@@ -1,11 +1,12 @@
 """The algebra of normalisations: what a value can be in terms of one tensor, its mean and its mean square."""
 
-from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.graph.patterns.matching import Array
 from bridge.graph.values import static_shape
@@ -15,8 +16,7 @@ ZERO = np.zeros(())
 RTOL = 1e-6  # constants in files are float32
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Struct, frozen=True):
     """A tensor and the axes, counted from 0, that its mean is taken over."""
 
     base: ir.Value
@@ -45,15 +45,13 @@ class Over:
         return all(size == full or (size == 1 and axis in self.axes) for axis, (size, full) in enumerate(zip(padded, sizes, strict=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Square:
+class Square(Struct, frozen=True):
     """`of * of`."""
 
     of: ir.Value
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """`factor * mean(x^2) + epsilon`, with `x - mean(x)` in place of `x` where `centred`; not `exact` where bounded from below as well."""
 
     over: Over
@@ -63,8 +61,7 @@ class Power:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Root:
+class Root(Struct, frozen=True, eq=False):
     """`scale * sqrt(power)`, or `scale / sqrt(power)` where `inverse`."""
 
     power: Power
@@ -72,8 +69,7 @@ class Root:
     scale: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Line:
+class Line(Struct, frozen=True, eq=False):
     """`(a * x + b * mean(x)) / sqrt(power) + c`, without the root where `power` is None. The arrays broadcast against `x`."""
 
     over: Over
@@ -91,8 +87,7 @@ class Line:
         return self.power is None and not self.a.any() and not self.c.any() and self.b.size == 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Norm:
+class Norm(Struct, frozen=True, eq=False):
     """A normalised tensor `x_hat * scale + bias`.
 
     Attributes:

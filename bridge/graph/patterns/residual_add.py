@@ -5,11 +5,11 @@ These sums carry the widest range of a transformer. Sums around convolutions, wh
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from math import prod
 
 import onnx_ir as ir
+from msgspec import Struct
 
 from bridge.graph import provenance
 from bridge.graph.patterns.matching import VIEWS, attribute, is_constant, is_op
@@ -34,8 +34,7 @@ def recognise(model: ir.Model) -> None:
                 provenance.mark(node, name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Branch:
+class _Branch(Struct, frozen=True):
     """`f` of `x + f(x)`, in topological order."""
 
     skip: ir.Value
