@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bridge import ahead
+from bridge import ahead, heap
 from bridge.errors import BridgeError, RuleError, ToolError, UsageError, first_line, printable
 from bridge.supervised import ended_by, supervised
 
@@ -28,8 +28,8 @@ def _run(arguments: Sequence[str]) -> None:
     as_json = "--json" in arguments
     try:
         with ended_by(signal.SIGTERM, signal.SIGHUP), ahead.started(_model(arguments)):
-            from bridge.cli_commands import app
-
+            with heap.kept():
+                from bridge.cli_commands import app
             app(args=list(arguments), prog_name="bridge")
     except SystemExit as end:  # Typer turns Ctrl-C into an exit without a word
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):

@@ -122,9 +122,9 @@ def convert(
 ) -> None:
     """Convert models to int8 TFLite, compare every layer, write the reports. In paths of data and rules, {stem} and {dir} stand for the model's."""
     alone = models[0] if models and len(models) == 1 and (jobs, dask, batch) == (None, None, None) else None
-    with ahead.started(alone), heap.seldom_collected():  # beside the imports, which leave little to collect
-        from bridge import pipeline
-
+    with ahead.started(alone), heap.seldom_collected():  # beside the imports
+        with heap.kept():
+            from bridge import pipeline
         call = functools.partial(
             pipeline.convert,
             calibration=calibration,

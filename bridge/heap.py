@@ -5,6 +5,7 @@ import ctypes
 import gc
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,20 @@ POPULATE_READ = 22  # advice of Linux 5.14 and newer, which Python has no name f
 TFLITE_SUFFIX, LIBRARY = ".tflite", ".so"
 MAPPINGS = Path("/proc/self/maps")  # of Linux alone
 SHARED, CODE = "s", "r-xp"  # rights of pages that are the same as in their file: others may hold what was never written there
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """A stretch of imports in a process that ends with its work: Python does not look for garbage meanwhile, and never looks through what they made."""
+    was_on, modules = gc.isenabled(), len(sys.modules)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+        if len(sys.modules) > modules:
+            gc.freeze()
 
 
 @contextlib.contextmanager

@@ -120,7 +120,7 @@ Channels = Annotated[tuple[Number, ...], BeforeValidator(_listed), Field(min_len
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     base: Annotated[str, AfterValidator(_known)] | None = None  # a name whose values hold where the file has none
     size: Annotated[tuple[Side, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from bridge import heap
 
-with heap.seldom_collected():  # as the command does
+with heap.kept():  # as the command does
     import bridge
     import bridge.cli_commands
     import bridge.pipeline

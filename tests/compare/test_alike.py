@@ -1,12 +1,12 @@
 import copy
 
 import numpy as np
-from msgspec.structs import asdict
 
 from bridge.compare.alike import SMALL, add_rows
 from bridge.compare.forms import Form
 from bridge.compare.metrics import ErrorSums, add_alike
 from bridge.compare.rows import Row
+from bridge.indented_json import plain
 from bridge.types import TensorPair
 
 SHAPES = [(1, 2, 3, 4), (1, 2, 3, 4), (1, 3, 2, 4), (1, 2, 3, 4), (1, SMALL, 1, 2), (1, 2, 3, 4), (1, 2, 3, 4)]
@@ -33,7 +33,7 @@ def test_tensors_taken_in_together_have_the_figures_of_each_alone() -> None:
         for row in each:
             row.add(name, reference[row.pair.tensor], real, stored, alone)
     for together, one in zip(rows, each, strict=True):
-        np.testing.assert_equal(asdict(together), asdict(one))
+        np.testing.assert_equal(plain(together), plain(one))
     assert rows[0].clipped
     assert (rows[0].usage.samples, rows[1].own_sums.count) == (2, 0)
 
@@ -45,4 +45,4 @@ def test_sums_of_many_follow_their_formulas() -> None:
     add_alike(found, r, c)
     for one, x, y in zip(found, r.astype(np.float64), c.astype(np.float64), strict=True):
         expected = [50, (x**2).sum(), ((x - y) ** 2).sum(), (y**2).sum(), (x * y).sum(), np.abs(x - y).sum(), np.abs(x - y).max()]
-        np.testing.assert_allclose(list(asdict(one).values()), expected, rtol=1e-5)
+        np.testing.assert_allclose(list(plain(one).values()), expected, rtol=1e-5)
