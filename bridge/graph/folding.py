@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import operator
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,17 @@ _MAX_GROWTH_BYTES = 1 << 20
 _SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 _NO_LIMIT = 1 << 62  # `_should_fold` decides
 _FOLDED = "bridge.folded"  # what a graph consisted of when nothing was left to fold
+_LOOKED_AT = 20  # elements of a constant that inference is told
+_PLAIN_ATTRIBUTES = frozenset(
+    {
+        ir.AttributeType.FLOAT,
+        ir.AttributeType.FLOATS,
+        ir.AttributeType.INT,
+        ir.AttributeType.INTS,
+        ir.AttributeType.STRING,
+        ir.AttributeType.STRINGS,
+    }
+)
 # Kept as they are: they carry the ranges of a quantized model.
 _QUANTIZATION_OPS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 
@@ -48,20 +60,34 @@ def fold_constants(model: ir.Model) -> None:
 
 
 class _Folder(FoldConstantsPass):
-    """Infers the shapes of a node again only where something about it is new: a model is folded eight times, and that was most of it."""
+    """Infers the shapes of a node again only where something about it is new: a model is folded eight times, and that was most of it.
+
+    Nodes that differ in nothing but names have the same shapes: those are inferred once.
+    """
 
     seen: ClassVar[WeakKeyDictionary[ir.Node, "_Seen"]] = WeakKeyDictionary()  # each node as it was behind its inference
 
     @classmethod
     def is_seen(cls, node: ir.Node, opset: int | None) -> bool:
         """Whether the node is as it was behind its last inference; never so of one that has none, a Constant or control flow."""
-        return node in cls.seen and cls.seen[node].same(_Seen.of(node, opset))
+        before = cls.seen.get(node)
+        return before is not None and before.same(_Seen.of(node, opset))
 
     def _do_inference(self, node: ir.Node) -> None:
         opset = self._opset_imports.get(node.domain)
-        if not self.is_seen(node, opset):
+        if self.is_seen(node, opset):
+            return
+        question = _question(node, opset)
+        answers = self.__dict__.setdefault("_answers", {})
+        if question is None or question not in answers:
             super()._do_inference(node)
-            self.seen[node] = _Seen.of(node, opset)
+            if question is not None and all(type(output.type) is ir.TensorType for output in node.outputs):
+                answers[question] = [(None if output.shape is None else output.shape.copy(), output.type) for output in node.outputs]
+        else:
+            for output, (shape, kind) in zip(node.outputs, answers[question], strict=True):
+                output.shape = None if shape is None else shape.copy()
+                output.type = ir.TensorType(kind.dtype, denotation=kind.denotation)
+        self.seen[node] = _Seen.of(node, opset)
 
 
 class _Seen(Struct, frozen=True):
@@ -78,13 +104,37 @@ class _Seen(Struct, frozen=True):
     @classmethod
     def of(cls, node: ir.Node, opset: int | None) -> "_Seen":
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
-        known = tuple((value.name, value.type, None if value.shape is None else tuple(value.shape)) for value in values)
-        facts = (node.op_type, node.domain, node.overload, opset, len(node.inputs), tuple(node.attributes), known)
-        return cls(facts, (*node.attributes.values(), *(value.const_value for value in values)))
+        known = [(value.name, value.type, None if value.shape is None else value.shape.dims) for value in values]
+        attributes = node.attributes
+        facts = (node.op_type, node.domain, node.overload, opset, len(node.inputs), tuple(attributes), known)
+        return cls(facts, (*attributes.values(), *[value.const_value for value in values]))
 
     def same(self, other: "_Seen") -> bool:
         """Whether inference would say the same again."""
-        return self.facts == other.facts and all(mine is theirs for mine, theirs in zip(self.objects, other.objects, strict=True))
+        return self.facts == other.facts and all(map(operator.is_, self.objects, other.objects))  # of equal facts there are as many
+
+
+def _question(node: ir.Node, opset: int | None) -> tuple[object, ...] | None:
+    """All that the inference of a node depends on, without names; None where it is more than numbers and words."""
+    attributes = []
+    for name, one in node.attributes.items():
+        if one.is_ref() or one.type not in _PLAIN_ATTRIBUTES:
+            return None
+        attributes.append((name, one.type, tuple(one.value) if isinstance(one.value, (list, tuple)) else one.value))
+    values: list[object] = []
+    for value in (*node.inputs, *node.outputs):
+        if value is None:
+            values.append(None)
+            continue
+        kind, constant, number = value.type, value.const_value, None
+        if kind is not None and type(kind) is not ir.TensorType:
+            return None
+        if constant is not None and constant.size <= _LOOKED_AT:
+            if constant.dtype == ir.DataType.STRING:
+                return None
+            number = constant.dtype, constant.shape.numpy(), constant.tobytes()
+        values.append((None if kind is None else (kind.dtype, kind.denotation), None if value.shape is None else value.shape.dims, number))
+    return (node.op_type, node.domain, node.overload, opset, len(node.inputs), *attributes, *values)
 
 
 def _is_folded(model: ir.Model) -> bool:

@@ -76,12 +76,14 @@ class _Snapshot(Struct, frozen=True):
 
     @classmethod
     def of(cls, graph: ir.Graph) -> "_Snapshot":
-        nodes = _nodes(graph)
-        return cls(nodes, _values(graph), frozenset(source for node, *_ in nodes for source in provenance.origins(node)))
+        main = list(graph)
+        nodes = _nodes(main)
+        return cls(nodes, _values(graph, main), frozenset(source for node, *_ in nodes for source in provenance.origins(node)))
 
     def same(self, graph: ir.Graph) -> bool:
         """Whether no node and no value came, went or got another name, and every node stands for what it stood for."""
-        return _nodes(graph) == self.nodes and _values(graph) == self.values
+        main = list(graph)
+        return _nodes(main) == self.nodes and _values(graph, main) == self.values
 
 
 class Ledger:
@@ -133,7 +135,7 @@ class Ledger:
 
     def _rename_impostors(self) -> None:
         """Passes name new values after what is there, not after what the user's file had: a new value is the user's tensor only if it took its place."""
-        values, before = _values(self._model.graph), {name: value for value, name in self._before.values if name}
+        values, before = _values(self._model.graph, self._model.graph), {name: value for value, name in self._before.values if name}
         staying = {name for value, name in values if before.get(name or "") is value}
         taken = {name for _, name in values} | self._user_tensors
         for value, name in values:
@@ -188,7 +190,7 @@ def tensor_names(graph: ir.Graph) -> Iterable[str]:
     yield from (output.name for node in graph.all_nodes() for output in node.outputs if output.name)
 
 
-def _nodes(graph: ir.Graph) -> list[tuple[ir.Node, str | None, str | None, Sequence[ir.Value]]]:
+def _nodes(graph: Iterable[ir.Node]) -> list[tuple[ir.Node, str | None, str | None, Sequence[ir.Value]]]:
     """With those of subgraphs; `all_nodes` takes three times as long, and this is asked for after every step."""
     found = []
     for node in graph:
@@ -200,8 +202,11 @@ def _nodes(graph: ir.Graph) -> list[tuple[ir.Node, str | None, str | None, Seque
     return found
 
 
-def _values(graph: ir.Graph) -> list[tuple[ir.Value, str | None]]:
-    return [(value, value.name) for value in (*graph.inputs, *graph.initializers.values(), *(output for node in graph for output in node.outputs))]
+def _values(graph: ir.Graph, nodes: Iterable[ir.Node]) -> list[tuple[ir.Value, str | None]]:
+    """Of the main graph, whose nodes these are."""
+    found = [(value, value.name) for value in (*graph.inputs, *graph.initializers.values())]
+    found += [(output, output.name) for node in nodes for output in node.outputs]
+    return found
 
 
 def _adopt(graph: ir.Graph, before: _Snapshot, metadata: Sequence[dict[str, str]]) -> None:

@@ -141,3 +141,22 @@ def test_folding_again_infers_shapes_only_of_what_is_new(monkeypatch: pytest.Mon
     fold_constants(model)
     assert inferred == ["Relu", "Neg", "Relu"]
     assert static_shape(first.outputs[0]) == (1, 4)
+
+
+def test_shapes_of_nodes_that_differ_in_names_alone_are_inferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = [f"{after} = AveragePool<kernel_shape = [2, 2], pads = [0, 0, 1, 1]>({before})" for before, after in ("xa", "ab")]
+    body = " ".join([*same, "y = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(b)"])
+    model = ir.from_proto(
+        onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 17]> g (float[1, 3, 8, 8] x) => (float[a, b, c, d] y) {{ {body} }}')
+    )
+    asked = []
+    infer = onnx.shape_inference.infer_node_outputs
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(arguments[1].output[0])
+        return infer(*arguments)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_node_outputs", counted)
+    fold_constants(model)
+    assert asked == ["a", "y"]
+    assert [static_shape(node.outputs[0]) for node in model.graph] == [(1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 4, 4)]
