@@ -1,7 +1,9 @@
 """Pairs ONNX tensors with TFLite tensors; a pair counts only when both runtimes agree on its values for the probe inputs."""
 
+import functools
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from msgspec import Struct
@@ -97,7 +99,8 @@ def is_degenerate(value: np.ndarray) -> bool:
     return value.size == 0 or bool((value == value.reshape(-1)[0]).all())
 
 
-def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[int, ...]]:
+@functools.lru_cache(1 << 10)  # a model has few shapes
+def permutations(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Axis orders of `shape` that may give `wanted` after a reshape, likely ones first.
 
     First those whose permuted shape equals `wanted` but for axes of size 1, then the others (a flattened counterpart). Axes of size 1 stay
@@ -106,11 +109,10 @@ def permutations(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[
     ones = tuple(axis for axis, size in enumerate(shape) if size == 1)
     rest = tuple(axis for axis, size in enumerate(shape) if size != 1)
     if len(rest) > MAX_RANK_FOR_ALL_PERMUTATIONS:
-        yield tuple(range(len(shape)))
-        return
+        return (tuple(range(len(shape))),)
     target = [size for size in wanted if size != 1]
     orders = [tuple(range(len(shape)))] + [ones + order for order in itertools.permutations(rest) if order != rest]
-    yield from sorted(orders, key=lambda order: [shape[axis] for axis in order if shape[axis] != 1] != target)
+    return tuple(sorted(orders, key=lambda order: [shape[axis] for axis in order if shape[axis] != 1] != target))
 
 
 def _fingerprint(value: np.ndarray) -> tuple[int, float, float]:
@@ -118,9 +120,11 @@ def _fingerprint(value: np.ndarray) -> tuple[int, float, float]:
     flat, energy, total = value.reshape(-1), 0.0, 0.0
     for start in range(0, flat.size, PIECE):
         piece = flat[start : start + PIECE].astype(np.float64)
-        if not np.isfinite(piece).all():
+        squares = float(np.dot(piece, piece))
+        if not math.isfinite(squares):
             piece = piece[np.isfinite(piece)]
-        energy, total = energy + float(np.dot(piece, piece)), total + float(piece.sum())
+            squares = float(np.dot(piece, piece))
+        energy, total = energy + squares, total + float(piece.sum())
     return flat.size, energy, total
 
 
@@ -128,10 +132,12 @@ def _tolerance(flat: np.ndarray, error: float) -> float:
     """How far the first elements may be off before they rule an order of axes out; 0 for integers."""
     if flat.dtype.kind != "f":
         return 0.0
-    head = flat[:HEAD]
-    scale = float(np.abs(head[np.isfinite(head)]).max(initial=0.0))
-    spread = float(np.abs(flat[:: max(1, flat.size // 4096)]).max(initial=0.0))
-    return 0.05 * max(scale, spread) + HEAD * error + 1e-30
+    step = max(1, flat.size // 4096)
+    spread = float(np.abs(flat[::step]).max(initial=0.0))
+    if step > 1 or not math.isfinite(spread):
+        head = flat[:HEAD]
+        spread = max(float(np.abs(head[np.isfinite(head)]).max(initial=0.0)), spread)
+    return 0.05 * spread + HEAD * error + 1e-30
 
 
 def _differ(head: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:

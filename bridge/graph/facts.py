@@ -1,5 +1,6 @@
 """The read-only view of the normalised graph that rules see."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -104,7 +105,13 @@ def tensor_spec(value: ir.Value, tensor_names: Mapping[str, str]) -> TensorSpec:
     """Name for the user, shape and NumPy dtype of a value."""
     name = str(value.name)
     shape = () if value.shape is None else tuple(size if isinstance(size, int) else str(size) for size in value.shape)
-    return TensorSpec(tensor_names.get(name, name), shape, "" if value.dtype is None else value.dtype.numpy().name)
+    return TensorSpec(tensor_names.get(name, name), shape, "" if value.dtype is None else _dtype_name(value.dtype))
+
+
+@functools.cache
+def _dtype_name(dtype: ir.DataType) -> str:
+    """NumPy's; it makes the name anew whenever it is asked."""
+    return dtype.numpy().name
 
 
 def _plain(attribute: ir.Attr) -> object:
