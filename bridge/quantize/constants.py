@@ -69,10 +69,11 @@ class Constants(Struct):
         corrected = self.corrected_weight(op, row)
         if corrected is not None:
             return common_scale(corrected, type_name)
-        known, key = self.graph.measured.common_scales, (_weight(op, row), type_name)
-        if key not in known:
-            known[key] = common_scale(self.graph.value(key[0]), type_name)
-        return known[key]
+        tensor = _weight(op, row)
+        known = self.graph.facts(tensor).common_scales
+        if type_name not in known:
+            known[type_name] = common_scale(self.graph.value(tensor), type_name)
+        return known[type_name]
 
     def weight(self, op: Op, row: OpRow) -> np.ndarray:
         """The value of an operator's one weight."""
@@ -86,10 +87,10 @@ class Constants(Struct):
 
     def channel_peaks(self, tensor: int, axis: int | None) -> np.ndarray:
         """Largest magnitude per channel of a constant, float64; nobody changes it."""
-        known = self.graph.measured.magnitudes
-        if (tensor, axis) not in known:
-            known[tensor, axis] = largest_magnitudes(self.graph.value(tensor), axis)
-        return known[tensor, axis]
+        known = self.graph.facts(tensor).magnitudes
+        if axis not in known:
+            known[axis] = largest_magnitudes(self.graph.value(tensor), axis)
+        return known[axis]
 
     def bias(self, op: Op, row: OpRow) -> np.ndarray | None:
         """The value of an operator's one bias, None without one."""
@@ -118,10 +119,10 @@ class Constants(Struct):
 
     def peak(self, tensor: int) -> float:
         """Largest magnitude in a constant; NaN where it holds values that are not finite."""
-        known = self.graph.measured.peaks
-        if tensor not in known:
-            known[tensor] = _peak(self.graph.value(tensor))
-        return known[tensor]
+        known = self.graph.facts(tensor)
+        if known.peak is None:
+            known.peak = _peak(self.graph.value(tensor))
+        return known.peak
 
 
 def weight_positions(graph: FloatGraph, op: Op, row: OpRow, kernel: Kernel) -> tuple[int, ...]:

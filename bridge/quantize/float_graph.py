@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from bridge.errors import InputError
+from bridge.quantize.constant_facts import Facts, facts_of
 from bridge.quantize.forms import Form
 from bridge.tflite import model as tflite
 
@@ -38,18 +39,14 @@ class Measured(Struct, frozen=True):
     """What follows from the operators and the constants of the file, kept for the next file that is made of it.
 
     Attributes:
-        peaks: tensor -> largest magnitude.
-        magnitudes: tensor and channel axis -> largest magnitude of each channel.
-        common_scales: tensor and type -> the scale of a clustered weight.
+        facts: of constants.
         plans: operator -> where it was placed last, what else it was planned from, and its plan.
         needs: operator and precision -> the activations that need a range, and what is wrong whatever their ranges are.
-        stored: tensor -> the last form it was stored in, and what is stored.
+        stored: tensor -> the last form it was stored in that is no longer its first one, and what is stored.
         steps: operator and integer precision -> how it runs there.
     """
 
-    peaks: dict[int, float] = field(default_factory=dict)
-    magnitudes: dict[tuple[int, int | None], np.ndarray] = field(default_factory=dict)
-    common_scales: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    facts: dict[int, Facts] = field(default_factory=dict)
     plans: dict[int, tuple[object, Sequence[object], Any]] = field(default_factory=dict)
     needs: dict[tuple[int, str], tuple[tuple[str, ...], str]] = field(default_factory=dict)
     stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
@@ -64,7 +61,7 @@ class FloatGraph(Struct, frozen=True, eq=False):
         producers: tensor -> operator that writes it.
         readers: tensor -> operators that read it, in order, each once.
         floats: tensors that are float activations.
-        measured: of its constants.
+        measured: what was computed from it.
     """
 
     model: tflite.ModelT
@@ -80,6 +77,13 @@ class FloatGraph(Struct, frozen=True, eq=False):
     def value(self, tensor: int) -> np.ndarray:
         """The value of a constant tensor; a view."""
         return tflite.constant(self.model, tflite.main_graph(self.model).tensors[tensor])
+
+    def facts(self, tensor: int) -> Facts:
+        """What is known of a constant tensor."""
+        found = self.measured.facts.get(tensor)
+        if found is None:
+            found = self.measured.facts[tensor] = facts_of(self.value(tensor))
+        return found
 
 
 def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:

@@ -193,11 +193,17 @@ class Writer(Struct):
 
 
 def constant_data(graph: FloatGraph, tensor: int, form: Form) -> np.ndarray:
-    """What the file holds of a constant in a form; remembered until it is asked for in another form."""
-    known = graph.measured.stored.get(tensor)
-    if known is None or known[0] != form:
-        known = graph.measured.stored[tensor] = (form, _packed(quantize_values(graph.value(tensor), form), form))
-    return known[1]
+    """What the file holds of a constant in a form; the first one is kept, another one remembered until it is asked for in a third."""
+    facts = graph.facts(tensor)
+    for known in (facts.stored, graph.measured.stored.get(tensor)):
+        if known is not None and known[0] == form:
+            return known[1]
+    data = _packed(quantize_values(graph.value(tensor), form), form)
+    kept = facts.keep(form, data)
+    if kept is not None:
+        return kept
+    graph.measured.stored[tensor] = (form, data)
+    return data
 
 
 def given_data(value: np.ndarray, form: Form) -> np.ndarray:

@@ -15,6 +15,7 @@ from bridge.quantize.forms import FLOAT, Form
 from bridge.quantize.plan import OpPlan, Plan
 from bridge.quantize.writer import Writer, constant_data, given_data
 from bridge.tflite import model as tflite
+from bridge.tflite.pages import changed
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.stretch import Stretches
 
@@ -135,6 +136,7 @@ class WorkingFile:
             tensor.quantization.scale[:], tensor.quantization.zeroPoint[:] = form.scales, form.zero_points
         if data is not None:
             written.model.buffers[tensor.buffer].data[:] = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+            changed(written.model.buffers[tensor.buffer].data)
 
 
 def _write(graph: FloatGraph, plan: Plan) -> _Written:

@@ -12,6 +12,7 @@ from bridge.tflite.unpack import Tables
 
 MODEL_FIELDS, CODES, SUBGRAPHS, BUFFERS = 5, 1, 2, 4
 GRAPH_FIELDS, TENSORS, OPERATORS = 4, 0, 3
+PACKED = 1 << 19  # bytes for each operator of a file that are copied in the time in which the operator is packed
 
 
 class Base(Struct, frozen=True, eq=False):
@@ -32,9 +33,9 @@ def grown(model: ModelT) -> ModelT:
     """A model of its own, to whose lists more can be added or from which some be left out; what they hold already stays as it is.
 
     Args:
-        model: of `read_once`; any other one is packed anew.
+        model: of `read_once`; any other one is packed anew, and so is one of large constants, which many files share.
     """
-    if not hasattr(model, "content") or model.apart:
+    if not hasattr(model, "content") or model.apart or len(model.content) >= PACKED * len(model.subgraphs[0].operators):
         return copied(model)
     made = shallow_copy(model)
     del made.content

@@ -25,7 +25,7 @@ class Stretches:
     """
 
     def __init__(self, file: RunFile) -> None:
-        self._end = file.size + -file.size % ALIGNMENT
+        self._end = file.end + -file.end % ALIGNMENT
         file.grow(self._end + 2 * LIST_BYTES)
         self._content = file.mapped()
         tables = Tables(self._content)

@@ -1,5 +1,6 @@
 """Objects of the schema as TFLite files, kept ones and ones to be run."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -8,15 +9,16 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bridge.tflite.builder import Builder
 from bridge.tflite.bulk import BulkGraph, Packed, pack_buffers
-from bridge.tflite.growing import Base
+from bridge.tflite.growing import PACKED, Base
 from bridge.tflite.names import FILE_IDENTIFIER, ModelT, TensorT
 from bridge.tflite.outputs import with_outputs
+from bridge.tflite.pages import ALIGNMENT, aligned
 from bridge.tflite.reading import shallow_copy
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.views import main_graph
 
 BYTES_PER_OBJECT = 256  # what a tensor or an operator needs at most beside its name, most need 70; a buffer that is too small is copied whole to grow
-SMALLEST_BLOB, BLOB_ALIGNMENT = 1024, 64  # of what lies behind the flatbuffer in a file that is not kept
+SMALLEST_BLOB = 1024  # bytes of what lies behind the flatbuffer in a file that is not kept
 
 
 def serialize(model: ModelT) -> bytes:
@@ -36,7 +38,7 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
 
     Args:
         model: left as it is.
-        apart: no two tensors share their scales, so that they can be changed in place.
+        apart: no two tensors share their scales, so that they can be changed in place, and nothing else is in the file.
     """
     base: Base | None = vars(model).get("base")
     whole, metadata, large = shallow_copy(model), {entry.buffer for entry in model.metadata or ()}, []
@@ -48,22 +50,28 @@ def run_file(model: ModelT, *, apart: bool = False) -> RunFile:
         if type(one) is not Packed and one.data is not None and len(one.data) >= SMALLEST_BLOB and index not in metadata:
             whole.buffers[index] = schema.BufferT(size=len(one.data))
             large.append((whole.buffers[index], one.data))
-    room, inside, content = _size(whole), whole.buffers, base.content if base is not None else b""
+    room, inside, outputs = _size(whole), whole.buffers, model.subgraphs[0].outputs.tolist()
     whole.subgraphs = [BulkGraph(graph) for graph in whole.subgraphs]
-    while True:  # where the large ones begin has to be known before
-        room = _aligned(room)
-        place = room + _aligned(len(content))
-        for buffer, data in large:
-            buffer.offset, place = place, place + _aligned(len(data))
+
+    def head(places: Iterable[int]) -> memoryview:
+        for (buffer, _), place in zip(large, places, strict=True):
+            buffer.offset = place
         builder = Builder(room, apart=apart)
-        builder.minalign = BLOB_ALIGNMENT  # of what follows it
+        builder.minalign = ALIGNMENT  # of what follows it
         whole.buffers = pack_buffers(builder, inside)
         builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
-        head = memoryview(builder.Bytes)[builder.Head() :]
-        if len(head) <= room:
-            parts = [(0, head), (len(head), memoryview(content)), *((buffer.offset, data) for buffer, data in large)]
-            return RunFile(parts, model.subgraphs[0].outputs.tolist())
-        room = len(head)
+        return memoryview(builder.Bytes)[builder.Head() :]
+
+    if base is None:
+        return RunFile.arranged([data for _, data in large], room, head, outputs=outputs, alone=apart)
+    while True:  # where the large ones begin has to be known before
+        room = aligned(room)
+        ends = [*itertools.accumulate((aligned(len(data)) for _, data in large), initial=room + aligned(len(base.content)))]
+        content = head(ends[:-1])
+        if len(content) <= room:
+            parts = [(0, content), (len(content), memoryview(base.content)), *((buffer.offset, data) for buffer, data in large)]
+            return RunFile(parts, outputs)
+        room = len(content)
 
 
 def _fresh(objects: Sequence[Any] | None, base: Base | None) -> list[Any] | None:
@@ -71,10 +79,6 @@ def _fresh(objects: Sequence[Any] | None, base: Base | None) -> list[Any] | None
     if objects is None or base is None:
         return None if objects is None else list(objects)
     return [one if (place := base.places.get(id(one))) is None else Packed(-place) for one in objects]
-
-
-def _aligned(size: int) -> int:
-    return -(-size // BLOB_ALIGNMENT) * BLOB_ALIGNMENT
 
 
 def _size(model: ModelT) -> int:
@@ -99,7 +103,7 @@ def expose(model: ModelT, tensors: Iterable[int]) -> RunFile:
     """
     graph = main_graph(model)
     outputs, signatures = graph.outputs, model.signatureDefs
-    if hasattr(model, "content") and len(outputs):
+    if hasattr(model, "content") and len(outputs) and len(model.content) < PACKED * len(graph.operators):
         return with_outputs(model.content, tensors)
     try:
         graph.outputs, model.signatureDefs = np.asarray(list(tensors), np.int32), None

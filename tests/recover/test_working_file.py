@@ -14,7 +14,9 @@ from bridge.quantize.spans import spans_by_precision
 from bridge.recover.trials import State, Trials
 from bridge.recover.working_file import WorkingFile
 from bridge.tflite import model as tflite
+from bridge.tflite import pages, writing
 from bridge.tflite.interpreter import Interpreter
+from bridge.tflite.run_file import pages_used_again
 from bridge.types import Ranges, TensorRange
 
 RNG = np.random.default_rng(3)
@@ -70,6 +72,20 @@ def test_what_it_computes_is_what_a_file_written_anew_computes(path: Path) -> No
             np.testing.assert_array_equal(got, wanted)
         files[id(file)] = file  # kept, so that no other one gets its id
     assert len(files) == 1
+
+
+def test_files_made_of_it_hold_what_it_holds_now(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "SMALLEST_BLOB", 1)  # these constants are like large ones
+    monkeypatch.setattr(pages, "SMALLEST", 1)
+    rng = np.random.default_rng(0)
+    graph, ranges = read_graph(tflite.read(path), where="net"), min_max(path, VALUES)
+    working = WorkingFile(graph)
+    with pages_used_again():
+        for given in (Corrections(), corrections(rng), corrections(rng), Corrections()):
+            plan = plan_of(graph, [INT8] * len(graph.ops), moved(ranges, rng), given)
+            wanted = outputs(working.of(plan))
+            for got in (outputs(tflite.run_file(tflite.copied(working.model(plan)))) for _ in range(2)):
+                np.testing.assert_array_equal(np.concatenate(got, axis=None), np.concatenate(wanted, axis=None))
 
 
 def test_a_constant_that_others_read_too_is_not_written_over(path: Path) -> None:
