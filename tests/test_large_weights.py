@@ -108,3 +108,15 @@ def test_only_files_of_ours_are_given_back(tmp_path: Path, monkeypatch: pytest.M
     assert [int(one.sum()) for one in maps] == [0, 0, 0]
     heap.unmap_files()
     assert [resident_kb(path) > 0 for path in paths] == [True, False, False]
+
+
+def test_the_data_of_large_weights_begin_at_whole_blocks(model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "LARGE", 1 << 10)
+    for length in range(1, 130):
+        model.graph.node[0].name = "n" * length
+        onnx_file.save(ir.from_proto(model), tmp_path / "file.onnx")
+        content, read = (tmp_path / "file.onnx").read_bytes(), onnx.load(tmp_path / "file.onnx").graph
+        large, small = read.initializer
+        assert content.index(large.raw_data) % onnx_file.ALIGNMENT == 0
+        assert (read.node[0].name, small.doc_string) == ("n" * length, "")
+        assert [one.raw_data for one in read.initializer] == [one.raw_data for one in model.graph.initializer]

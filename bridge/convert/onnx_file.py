@@ -11,9 +11,14 @@ from bridge import heap
 from bridge.files import write_pieces
 
 # Field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; all of these fields have a length before their content.
-GRAPH_OF_MODEL, INITIALIZER_OF_GRAPH, RAW_DATA_OF_TENSOR = 7, 5, 9
+GRAPH_OF_MODEL, INITIALIZER_OF_GRAPH, RAW_DATA_OF_TENSOR, COMMENT_OF_TENSOR = 7, 5, 9, 12
+COMMENT_HEAD = 2  # bytes
 LENGTH_DELIMITED = 2
 BITS_OF_BYTE = 8
+ALIGNMENT, LARGE = (
+    64,
+    1 << 16,
+)  # of the data of weights of so many bytes: a copy to a place a few bytes behind that of its source within a page takes twice as long
 NOTHING = ir.Tensor(np.zeros(0, np.float32), name="nothing")  # stands in for what is written by itself
 
 
@@ -45,8 +50,11 @@ def save(model: ir.Model, path: Path) -> None:
                 size = tensor.nbytes
                 about = onnx.TensorProto(name=value.name, dims=tensor.shape.numpy(), data_type=int(tensor.dtype)).SerializeToString()
                 about += _head(RAW_DATA_OF_TENSOR, size)
-            inside = _head(INITIALIZER_OF_GRAPH, len(about) + size) + about
-            file.write(_head(GRAPH_OF_MODEL, len(inside) + size) + inside)
+            head = _wrapped(about, size)
+            missing = -(file.tell() + len(head)) % ALIGNMENT if size >= LARGE else 0
+            if missing:
+                head = _wrapped(_filling(missing) + about, size)
+            file.write(head)
             if not text:
                 _write_data(tensor, file)
     heap.unmap_files()
@@ -58,6 +66,18 @@ def _write_data(tensor: ir.TensorProtocol, file: IO[bytes]) -> None:
         file.write(tensor.tobytes())
     else:
         write_pieces(file, np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8))
+
+
+def _wrapped(about: bytes, size: int) -> bytes:
+    """What stands before the data of a weight."""
+    inside = _head(INITIALIZER_OF_GRAPH, len(about) + size) + about
+    return _head(GRAPH_OF_MODEL, len(inside) + size) + inside
+
+
+def _filling(size: int) -> bytes:
+    """A comment on a weight, of so many bytes or ALIGNMENT more; those of the lengths around it stay what they are, up to the next power of 128."""
+    text = (size - COMMENT_HEAD) % ALIGNMENT
+    return _head(COMMENT_OF_TENSOR, text) + b" " * text
 
 
 def _head(field: int, length: int) -> bytes:

@@ -11,7 +11,9 @@ Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization a
 correction); Finkelstein et al. 2019, "Fighting Quantization Bias With Bias".
 """
 
+import itertools
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -45,16 +47,31 @@ def correct(trials: Trials, state: State) -> State:
     if not ops:
         return state
     wanted = _float_means(trials, graph, ops)
+    memory = _Memory()
     best, score = state, trials.score(state, "fit")
     rounds = max(1, min(MOST_ROUNDS, len(ops), int(trials.affordable / ROUND_COST)))
     blocks = [ops] + [ops[block * len(ops) // rounds : (block + 1) * len(ops) // rounds] for block in range(rounds)]
     for number, block in enumerate(blocks):
-        shifts = _weight_shifts(trials, graph, best, block) if number == 0 else _shifts(trials, graph, best, block, wanted)
+        shifts = _weight_shifts(trials, graph, best, block, memory) if number == 0 else _shifts(trials, graph, best, block, wanted, memory)
         tried = _shifted(graph, best, block, shifts)
         result = trials.better(trials.quantize(tried), "fit", score)
         if result is not None:
             best, score = tried, result
     return best
+
+
+class _Memory:
+    """What the float copies of the weights of each round lie in: to get new memory takes longer than to compute them."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, np.float32)
+
+    def arrays(self, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Those of one round, which are gone in the next one."""
+        ends = list(itertools.accumulate(map(math.prod, shapes), initial=0))
+        if self._values.size < ends[-1]:
+            self._values = np.empty(ends[-1], np.float32)
+        return [self._values[begin:end].reshape(shape) for shape, (begin, end) in zip(shapes, itertools.pairwise(ends), strict=True)]
 
 
 def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> Mapping[int, np.ndarray]:
@@ -63,30 +80,34 @@ def _float_means(trials: Trials, graph: FloatGraph, ops: Sequence[Weighted]) -> 
     return {one.op.index: mean for one, mean in zip(ops, _means(trials, file), strict=True)}
 
 
-def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted]) -> Means:
+def _weight_shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], memory: _Memory) -> Means:
     """By how much the rounding of the weights of each operator lowers the mean of each channel, on what it reads in the quantized file."""
     means = []
     for group in _groups(graph, ops):
         model = tflite.copied(trials.model(trials.quantize(state)))
-        lost = [_lost(graph, model, one) for one in group]
+        lost = [_lost(graph, model, one, out) for one, out in zip(group, memory.arrays(_shapes(graph, group)), strict=True)]
         probes = [Probe(one, one.quantized_index, weight, None) for one, weight in zip(group, lost, strict=True)]
         means += _means(trials, probed(model, graph, probes, apart=trials.in_batches))
     return means
 
 
-def _lost(graph: FloatGraph, model: tflite.ModelT, one: Weighted) -> np.ndarray:
+def _shapes(graph: FloatGraph, ops: Sequence[Weighted]) -> list[tuple[int, ...]]:
+    return [graph.tensors[one.op.inputs[one.weight_at]].shape for one in ops]
+
+
+def _lost(graph: FloatGraph, model: tflite.ModelT, one: Weighted, out: np.ndarray) -> np.ndarray:
     """What the rounding of a weight takes from it."""
-    lost = stored_weight(model, one)
-    np.subtract(graph.value(one.op.inputs[one.weight_at]), lost, out=lost)
-    return lost
+    np.subtract(graph.value(one.op.inputs[one.weight_at]), stored_weight(model, one, out), out=out)
+    return out
 
 
-def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray]) -> Means:
+def _shifts(trials: Trials, graph: FloatGraph, state: State, ops: Sequence[Weighted], wanted: Mapping[int, np.ndarray], memory: _Memory) -> Means:
     """By how much the mean of each channel of each operator is too low."""
     made = trials.quantize(state)
     start = trials.start(made, before=min(one.quantized_index for one in ops))
     model = tflite.copied(trials.model(made))
-    probes = [Probe(one, one.quantized_index, stored_weight(model, one), stored_bias(model, one)) for one in ops]
+    weights = [stored_weight(model, one, out) for one, out in zip(ops, memory.arrays(_shapes(graph, ops)), strict=True)]
+    probes = [Probe(one, one.quantized_index, weight, stored_bias(model, one)) for one, weight in zip(ops, weights, strict=True)]
     means = _means(trials, probed(model, graph, probes, apart=trials.in_batches, start=start), start.batches)
     return [wanted[one.op.index] - mean for one, mean in zip(ops, means, strict=True)]
 

@@ -71,9 +71,9 @@ def weighted_ops(graph: FloatGraph, outcomes: Sequence[OpOutcome]) -> list[Weigh
     return found
 
 
-def stored_weight(model: tflite.ModelT, one: Weighted) -> np.ndarray:
-    """What the weight of an operator of a quantized file stands for, float32."""
-    return real_value(model, _weight_tensor(model, one))
+def stored_weight(model: tflite.ModelT, one: Weighted, out: np.ndarray | None = None) -> np.ndarray:
+    """What the weight of an operator of a quantized file stands for, float32, in memory of its shape where that is given."""
+    return real_value(model, _weight_tensor(model, one), out)
 
 
 def weight_scales(model: tflite.ModelT, one: Weighted) -> np.ndarray:
@@ -100,16 +100,17 @@ def stored_bias(model: tflite.ModelT, one: Weighted) -> np.ndarray | None:
     return real_value(model, main.tensors[int(inputs[one.bias_at])]).reshape(-1)
 
 
-def real_value(model: tflite.ModelT, tensor: tflite.TensorT) -> np.ndarray:
-    """The real numbers that a constant with symmetric scales stands for, float32."""
+def real_value(model: tflite.ModelT, tensor: tflite.TensorT, out: np.ndarray | None = None) -> np.ndarray:
+    """The real numbers that a constant with symmetric scales stands for, float32, in memory of its shape where that is given."""
     stored = tflite.integers(model, tensor)
+    real = np.empty(stored.shape, np.float32) if out is None else out
     if stored.dtype.kind == "f":
-        return stored.astype(np.float32)
+        real[...] = stored
+        return real
     exact = np.float32 if stored.dtype.itemsize < np.dtype(np.int32).itemsize else np.float64  # products of both are rounded once
     scales = np.asarray(tensor.quantization.scale, exact)
     shape = [1] * stored.ndim
     if len(scales) > 1:
         shape[tensor.quantization.quantizedDimension] = len(scales)
-    real = stored.astype(exact)
-    np.multiply(real, scales.reshape(shape), out=real)
-    return real.astype(np.float32, copy=False)
+    np.multiply(stored, scales.reshape(shape), out=real, dtype=exact)
+    return real
