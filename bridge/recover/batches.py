@@ -12,7 +12,7 @@ from bridge.tflite import model as tflite
 from bridge.tflite import parallel
 from bridge.tflite.interpreter import Interpreter
 from bridge.tflite.parallel import Stream
-from bridge.tflite.run_file import RunFile
+from bridge.tflite.run_file import LARGE, RunFile
 
 type Feeds = Mapping[str, np.ndarray]
 type Outputs = list[np.ndarray]
@@ -93,7 +93,7 @@ class Runner:
             for position, _ in stream:
                 batch = batches[position]
                 if batch.size not in opened:
-                    opened[batch.size] = Interpreter(self._model, batch=batch.size)
+                    opened[batch.size] = Interpreter(self._model, batch=batch.size, kept_mapped=LARGE)
                 take(position, [batch.cut(values) for values in opened[batch.size].run(batch.feeds)])
 
         tasks = [functools.partial(work, opened) for opened in self._opened[: max(1, len(batches))]]

@@ -34,6 +34,7 @@ class Interpreter:
         threads: threads of one run.
         preserve_all_tensors: keep intermediate values readable (not those inside a delegate).
         batch: samples of one run, along the first axis of every input; 1 leaves the shapes as they are in the file.
+        kept_mapped: a file of up to so many bytes stays mapped in memory as long as it is open; more for one of many that are opened one after the other.
 
     Raises:
         ToolError: LiteRT refuses the file.
@@ -47,6 +48,7 @@ class Interpreter:
         threads: int = 1,
         preserve_all_tensors: bool = False,
         batch: int = 1,
+        kept_mapped: int = heap.WORTH_UNMAPPING,
     ) -> None:
         where = {"model_content": model} if isinstance(model, bytes) else {"model_path": model.path if isinstance(model, RunFile) else str(model)}
         self._name, self._model = str(model) if isinstance(model, Path) else "the model", model  # a file that is not kept stays as long
@@ -62,7 +64,7 @@ class Interpreter:
                 for detail in self._interpreter.get_input_details() if batch > 1 else ():
                     self._interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
                 self._interpreter.allocate_tensors()
-            if not isinstance(model, bytes) and (model.size if isinstance(model, RunFile) else model.stat().st_size) > heap.WORTH_UNMAPPING:
+            if not isinstance(model, bytes) and (model.size if isinstance(model, RunFile) else model.stat().st_size) > kept_mapped:
                 heap.unmap_files()
         except (RuntimeError, ValueError) as error:
             raise ToolError(f"{self._name}: LiteRT cannot load it: {str(error).strip()}", causes=["tflite-fails"]) from error

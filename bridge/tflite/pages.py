@@ -88,7 +88,7 @@ class Pages:
 
 def changed(constant: np.ndarray) -> None:
     """Mapped bytes of a constant have been written to, so that no file holds it any more."""
-    for pages in list(_all):
+    for pages in list(_all) if constant.size >= SMALLEST else ():
         pages.forget(constant)
 
 

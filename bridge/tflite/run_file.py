@@ -15,6 +15,7 @@ from bridge.files import write_pieces
 from bridge.tflite.pages import ALIGNMENT, Pages
 
 LARGE = 64 << 20  # bytes of a file that is opened once and not for each thread
+WRITTEN = 16 << 20  # bytes that were read to write them, whose pages are worth giving back
 SPARE = 2  # files that wait for the next ones: one of the float file, one of what is made of it
 ROOM = 4  # times what a head takes, for later ones that are larger; nothing is written there
 
@@ -92,7 +93,7 @@ class RunFile:
         self._pages.empty(0)
         self.end = self._write(pieces)
         self._pages.cut(self.end)
-        self._finish(self.end)
+        self._finish(self.end, written=self.end)
 
     @classmethod
     def arranged(
@@ -138,9 +139,10 @@ class RunFile:
                     if not alone:
                         pages.remember(place, one)
 
+        written = sum(one.size for one in constants if pages.place(one) is None)
         file._write(missing())
         file.end = os.fstat(pages.handle).st_size
-        file._finish(len(content) + sum(one.size for one in constants))
+        file._finish(len(content) + sum(one.size for one in constants), written=written)
         return file
 
     def _begin(self, pages: Pages, outputs: Sequence[int]) -> None:
@@ -158,9 +160,9 @@ class RunFile:
                 end = max(end, position + content.size)
         return end
 
-    def _finish(self, size: int) -> None:
+    def _finish(self, size: int, *, written: int) -> None:
         self.size = size
-        if size > heap.WORTH_UNMAPPING:
+        if size > LARGE or written > WRITTEN:
             heap.unmap_files()
 
     @property

@@ -39,9 +39,9 @@ def test_a_batch_gives_what_its_samples_give_alone(tmp_path: Path) -> None:
 def test_a_large_file_is_opened_once_however_many_threads_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, opened = net(tmp_path), list[int]()
 
-    def counted(model: bytes, *, batch: int) -> Interpreter:
+    def counted(model: bytes, *, batch: int, kept_mapped: int) -> Interpreter:
         opened.append(batch)
-        return Interpreter(model, batch=batch)
+        return Interpreter(model, batch=batch, kept_mapped=kept_mapped)
 
     monkeypatch.setattr(batches, "LARGE_KEPT", 0)
     monkeypatch.setattr(batches, "Interpreter", counted)
