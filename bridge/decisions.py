@@ -13,8 +13,7 @@ from bridge.calibrate import Dataset
 from bridge.compare.mismatched_scales import find_mismatched_scales
 from bridge.compare.own_errors import Seen, charge_writers, own_errors
 from bridge.compare.samples import Samples, spread
-from bridge.quantize.float_graph import read_graph
-from bridge.tflite import model as tflite
+from bridge.quantize.float_graph import graph_of
 from bridge.types import ConvertedModel, Decision, Graph, NodeFacts, Ranges, Spread, TensorMap, TensorRange, TensorStatistics
 
 FLOAT = "float32"
@@ -124,7 +123,7 @@ def with_own_errors(
     if ranges.own_sqnr_db is not None:
         return ranges
     where = str(converted.path)
-    graph = read_graph(tflite.read_once(converted.path), where=where)
+    graph = graph_of(converted.path)
     known: dict[str, float] = {}
     before: Sequence[str] = ()
     seen = Seen()
@@ -144,6 +143,7 @@ def with_own_errors(
         known |= {name: max(LOWEST_DB, min(error, known.get(name, error))) for name, error in drowned.items()}
         for name, error in charge_writers(nodes, errors).items():
             known[name] = max(LOWEST_DB, min(error, known.get(name, error)))
+    graph.measured.forget_arrays()
     return replace(ranges, own_sqnr_db=MappingProxyType(_finite(known)))
 
 

@@ -120,6 +120,7 @@ class Cut(Struct):
     _producers: dict[int, int] = field(default_factory=dict)
     _originals: dict[int, int] = field(default_factory=dict)
     _fed: dict[int, int] = field(default_factory=dict)
+    _same: dict[int, int] = field(default_factory=dict)
     _quantize: tflite.OperatorT | None = None
     _clones: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
 
@@ -134,7 +135,11 @@ class Cut(Struct):
         return self.file(shown, own)
 
     def lay_out(self) -> Sequence[tflite.OperatorT]:
-        """Makes the joined model; its operators in order, whatever is shown of it. A tensor of the quantized file stands behind all of the float file."""
+        """Makes the joined model; its operators in order, whatever is shown of it.
+
+        A tensor of the quantized file stands behind all of the float file. Where the quantized one shares its objects with the float one, what an
+        operator of the float file would do again on the same values is not done again.
+        """
         main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
         self._append_tensors()
         self._originals = {other: tensor for tensor, other in self.pairs.tensors.items()}
@@ -143,13 +148,17 @@ class Cut(Struct):
         for position, op in enumerate(quantized.operators):
             owner = self._owner(position)
             inputs = op.inputs.tolist()
-            read = [self._moved(tensor) for tensor in inputs] if owner is None else [self._read(tensor, owner) for tensor in inputs]
-            self._operators.append(self._copy(op, read, [self._moved(tensor) for tensor in op.outputs.tolist()]))
+            read = [self.place(tensor) for tensor in inputs] if owner is None else [self._read(tensor, owner) for tensor in inputs]
+            outputs = op.outputs.tolist()
+            if owner is not None and read == inputs and op is main.operators[self.pairs.ops[position]]:
+                self._same |= zip(outputs, outputs, strict=True)
+            else:
+                self._operators.append(self._copy(op, read, [self.place(tensor) for tensor in outputs]))
         return self._operators
 
     def file(self, shown: Sequence[int], own: Sequence[int]) -> RunFile:
         """The joined file as `join` gives it, once it is laid out."""
-        outputs = [*shown, *(self._moved(tensor) for tensor in own)]
+        outputs = [*shown, *(self.place(tensor) for tensor in own)]
         main = tflite.main_graph(self.float_model)
         main.operators, used = _needed(self._operators, outputs)
         self._empty_all_but(used)
@@ -160,7 +169,12 @@ class Cut(Struct):
         main, quantized = tflite.main_graph(self.float_model), tflite.main_graph(self.quantized_model)
         self._shift, self._buffers = len(main.tensors), len(self.float_model.buffers)
         self.float_model.buffers += self.quantized_model.buffers[1:]  # buffer 0 is the empty one in both
-        main.tensors += [_tensor_copy(tensor, tensor.buffer + self._buffers - 1 if tensor.buffer else 0) for tensor in quantized.tensors]
+        shared = [index for index, (one, other) in enumerate(zip(main.tensors, quantized.tensors, strict=False)) if one is other]
+        self._same = {index: index for index in shared if tflite.is_constant(self.quantized_model, quantized.tensors[index])}
+        main.tensors += [
+            tensor if index in self._same else _tensor_copy(tensor, tensor.buffer + self._buffers - 1 if tensor.buffer else 0)
+            for index, tensor in enumerate(quantized.tensors)
+        ]
 
     def _empty_all_but(self, used: Collection[int]) -> None:
         """Leaves nothing but its place of what was added and is not used."""
@@ -175,29 +189,29 @@ class Cut(Struct):
         index = self.pairs.ops.get(position)
         return None if index is None else self.owners[index]
 
-    def _moved(self, tensor: int) -> int:
-        """Index in the joined file."""
-        return tensor + self._shift if tensor >= 0 else tensor
+    def place(self, tensor: int) -> int:
+        """Index in the joined file of a tensor of the quantized one."""
+        return self._same.get(tensor, tensor + self._shift) if tensor >= 0 else tensor
 
     def _read(self, tensor: int, owner: str) -> int:
         """What an operator of `owner` reads in place of a tensor: the tensor itself only if `owner` wrote it."""
         if tensor < 0 or tflite.is_constant(self.quantized_model, tflite.main_graph(self.quantized_model).tensors[tensor]):
-            return self._moved(tensor)
+            return self.place(tensor)
         position = self._producers.get(tensor)
         if position is None:
-            return self._reference(tensor, owner) if tensor in self._originals else self._moved(tensor)  # a variable has no original
+            return self._reference(tensor, owner) if tensor in self._originals else self.place(tensor)  # a variable has no original
         writer = self._owner(position)
         if writer is None:
             return self._read_through_border(tensor, position, owner)
-        return self._moved(tensor) if writer == owner or owner in self.chained else self._reference(tensor, owner)
+        return self.place(tensor) if writer == owner or owner in self.chained else self._reference(tensor, owner)
 
     def _read_through_border(self, tensor: int, position: int, owner: str) -> int:
         """The result of a border operator; a copy of the operator where its input is replaced."""
         op = tflite.main_graph(self.quantized_model).operators[position]
         sources = op.inputs.tolist()
         inputs = tuple([self._read(source, owner) for source in sources])
-        if inputs == tuple([self._moved(source) for source in sources]):
-            return self._moved(tensor)
+        if inputs == tuple([self.place(source) for source in sources]):
+            return self.place(tensor)
         if (tensor, inputs) not in self._clones:
             made = self._clone(tensor)
             self._operators.append(self._copy(op, inputs, [made]))
@@ -208,10 +222,10 @@ class Cut(Struct):
         """The float file's value of a tensor, in the type that the quantized file has it in."""
         if tensor not in self._originals:
             self.uncut.add(owner)
-            return self._moved(tensor)
+            return self.place(tensor)
         original = self._originals[tensor]
         main = tflite.main_graph(self.float_model)
-        if main.tensors[original].type == main.tensors[self._moved(tensor)].type:
+        if main.tensors[original].type == main.tensors[self.place(tensor)].type:
             return original
         if tensor not in self._fed:
             made = self._fed[tensor] = self._clone(tensor)
@@ -225,7 +239,7 @@ class Cut(Struct):
     def _clone(self, tensor: int) -> int:
         """A further tensor like one of the quantized file, without a value."""
         main = tflite.main_graph(self.float_model)
-        main.tensors.append(_tensor_copy(main.tensors[self._moved(tensor)], 0))
+        main.tensors.append(_tensor_copy(main.tensors[self.place(tensor)], 0))
         return len(main.tensors) - 1
 
     def _copy(self, op: tflite.OperatorT, inputs: Sequence[int], outputs: Sequence[int]) -> tflite.OperatorT:
@@ -237,7 +251,7 @@ class Cut(Struct):
         copy.opcodeIndex = self._codes[op.opcodeIndex]
         copy.inputs, copy.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
         if op.intermediates is not None:
-            copy.intermediates = np.asarray([self._moved(int(tensor)) for tensor in op.intermediates], np.int32)
+            copy.intermediates = np.asarray([self.place(int(tensor)) for tensor in op.intermediates], np.int32)
         return copy
 
 

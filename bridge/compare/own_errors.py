@@ -144,7 +144,7 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
     operators, computed = cut.lay_out(), len(tflite.main_graph(float_model).operators)
     seen.real = seen.real or seen.numbers.of(float_model, operators[:computed])
     numbers = seen.numbers.of(float_model, operators[computed:], seen.real)
-    values = [(numbers[row.float_tensor], numbers[row.quantized_tensor + shift]) for row in rows if row.quantized_tensor is not None]
+    values = [(numbers[row.float_tensor], numbers[cut.place(row.quantized_tensor)]) for row in rows if row.quantized_tensor is not None]
     fresh = {value: row for row, value in zip(rows, values, strict=True) if seen.error(value) is None}
     feed, uncut = feeder(float_model, converted.tensor_map.inputs), cut.uncut
     if fresh:

@@ -15,8 +15,8 @@ GLANCE = 4096  # values that show that most tensors are not clustered, without s
 def clusters(weight: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Distinct values other than zero and how often each is there; None unless they repeat and there are at least as many integers up to `largest`."""
     most = largest * 2
-    glance = weight.reshape(-1)[:GLANCE]
-    if len(np.unique(glance[glance != 0])) > most:
+    glance = np.sort(weight.reshape(-1)[:GLANCE])
+    if np.count_nonzero(glance[1:] != glance[:-1]) > most:  # zero may be one more
         return None
     values, counts = np.unique(weight[weight != 0], return_counts=True)
     return (values, counts) if len(values) <= most and is_repeated(len(values), int(counts.sum())) else None

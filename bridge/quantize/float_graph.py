@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -52,6 +53,11 @@ class Measured(Struct, frozen=True):
     stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
     steps: dict[tuple[int, str], Any] = field(default_factory=dict)
 
+    def forget_arrays(self) -> None:
+        """Gives back the memory of all that can be as large as the file."""
+        self.stored.clear()
+        self.plans.clear()
+
 
 class FloatGraph(Struct, frozen=True, eq=False):
     """Operators in execution order, tensors by index.
@@ -84,6 +90,17 @@ class FloatGraph(Struct, frozen=True, eq=False):
         if found is None:
             found = self.measured.facts[tensor] = facts_of(self.value(tensor))
         return found
+
+
+def graph_of(path: Path) -> FloatGraph:
+    """The main graph of a file, with what was measured of it before: there is one as long as the file is read again and again.
+
+    Whoever has done with it calls `forget_arrays` of its measurements.
+
+    Raises:
+        InputError: as `read_graph`, or the file cannot be read.
+    """
+    return tflite.made_once(tflite.read_once(path), "float graph", lambda model: read_graph(model, where=str(path)))
 
 
 def read_graph(model: tflite.ModelT, *, where: str) -> FloatGraph:

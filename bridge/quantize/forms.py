@@ -89,7 +89,7 @@ def asymmetric(span: TensorRange, type_name: str = "INT8") -> Form:
     lowest, highest = LIMITS[type_name]
     span = with_zero(span)
     scale = max(float32((span.maximum - span.minimum) / (highest - lowest)), SMALLEST_SCALE)
-    zero_point = int(np.clip(np.rint(lowest - span.minimum / scale), lowest, highest))
+    zero_point = min(max(round(lowest - span.minimum / scale), lowest), highest)  # half to even, as NumPy rounds
     return Form(type_name, (float32(scale),), (zero_point,))
 
 

@@ -90,11 +90,11 @@ class OpRow(Struct, frozen=True):
 
     def input_role(self, position: int) -> Role:
         """Role of the input at a position."""
-        return self.inputs[min(position, len(self.inputs) - 1)]
+        return self.inputs[position] if position < len(self.inputs) else self.inputs[-1]
 
     def output_role(self, position: int) -> Role:
         """Role of the output at a position."""
-        return self.outputs[min(position, len(self.outputs) - 1)]
+        return self.outputs[position] if position < len(self.outputs) else self.outputs[-1]
 
 
 # How many output steps one unit of a kernel's sum may be worth: XNNPACK refuses to load a convolution at 256, HARD_SWISH fails at 128, ADD ends

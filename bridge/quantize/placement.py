@@ -62,8 +62,8 @@ class Placement(Struct):
     def _decide(self, op: Op) -> Placed:
         wanted = self.wanted[op.index]
         row = OPS.get(op.name)
-        carried = [] if row is None else self._carried(op)
-        moves = row is not None and row.moves_data and bool(carried)
+        carried: Sequence[int] = self._carried(op, row) if row is not None and row.moves_data else ()
+        moves = bool(carried)
         if row is not None and moves and row.scales is Scales.INHERIT:
             return self._follow(op, carried[0])
         refusal = self._refusal(op, wanted)
@@ -116,9 +116,8 @@ class Placement(Struct):
             return Placed(wanted)
         return Placed(common, f"joins data, and {self.graph.tensors[carried[have.index(common)]].name!r} is finer")
 
-    def _carried(self, op: Op) -> list[int]:
+    def _carried(self, op: Op, row: OpRow) -> list[int]:
         """Data inputs that are no constants."""
-        row = OPS[op.name]
         data = [tensor for position, tensor in enumerate(op.inputs) if tensor >= 0 and row.input_role(position) is Role.DATA]
         return [tensor for tensor in data if not self.graph.tensors[tensor].constant]
 

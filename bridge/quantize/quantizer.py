@@ -8,7 +8,7 @@ from types import MappingProxyType
 from bridge.errors import InputError, UsageError
 from bridge.files import digest, write_joined
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import FloatGraph, read_graph
+from bridge.quantize.float_graph import FloatGraph, graph_of
 from bridge.quantize.forms import Form
 from bridge.quantize.placement import range_problem
 from bridge.quantize.plan import make_plan
@@ -60,7 +60,7 @@ def quantize(
         UsageError: an unknown precision or dtype, not one precision per operator, or corrections that do not fit.
     """
     find_precision(precision)
-    graph = read_graph(tflite.read_once(float_model), where=str(float_model))
+    graph = graph_of(float_model)
     if ranges is not None and ranges.model_sha256 and ranges.model_sha256 != (found := digest(float_model)):
         raise InputError(
             f"{float_model}: the calibrated ranges belong to another file. Received: ranges of {ranges.model_sha256[:12]}, the file is {found[:12]}.",
@@ -76,6 +76,7 @@ def quantize(
         corrections=corrections,
         given=given,
     )
+    graph.measured.forget_arrays()
     sha256 = write_joined(output, tflite.pieces(model))
     logger.debug("%s: %d of %d operators quantized", output, sum(outcome.precision != "float32" for outcome in outcomes), len(outcomes))
     return QuantizedModel(output, sha256, precision, outcomes)

@@ -56,8 +56,9 @@ class Writer(Struct):
         for op, planned in zip(self.graph.ops, self.plan.ops, strict=True):
             self.forms |= {tensor: form for tensor, form in zip(op.outputs, planned.outputs, strict=True) if form is not None}
         for tensor, form in self.forms.items():
-            main.tensors[tensor] = self._own(main.tensors[tensor])
-            self._declare(main.tensors[tensor], form)
+            if not (self.borrowed and form == FLOAT):  # it is float already
+                main.tensors[tensor] = self._own(main.tensors[tensor])
+                self._declare(main.tensors[tensor], form)
         positions = tuple(self._write_op(index, planned) for index, planned in enumerate(self.plan.ops))
         self._write_outputs()
         main.operators, self.tensors = self.operators, list(main.tensors)
@@ -70,9 +71,13 @@ class Writer(Struct):
         return tflite.shallow_copy(one) if self.borrowed else one
 
     def _write_op(self, index: int, planned: OpPlan) -> int:
-        operator = self._own(tflite.main_graph(self.model).operators[index])
-        op = self.graph.ops[index]
-        operator.inputs = np.asarray([self._operand(op, position, operand) for position, operand in enumerate(planned.inputs)], np.int32)
+        op, operator = self.graph.ops[index], tflite.main_graph(self.model).operators[index]
+        inputs = tuple([self._operand(op, position, operand) for position, operand in enumerate(planned.inputs)])
+        if self.borrowed and inputs == op.inputs and planned.version == op.version and not planned.options:
+            self.operators.append(operator)
+            return len(self.operators) - 1
+        operator = self._own(operator)
+        operator.inputs = np.asarray(inputs, np.int32)
         if planned.version != op.version:
             operator.opcodeIndex = tflite.op_code(self.model, op.name, planned.version)
         if planned.options:

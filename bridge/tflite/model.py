@@ -33,7 +33,7 @@ from bridge.tflite.names import (
     SubGraphT,
     TensorT,
 )
-from bridge.tflite.reading import copied, forget_files, kept_files, parse, read, read_once, shallow_copy
+from bridge.tflite.reading import copied, forget_files, kept_files, made_once, parse, read, read_once, shallow_copy
 from bridge.tflite.views import (
     activations,
     builtin_code,
@@ -84,6 +84,7 @@ __all__ = [
     "integers",
     "is_constant",
     "kept_files",
+    "made_once",
     "main_graph",
     "named_inputs",
     "new_model",

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,18 @@ def _content(path: Path) -> bytes | mmap.mmap:
 def forget_files() -> None:
     """Gives back the memory of the files that were read last."""
     _read_version.cache_clear()
+    _made.clear()
+
+
+_made: dict[str, tuple[ModelT, Any]] = {}
+
+
+def made_once[T](model: ModelT, name: str, make: Callable[[ModelT], T]) -> T:
+    """What is made of a model of `read_once`, under a name; kept until it is made of another one, or the files are forgotten."""
+    if name not in _made or _made[name][0] is not model:
+        _made[name] = model, make(model)
+    found: T = _made[name][1]
+    return found
 
 
 @contextlib.contextmanager
