@@ -105,7 +105,7 @@ class _Seen(Struct, frozen=True):
     def of(cls, node: ir.Node, opset: int | None) -> "_Seen":
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         known = [(value.name, value.type, None if value.shape is None else value.shape.dims) for value in values]
-        attributes = node.attributes
+        attributes = node.attributes.data
         facts = (node.op_type, node.domain, node.overload, opset, len(node.inputs), tuple(attributes), known)
         return cls(facts, (*attributes.values(), *[value.const_value for value in values]))
 

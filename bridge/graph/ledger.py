@@ -195,7 +195,7 @@ def _nodes(graph: Iterable[ir.Node]) -> list[tuple[ir.Node, str | None, str | No
     found = []
     for node in graph:
         found.append((node, node.name, node.metadata_props.get(provenance.ORIGINS), node.outputs))
-        for attribute in node.attributes.values() if node.attributes else ():
+        for attribute in node.attributes.data.values():
             if attribute.type in _GRAPHS and not attribute.is_ref():
                 for inner in [attribute.as_graph()] if attribute.type == ir.AttributeType.GRAPH else attribute.as_graphs():
                     found += _nodes(inner)

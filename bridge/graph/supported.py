@@ -1,5 +1,6 @@
 """Refuses models that cannot become TFLite, with every cause at once."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence, Set
 
@@ -95,6 +96,11 @@ def _causes(node: ir.Node, opset: int) -> Iterator[tuple[Cause, str]]:
             return
 
 
+@functools.cache
+def _is_known(op_type: str, opset: int) -> bool:
+    return bool(onnx.defs.has(op_type, opset, ""))
+
+
 def _values(node: ir.Node) -> list[ir.Value]:
     return [value for value in (*node.inputs, *node.outputs) if value is not None]
 
@@ -126,7 +132,7 @@ def _listed(nodes: list[str]) -> str:
 # Cause, (node, opset) -> whether it holds, what to say.
 _CHECKS: tuple[tuple[Cause, Callable[[ir.Node, int], bool], str], ...] = (
     ("foreign-domain", lambda node, _: node.domain not in _STANDARD, "operator {op} of domain {domain}{why}"),
-    ("unknown-operator", lambda node, opset: not onnx.defs.has(node.op_type, opset, ""), "operator {op}, which ONNX opset {opset} does not have,"),
+    ("unknown-operator", lambda node, opset: not _is_known(node.op_type, opset), "operator {op}, which ONNX opset {opset} does not have,"),
     ("control-flow", lambda node, _: any(attribute.type in _GRAPHS for attribute in node.attributes.values()), "control flow ({op})"),
     (
         "sequence",
