@@ -174,10 +174,11 @@ def multiply_accumulates(model: tflite.ModelT) -> int:
 
 
 def _macs(model: tflite.ModelT, op: tflite.OperatorT) -> int:
-    tensors = tflite.main_graph(model).tensors
     count = MACS.get(tflite.op_name(model, op))
-    shapes = tuple(tflite.shape(tensors[index]) if index >= 0 else () for index in op.inputs)
-    return 0 if count is None else count(shapes, tflite.shape(tensors[op.outputs[0]]))
+    if count is None:
+        return 0
+    tensors = tflite.main_graph(model).tensors
+    return count(tuple(tflite.shape(tensors[index]) if index >= 0 else () for index in op.inputs), tflite.shape(tensors[op.outputs[0]]))
 
 
 def median_ms(content: bytes) -> float:

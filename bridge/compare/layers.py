@@ -132,7 +132,7 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
     del float_model, cut  # before LiteRT takes as much
     alone = open_exposed(content, feed_float(first), what="the float file", threads=1)
     quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)  # after the larger file was packed
-    heap.unmap_files()  # before the reference opens its own
+    heap.give_back()  # before the reference opens its own
     joined = Shown(alone.interpreter, feed_float, [*computed, *(tensor + shift for tensor in own)], fed)
     return LayerPass(reference, rows, quantized, joined, shift, (*notes, *alone.diagnostics), threads)
 
