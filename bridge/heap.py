@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import mmap
 import os
@@ -48,13 +49,19 @@ def seldom_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """What is loaded, the C library among it."""
+    return ctypes.CDLL(None)
+
+
 def give_back() -> None:
     """Returns it to the system, where the C library can: a model of 100 MB left 150 to 250 MB behind in a stage.
 
     The code of libraries goes as well: most of what is in memory of it was run once, when they were loaded. What runs again comes back from the system's cache.
     """
     _unmap(code=True)
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+    trim = getattr(_library(), "malloc_trim", None)  # of glibc alone
     if trim is not None:
         trim(0)
 
@@ -65,9 +72,8 @@ def return_large_blocks() -> None:
     What is smaller comes from one heap for all threads: of heaps of their own each keeps what its thread has freed, where no other thread finds it.
     """
     with contextlib.suppress(AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-        library.mallopt(M_ARENA_MAX, 1)
+        _library().mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        _library().mallopt(M_ARENA_MAX, 1)
 
 
 def fetch(address: int, size: int) -> None:
@@ -77,7 +83,7 @@ def fetch(address: int, size: int) -> None:
 
 
 def _madvise() -> Callable[[int, int, int], int]:
-    advise = ctypes.CDLL(None).madvise
+    advise = _library().madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     return advise
 

@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -142,9 +142,10 @@ def _conversions(model: tflite.ModelT, owners: Mapping[int, str], times: Mapping
 def _times(model: tflite.ModelT) -> dict[int, float]:
     """Position of an operator -> ms; equal ones are measured once, and none after the budget is used up."""
     groups: dict[object, list[int]] = defaultdict(list)
+    described = [(tensor.type, tflite.shape(tensor)) for tensor in tflite.main_graph(model).tensors]
     for position, op in enumerate(tflite.main_graph(model).operators):
-        if not tflite.op_name(model, op).startswith(NOT_ALONE):
-            groups[_signature(model, op)].append(position)
+        if not (name := tflite.op_name(model, op)).startswith(NOT_ALONE):
+            groups[_signature(name, op, described)].append(position)
     order = sorted(groups.values(), key=lambda positions: -len(positions) * _touched(model, positions[0]))
     found: dict[int, float] = {}
     started = time.perf_counter()
@@ -160,12 +161,11 @@ def _times(model: tflite.ModelT) -> dict[int, float]:
     return found
 
 
-def _signature(model: tflite.ModelT, op: tflite.OperatorT) -> object:
-    """Equal for operators that take equally long."""
-    tensors = tflite.main_graph(model).tensors
-    described = [(tensors[index].type, tflite.shape(tensors[index])) if index >= 0 else None for index in (*op.inputs, *op.outputs)]
+def _signature(name: str, op: tflite.OperatorT, described: Sequence[object]) -> object:
+    """Equal for operators that take equally long; `described` has type and shape of each tensor."""
+    operands = tuple(described[index] if index >= 0 else None for index in (*op.inputs.tolist(), *op.outputs.tolist()))
     options = sorted((name, str(value)) for name, value in vars(op.builtinOptions).items()) if op.builtinOptions is not None else []
-    return (tflite.op_name(model, op), tuple(described), tuple(options))
+    return name, operands, tuple(options)
 
 
 def _touched(model: tflite.ModelT, position: int) -> int:

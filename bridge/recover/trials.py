@@ -1,5 +1,6 @@
 """Quantizes the float file with changed ranges and constants, runs it on calibration samples, and says what that cost."""
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -124,7 +125,8 @@ class Trials:
             model, file = self._in_batches(model, size)
         self.graph = read_graph(model, where=str(job.float_model))
         self._file = WorkingFile(self.graph)
-        self._tail = Tail(self._file, lambda: self.batches("fit"), self.threads)
+        own = weakref.proxy(self)  # a reference in a circle would keep all this in memory to the end
+        self._tail = Tail(self._file, lambda: own.batches("fit"), self.threads)
         parts: tuple[Part, ...] = ("fit", "check") if self.possible else ()
         runner = Runner(file or tflite.run_file(model), threads=self.threads) if parts else None
         self._expected = {part: self._run(runner, self.batches(part)) for part in parts if runner is not None}

@@ -1,5 +1,7 @@
 """Several samples in one run of a file."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,16 @@ def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path) -> None:
     assert found is not None
     np.testing.assert_array_equal(found.noise, score.noise)
     assert trials.better(made, "fit", better) is None
+
+
+def test_trials_leave_memory_with_whoever_had_them(tmp_path: Path) -> None:
+    path = net(tmp_path)
+    trials = Trials(job(path, VALUES))
+    trials.score(State(min_max(path, VALUES)), "fit")
+    known = weakref.ref(trials)
+    gc.disable()  # which would find a circle at some time
+    try:
+        del trials
+        assert known() is None
+    finally:
+        gc.enable()
