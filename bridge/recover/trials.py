@@ -1,5 +1,6 @@
 """Quantizes the float file with changed ranges and constants, runs it on calibration samples, and says what that cost."""
 
+import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence, Set
@@ -8,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
@@ -34,7 +34,7 @@ DEFAULT_BUDGET = 2.5e11  # of one method; about 3 s
 WORK_PER_OPERATOR = 100_000_000  # planning, writing and loading an operator of a quantized file take 1.2 ms where nothing is known of it
 WORK_PER_THREAD = 4e8  # of a trial, from where a second thread gains more than starting it at every step takes
 WORK_PER_OPENED_OPERATOR = 4e6  # opening the file once more takes 25 us an operator, with closing it
-STEPS = 4  # at least, if there are as many samples for each thread; after each of them a trial can be given up
+WORK_PER_STEP = 1.6e8  # of each thread, after which a trial can be given up: starting threads and looking at the result take a tenth of it
 FEWEST_TRIALS = 12  # from where it pays to look for where runs may begin
 KEPT_FEEDS = 32 << 20  # bytes of the samples of a part, in the layout of the file
 KEPT_PLANS = 2  # the best one so far and the last one
@@ -247,15 +247,25 @@ class Trials:
     def better(self, made: Made, part: Part, than: Score, *, by_db: float = 0.0, errors: float = 0.0) -> Score | None:
         """How near a quantized file is, None if it does not beat another one, which often shows before all samples have run."""
         start = self._start(made) if part == "fit" else Start(0, (), self.batches(part))
-        runner, batches, expected = self._tail.runner(made.plan, start), start.batches, self._expected[part]
-        result = Score(self._signal[part], np.empty((0, len(self._columns))))
-        step = self.threads * max(1, len(batches) // (STEPS * self.threads))
-        for first in range(0, len(batches), step):
-            some = slice(first, first + step)
-            result = replace(result, noise=np.concatenate([result.noise, noise(expected[some], self._run(runner, batches[some]))]))
+        runner, order = self._tail.runner(made.plan, start), self._worst_first(part, than)
+        step = self.threads * math.ceil(WORK_PER_STEP / (self._batch * self._work_per_sample))
+        found: dict[int, np.ndarray] = {}
+        result = None
+        for first in range(0, len(order), step):
+            some = order[first : first + step]
+            received = self._run(runner, [start.batches[at] for at in some])
+            found |= {at: noise([self._expected[part][at]], [values]) for at, values in zip(some, received, strict=True)}
+            result = Score(self._signal[part], np.concatenate([found[at] for at in sorted(found)]))
             if not result.may_beat(than, by_db=by_db):
                 return None
-        return result if result.beats(than, by_db=by_db, errors=errors) else None
+        return result if result is not None and result.beats(than, by_db=by_db, errors=errors) else None
+
+    def _worst_first(self, part: Part, score: Score) -> Sequence[int]:
+        """Batches of a part, first those whose samples have most of the noise: what is worse than a score shows there soonest."""
+        shares = (score.noise / np.maximum(score.noise.sum(0), np.finfo(np.float64).tiny)).sum(1)
+        ends = np.cumsum([batch.samples for batch in self.batches(part)])
+        of_each = [float(share.sum()) for share in np.split(shares, ends[:-1])]
+        return sorted(range(len(of_each)), key=lambda at: -of_each[at])
 
     def _runner(self, made: Made) -> Runner:
         return Runner(self._file.of(made.plan), threads=self.threads)

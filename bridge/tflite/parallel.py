@@ -41,7 +41,9 @@ class Stream:
 def run(tasks: Iterable[Callable[[Stream], None]], stream: Stream) -> None:
     """Runs each task on a thread of its own until the stream ends; the first failure ends all."""
     first, *others = tasks
-    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
+    if not others:
+        return _guarded(first, stream)
+    with ThreadPoolExecutor(max_workers=len(others)) as pool:
         futures = [pool.submit(_guarded, task, stream) for task in others]
         _guarded(first, stream)
         for future in futures:

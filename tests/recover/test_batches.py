@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from small_nets import RELU, Layers, job, min_max, run
 
 from bridge.recover import batches, recover
-from bridge.recover.batches import Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
+from bridge.recover.batches import Batch, Outputs, Runner, batch_size, free_batch_axis, joined, keeps_samples_apart
 from bridge.recover.score import Score
 from bridge.recover.trials import State, Trials
 from bridge.tflite import model as tflite
@@ -104,7 +105,9 @@ def test_a_small_file_runs_on_one_thread_and_several_threads_find_the_same(tmp_p
         np.testing.assert_array_equal(bias, alone.corrections.biases[index])
 
 
-def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path) -> None:
+def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.recover.trials.batch_size", lambda work, samples: 1)
+    monkeypatch.setattr("bridge.recover.trials.WORK_PER_STEP", 1.0)
     path = net(tmp_path)
     trials = Trials(job(path, VALUES))
     made = trials.quantize(State(min_max(path, VALUES)))
@@ -113,7 +116,17 @@ def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path) -> None:
     found = trials.better(made, "fit", worse)
     assert found is not None
     np.testing.assert_array_equal(found.noise, score.noise)
+    ran: list[int] = []
+    plain = Runner.run
+
+    def counted(runner: Runner, given: Sequence[Batch]) -> list[Outputs]:
+        ran.append(len(given))
+        return plain(runner, given)
+
+    monkeypatch.setattr(Runner, "run", counted)
     assert trials.better(made, "fit", better) is None
+    needed = np.cumsum(np.sort(score.noise[:, 0])[::-1]) >= better.noise.sum()
+    assert sum(ran) == int(needed.argmax()) + 1 < trials.count("fit")
 
 
 def test_trials_leave_memory_with_whoever_had_them(tmp_path: Path) -> None:
