@@ -119,7 +119,7 @@ def open_pass(reference: Reference, rows: Sequence[Row], files: Files, *, first:
     if files.float is None or files.pairs is None:
         quantized, notes = _show_quantized(quantized_model, rows, feed_quantized, first)
         return LayerPass(reference, rows, quantized, None, 0, notes, threads)
-    float_model = tflite.read(files.float)  # the cut makes another file of it
+    float_model = tflite.grown(tflite.read_once(files.float))  # the cut makes another file of it
     feed_float = feeder(float_model, files.tensor_map.inputs)
     fed, computed = _fed_and_computed(float_model, [row.float_tensor for row in rows])
     shift = len(tflite.main_graph(float_model).tensors)

@@ -152,10 +152,17 @@ def own_errors(converted: ConvertedModel, quantized: Rewritten, samples: Samples
         real = list(dict.fromkeys(row.float_tensor for row in rows))
         own = list(dict.fromkeys(row.quantized_tensor for (one, other), row in fresh.items() if one != other and row.quantized_tensor is not None))
         content, shown = cut.file(real, own), [*real, *(tensor + shift for tensor in own)]
+        looked_at = {row.float_tensor for row in fresh.values()}
+        places = [place for place, tensor in enumerate(shown) if tensor in looked_at or place >= len(real)]
         del float_model, cut  # before LiteRT takes as much
         chosen = [samples[position] for position in spread(len(samples), count)]
         interpreter = open_exposed(content, feed(chosen[0]), what="the float file", threads=threads).interpreter
-        _measure(fresh, (dict(zip(shown, interpreter.run_views(feed(sample)), strict=True)) for sample in chosen), shift, seen)
+        _measure(
+            fresh,
+            (dict(zip([shown[place] for place in places], interpreter.run_views(feed(sample), places), strict=True)) for sample in chosen),
+            shift,
+            seen,
+        )
     found: dict[str, float] = {}
     for row, value in zip(rows, values, strict=True):
         error = seen.error(value)

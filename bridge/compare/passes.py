@@ -138,7 +138,7 @@ def first_kernel_difference(files: Files, sample: Mapping[str, np.ndarray], *, m
     sizes = [row.shown_bytes(float_model, quantized_model) for row in rows]
     for chunk in _chunks(rows, sizes, _room(files, memory_mb)[0]):
         own = [row.quantized_tensor for row in chunk if row.quantized_tensor is not None]
-        cut = Cut(tflite.read(files.float), tflite.read_once(files.quantized), files.pairs, files.tensor_map.owners)
+        cut = Cut(tflite.grown(tflite.read_once(files.float)), tflite.read_once(files.quantized), files.pairs, files.tensor_map.owners)
         content, feeds = cut.join([], own), feeder(float_model, files.tensor_map.inputs)(sample)
         values = [Interpreter(content, kernels=kernels).run(feeds) for kernels in ("optimized", "reference")]
         for row, optimized, reference in zip(chunk, *values, strict=True):

@@ -52,7 +52,7 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
         super().__init__(0 if referring and size <= self.MAX_BUFFER_SIZE else size)
         if referring:
             self.Bytes, self.head = mmap.mmap(-1, max(1, size)), max(1, size)  # of which those pages alone take memory that are written to
-        self._apart, self._referring = apart, referring
+        self.apart, self._referring = apart, referring
         self._large: list[tuple[int, np.ndarray]] = []  # where they begin, from the end of the file
         self._vectors: dict[tuple[str, bytes], int] = {}
 
@@ -61,7 +61,7 @@ class VectorBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers c
         if x.dtype == np.uint8:
             self.Prep(BUFFER_ALIGNMENT, x.size)
             return self._copied(np.ascontiguousarray(x))
-        if self._apart:
+        if self.apart:
             return int(super().CreateNumpyVector(x))
         key = (x.dtype.str, x.tobytes())
         if key not in self._vectors:
@@ -152,7 +152,7 @@ class Builder(VectorBuilder):
         if kind == UINT8 or not x.dtype.isnative:
             return int(super().CreateNumpyVector(x))
         key = kind, x.tobytes()
-        known = None if self._apart else self._vectors.get(key)
+        known = None if self.apart else self._vectors.get(key)
         if known is None:
             known = self._vectors[key] = self._vector(x.size, key[1], max(OFFSET_BYTES, x.itemsize))
         return known

@@ -121,11 +121,11 @@ def _tensors(builder: Builder, tensors: Sequence[Any]) -> list[int]:
 
 
 def _quantizations(builder: Builder, found: Sequence[Any]) -> Mapping[int, int]:
-    """Writes the parameters of tensors, no two of which share theirs, so that they can be changed in place; those without any are one table."""
+    """Writes the parameters of tensors; those without any are one table, and so are those of tensors that share theirs, but where they can be changed."""
     tables, empty = _Tables(builder, AXIS, ()), None
-    scaled = []
+    scaled, first = [], dict[int, int]()
     for index, one in enumerate(found):
-        if one is None:
+        if one is None or (not builder.apart and first.setdefault(id(one), index) != index):
             continue
         plain = one.min is None and one.max is None and not one.detailsType and one.details is None
         if plain and one.scale is not None and one.zeroPoint is not None:
@@ -140,6 +140,9 @@ def _quantizations(builder: Builder, found: Sequence[Any]) -> Mapping[int, int]:
         axis = found[index].quantizedDimension
         tables.add(index, {SCALE: scale, ZERO_POINT: point} | ({AXIS: axis} if axis else {}))
     tables.written()
+    for index, one in enumerate(found):
+        if id(one) in first:
+            tables.places[index] = tables.places[first[id(one)]]
     return tables.places
 
 

@@ -19,15 +19,17 @@ def compact(model: ModelT) -> None:
 
 def _drop_tensors(graph: SubGraphT, entries: list[object]) -> None:
     fields = [(op, name) for op in graph.operators for name in ("inputs", "outputs", "intermediates")] + [(graph, "inputs"), (graph, "outputs")]
-    lists = [(owner, name, getattr(owner, name)) for owner, name in fields if getattr(owner, name) is not None]
+    lists = [(owner, name, indices) for owner, name in fields if (indices := getattr(owner, name)) is not None]
+    every = np.concatenate([indices for _, _, indices in lists])
     used = np.zeros(len(graph.tensors) + 1, bool)  # the last one stands for an absent operand, -1
-    for _, _, indices in lists:
-        used[indices] = True
+    used[every] = True
     used[[entry.tensorIndex for entry in entries]] = True  # type: ignore[attr-defined]  # schema objects are untyped
     moved = np.cumsum(used, dtype=np.int32) - np.int32(1)
     moved[-1] = -1
+    every, start = moved[every], 0
     for owner, name, indices in lists:
-        setattr(owner, name, moved[indices])
+        setattr(owner, name, every[start : start + len(indices)])
+        start += len(indices)
     for entry in entries:
         entry.tensorIndex = int(moved[entry.tensorIndex])  # type: ignore[attr-defined]  # schema objects are untyped
     graph.tensors = list(itertools.compress(graph.tensors, used.tolist()))

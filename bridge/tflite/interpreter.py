@@ -1,7 +1,7 @@
 """Runs TFLite files; the only importer of the LiteRT interpreter."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -97,14 +97,16 @@ class Interpreter:
         for index in self._outputs:
             yield self.value(index)
 
-    def run_views(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run_views(self, feeds: Mapping[str, np.ndarray], places: Iterable[int] | None = None) -> list[np.ndarray]:
         """Like `run` without the copies: LiteRT refuses the next run while a view is still referenced, so drop them first.
+
+        Of all outputs, or of those at some places.
 
         A profiler that samples the frames of this thread from another one (Dask has one in each worker) holds their views for a moment longer:
         what may run under one needs the copies.
         """
         self._invoke(feeds)
-        return [view() for view in self._views]
+        return [view() for view in self._views] if places is None else [self._views[place]() for place in places]
 
     def _invoke(self, feeds: Mapping[str, np.ndarray]) -> None:
         self._interpreter.reset_all_variables()
