@@ -4,16 +4,20 @@ A model of protobuf holds its weights in memory that cannot be mapped, each view
 """
 
 import math
+import mmap
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import Message  # type: ignore[import-untyped]  # protobuf ships no types
 from onnx.external_data_helper import load_external_data_for_model
 
 from bridge import heap
+from bridge.files import write_pieces
 
 LARGE = 4 << 20  # bytes of weights that are worth it
 SMALLEST = 1 << 12  # of a weight
@@ -42,6 +46,8 @@ def set_aside(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Folder | None]:
     Raises:
         OSError: there is no room for the file.
     """
+    if (folder := folder_of(model)) is not None:
+        return model, folder
     sizes = {tensor.name: _bytes(tensor) for tensor in model.graph.initializer if tensor.HasField("raw_data")}
     if sum(size for size in sizes.values()) < LARGE:
         return model, None
@@ -49,9 +55,7 @@ def set_aside(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Folder | None]:
     light = onnx.ModelProto()
     _copy_but(model, light, "graph")
     _copy_but(model.graph, light.graph, "initializer")
-    folder = Folder()
-    _FOLDERS[folder.path] = folder
-    light.metadata_props.add(key=FOLDER, value=folder.path)
+    folder = _folder_for(light)
     with (Path(folder.path) / FILE).open("wb") as file:
         for tensor in model.graph.initializer:
             if sizes.get(tensor.name, 0) < SMALLEST:
@@ -60,11 +64,57 @@ def set_aside(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Folder | None]:
             file.seek(-file.tell() % ALIGNMENT, 1)
             moved = light.graph.initializer.add()
             _copy_but(tensor, moved, "raw_data")
-            moved.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in (("location", FILE), ("offset", str(file.tell())), ("length", str(sizes[tensor.name]))):
-                moved.external_data.add(key=key, value=value)
+            _refer(moved, file.tell(), sizes[tensor.name])
             file.write(tensor.raw_data)
     return light, folder
+
+
+def set_these_aside(model: onnx.ModelProto, content: mmap.mmap, places: Mapping[int, tuple[int, int]]) -> Folder:
+    """Likewise, of weights that the model does not have inside any more, and that lie in a mapped file.
+
+    Args:
+        model: is told where its weights are.
+        content: of the file.
+        places: position among the initializers -> first byte in the file, and first byte behind it.
+
+    Raises:
+        OSError: there is no room for the file.
+    """
+    heap.return_large_blocks()
+    folder = _folder_for(model)
+    with (Path(folder.path) / FILE).open("wb") as file:
+        for position, (start, end) in places.items():
+            file.seek(-file.tell() % ALIGNMENT, 1)
+            _refer(model.graph.initializer[position], file.tell(), end - start)
+            write_pieces(file, np.frombuffer(content, np.uint8, end - start, start))
+    return folder
+
+
+def _folder_for(model: onnx.ModelProto) -> Folder:
+    folder = Folder()
+    _FOLDERS[folder.path] = folder
+    model.metadata_props.add(key=FOLDER, value=folder.path)
+    return folder
+
+
+def _refer(tensor: onnx.TensorProto, offset: int, length: int) -> None:
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", FILE), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+
+
+def size_of(tensor: onnx.TensorProto) -> int:
+    """Bytes of a weight that was set aside."""
+    return int(next(entry.value for entry in tensor.external_data if entry.key == "length"))
+
+
+def data_of(model: onnx.ModelProto, tensor: onnx.TensorProto) -> np.ndarray | None:
+    """The bytes of a weight, uint8 of one axis, which may be mapped; None where it has none as such."""
+    folder = folder_of(model)
+    if folder is None or not tensor.external_data:
+        return np.frombuffer(tensor.raw_data, np.uint8) if tensor.HasField("raw_data") else None
+    offset = next(int(entry.value) for entry in tensor.external_data if entry.key == "offset")
+    return np.memmap(Path(folder.path) / FILE, np.uint8, "r", offset, size_of(tensor))
 
 
 def folder_of(model: onnx.ModelProto) -> Folder | None:
@@ -80,6 +130,9 @@ def brought_back(model: onnx.ModelProto) -> onnx.ModelProto:
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     load_external_data_for_model(whole, folder.path)
+    others = [entry for entry in whole.metadata_props if entry.key != FOLDER]
+    del whole.metadata_props[:]
+    whole.metadata_props.extend(others)
     return whole
 
 

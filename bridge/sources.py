@@ -80,9 +80,12 @@ def open_model(
     loaded = frontends.load(source, input_shapes=input_shapes, example_inputs=example_inputs, signature=signature)
     if loaded.float_file is not None:
         return _float_tflite(loaded, loaded.float_file, parts=(*start, *end, *constants))
+    calls = custom_calls(loaded.proto)
+    if start or end or constants or calls or loaded.proto.functions or graph.is_quantized(loaded.proto):  # which look at weights
+        loaded = replace(loaded, proto=brought_back(loaded.proto), weights=None)
     if start or end:
         loaded = replace(loaded, proto=part_between(loaded.proto, start, end), confirm=None)  # a live model runs as a whole
-    calls = custom_calls(loaded.proto)
+        calls = custom_calls(loaded.proto)
     inlined = graph.inline_local_functions(replace(loaded, proto=with_decompositions(loaded.proto)))
     model, input_shapes = _sized(graph.fix_inputs(inlined, constants), input_shapes, first_sample)
     ours = [call for call in calls if call.op.tflite_custom]

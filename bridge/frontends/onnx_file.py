@@ -1,6 +1,7 @@
 """Reads ONNX files that may come from strangers; never writes."""
 
 import hashlib
+import mmap
 from pathlib import Path
 
 import onnx
@@ -11,8 +12,11 @@ from bridge.errors import InputError
 from bridge.frontends.illegal_ops import replace_illegal_ops
 from bridge.frontends.source_options import SourceOptions
 from bridge.frontends.structure import check_structure, tensors
+from bridge.frontends.weights_apart import without_weights
+from bridge.large_weights import set_these_aside
 from bridge.types import SourceModel
 
+LARGE = 1 << 25  # bytes of a file whose weights are not read into memory
 LARGEST_WITHOUT_WEIGHTS = 1 << 24  # bytes of a file that has its weights elsewhere
 LOCATION = b"\x0a\x08location"  # the key of an entry of `external_data`, with its field and its length
 _EXPORT_HINT = "Give the .onnx file that the exporter wrote, whole and binary."
@@ -29,6 +33,8 @@ def load(path: Path) -> SourceModel:
     Raises:
         InputError: the file cannot be read, is no ONNX model, or its external data lies outside its folder.
     """
+    if (large := _load_large(path)) is not None:
+        return large
     content = _read(path)
     model = _parse(path, content)
     digest = hashlib.sha256(content)
@@ -36,6 +42,25 @@ def load(path: Path) -> SourceModel:
     _load_external_data(path, model, digest)
     check_structure(model, where=str(path))
     return SourceModel(proto=model, digest=digest.hexdigest(), path=path, diagnostics=replace_illegal_ops(model))
+
+
+def _load_large(path: Path) -> SourceModel | None:
+    """The model with its weights set aside, without a copy of them in memory; None where it is small, or not as exporters write it."""
+    if not path.is_file() or path.stat().st_size < LARGE:
+        return None
+    try:
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        rest = without_weights(content)
+        model = _parse(path, rest.content) if rest is not None else None
+    except (OSError, ValueError, InputError):  # an empty file cannot be mapped, and what is wrong is said of the whole
+        return None
+    if rest is None or model is None or not rest.weights or any(uses_external_data(tensor) for tensor in tensors(model)):
+        return None
+    digest = hashlib.sha256(content).hexdigest()
+    folder = set_these_aside(model, content, rest.weights)
+    check_structure(model, where=str(path))
+    return SourceModel(proto=model, digest=digest, path=path, diagnostics=replace_illegal_ops(model), weights=folder)
 
 
 def without_data(path: Path) -> onnx.ModelProto | None:

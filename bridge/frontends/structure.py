@@ -12,10 +12,12 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnx.external_data_helper import uses_external_data
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from bridge.errors import InputError, UnsupportedModelError
 from bridge.frontends.expansions import check_expansions, every_node
+from bridge.large_weights import data_of, size_of
 from bridge.limits import MAX_NODES
 
 _FLOATS = MappingProxyType({onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.FLOAT16: "<f2"})
@@ -92,7 +94,8 @@ def refuse_nan(model: onnx.ModelProto, *, where: str) -> None:
         dtype = _FLOATS.get(tensor.data_type)
         if dtype is None:
             continue
-        values = np.frombuffer(tensor.raw_data, dtype) if tensor.HasField("raw_data") else numpy_helper.to_array(tensor)
+        data = data_of(model, tensor)
+        values = numpy_helper.to_array(tensor) if data is None else data.view(dtype)
         with np.errstate(invalid="ignore"):
             lowest = values.min() if values.size else 0.0
         if np.isnan(lowest):  # as the minimum is where one value is; to ask that needs no copy
@@ -132,7 +135,9 @@ def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
     if any(size < 0 for size in tensor.dims):
         raise InputError(f"{about} has a negative size. Received: {list(tensor.dims)}.", hint=_HINT, code="model-invalid")
     count = math.prod(tensor.dims)
-    if tensor.HasField("raw_data") and tensor.data_type != onnx.TensorProto.STRING:
+    if uses_external_data(tensor):  # which are set aside
+        wanted, received, unit = _bytes(tensor.data_type, count), size_of(tensor), "bytes"
+    elif tensor.HasField("raw_data") and tensor.data_type != onnx.TensorProto.STRING:
         wanted, received, unit = _bytes(tensor.data_type, count), len(tensor.raw_data), "bytes"
     else:
         received, unit = max(len(getattr(tensor, field)) for field in _TYPED_FIELDS), "elements"

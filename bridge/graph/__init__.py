@@ -10,7 +10,7 @@ from bridge.graph.constant_inputs import fix_inputs  # noqa: E402
 from bridge.graph.float_types import narrowed  # noqa: E402
 from bridge.graph.local_functions import inline_local_functions  # noqa: E402
 from bridge.graph.normalize import normalize  # noqa: E402
-from bridge.graph.quantized_source import split_quantization  # noqa: E402
+from bridge.graph.quantized_source import is_quantized, split_quantization  # noqa: E402
 from bridge.graph.size import refuse_large, refuse_large_file, size_findings  # noqa: E402
 from bridge.graph.tflite_graph import tflite_graph  # noqa: E402
 
@@ -22,6 +22,7 @@ __all__ = [
     "changed_source",
     "fix_inputs",
     "inline_local_functions",
+    "is_quantized",
     "narrowed",
     "normalize",
     "refuse_large",

@@ -200,7 +200,7 @@ def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
     A node is an integer one where every activation that it reads comes from a DequantizeLinear and what it writes goes to a QuantizeLinear,
     perhaps behind a Relu or Clip that its kernel takes in, or where it only moves integer data.
     """
-    if not any(_is_quantized(node) for node in proto.graph.node):
+    if not is_quantized(proto):
         return None
     model = ir.from_proto(proto)
     name_nodes(model.graph)
@@ -228,6 +228,11 @@ def split_quantization(proto: onnx.ModelProto) -> SplitModel | None:
 def _taken_out(node: SourceNode) -> SourceNode:
     form = node.op_type in (QUANTIZE, DEQUANTIZE)
     return replace(node, status="folded", into=None, reason="became the form of a tensor" if form else "computed before the model runs")
+
+
+def is_quantized(proto: onnx.ModelProto) -> bool:
+    """Whether a model has quantization of its own."""
+    return any(_is_quantized(node) for node in proto.graph.node)
 
 
 def _is_quantized(node: onnx.NodeProto) -> bool:

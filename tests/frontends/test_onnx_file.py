@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from bridge.errors import InputError
-from bridge.frontends import illegal_ops, onnx_file
+from bridge.frontends import illegal_ops, onnx_file, weights_apart
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -30,6 +30,13 @@ g (float[4] x) => (float[4] y)
     y = Add(x, w)
 }
 """
+
+
+@pytest.fixture(autouse=True, params=["small", "large"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large files are read in another way, and everything is said of them that is said of small ones."""
+    monkeypatch.setattr(onnx_file, "LARGE", 0 if request.param == "large" else onnx_file.LARGE)
+    monkeypatch.setattr(weights_apart, "SMALLEST", 1)
 
 
 def write(folder: Path, text: str = MODEL) -> Path:
