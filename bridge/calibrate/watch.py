@@ -1,5 +1,6 @@
 """Which tensors of a file tell the ranges of all, and the file made so that a run shows them."""
 
+import math
 from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
@@ -96,7 +97,7 @@ def watch(model: tflite.ModelT, *, extents: bool, valued: Container[str] = froze
 
 
 def _size(tensor: tflite.TensorT) -> int:
-    return int(np.prod(tflite.shape(tensor), dtype=np.int64))
+    return math.prod(tflite.shape(tensor))
 
 
 def _large_without_nan(model: tflite.ModelT, tensors: Iterable[int]) -> frozenset[int]:

@@ -1,6 +1,7 @@
 """The tensors under measurement: one row for each that both sides have, with the sums of its errors and its worst samples."""
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -140,7 +141,7 @@ class Row(Struct):
 
 
 def _bytes(tensor: tflite.TensorT) -> int:
-    return int(np.prod(tflite.shape(tensor), dtype=np.int64)) * tflite.dtype(tensor).itemsize
+    return math.prod(tflite.shape(tensor)) * tflite.dtype(tensor).itemsize
 
 
 def plan_rows(float_model: tflite.ModelT, quantized_model: tflite.ModelT, tensor_map: TensorMap, pairs: Counterparts) -> list[Row]:

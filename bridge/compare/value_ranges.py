@@ -1,5 +1,6 @@
 """What some tensors hold next to the range that their integers can: histograms of both runs, what the range clips, and the widths of weight channels."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -118,7 +119,7 @@ def value_histograms(
     if not seen or len(samples) == 0:
         return ()
     main = tflite.main_graph(model)
-    elements = sum(int(np.prod(tflite.shape(main.tensors[one.index]), dtype=np.int64)) for one in seen)
+    elements = sum(math.prod(tflite.shape(main.tensors[one.index])) for one in seen)
     count = max(1, min(SAMPLES, KEPT_ELEMENTS // max(1, elements)))
     feeds = feeder(model, converted.tensor_map.inputs)
     runner = Interpreter(tflite.expose(model, [one.index for one in seen]), threads=threads)
