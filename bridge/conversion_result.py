@@ -4,10 +4,9 @@ import importlib.metadata
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from bridge.errors import UsageError
 from bridge.files import results_folder
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 TOOLS = ("tflite-bridge", "onnx", "onnx-ir", "onnxruntime", "ai-edge-litert", "numpy")
 
 
-class ConversionResult(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ConversionResult:
     """What `convert` made.
 
     Attributes:

@@ -1,3 +1,4 @@
+import pydoc
 import subprocess
 import sys
 
@@ -10,6 +11,11 @@ import bridge
 def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert getattr(bridge, name).__doc__
     assert name in dir(bridge)
+
+
+@pytest.mark.parametrize("name", bridge.__all__)
+def test_help_describes_every_public_name(name: str) -> None:
+    assert pydoc.render_doc(getattr(bridge, name))  # which asks a class for its signature, and that for every type in it
 
 
 def test_public_names_are_sorted() -> None:
