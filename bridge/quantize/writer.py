@@ -30,6 +30,7 @@ class Writer(Struct):
         variants: tensor and another form of it -> its place among `tensors`.
         given: operator and position of an operand -> place of the constant that it is given.
         tensors: of the file, those that nobody reads included.
+        codes: name and version -> operator code.
         share: constants of equal bytes are stored once.
         borrowed: the objects in the lists of `model` are those of the graph's file. The changed ones are put in place of them, and what nobody reads stays.
     """
@@ -45,6 +46,7 @@ class Writer(Struct):
     names: set[str] = field(default_factory=set)
     given: dict[tuple[int, int], int] = field(default_factory=dict)
     tensors: list[tflite.TensorT] = field(default_factory=list)
+    codes: dict[tuple[str, int], int] = field(default_factory=dict)
     share: bool = True
     borrowed: bool = False
 
@@ -79,12 +81,18 @@ class Writer(Struct):
         operator = self._own(operator)
         operator.inputs = np.asarray(inputs, np.int32)
         if planned.version != op.version:
-            operator.opcodeIndex = tflite.op_code(self.model, op.name, planned.version)
+            operator.opcodeIndex = self._code(op.name, planned.version)
         if planned.options:
             operator.builtinOptions = self._own(operator.builtinOptions)
             tflite.change_options(operator, op.name, planned.options)
         self.operators.append(operator)
         return len(self.operators) - 1
+
+    def _code(self, name: str, version: int) -> int:
+        """Of the operator code, which is looked for once."""
+        if (name, version) not in self.codes:
+            self.codes[name, version] = tflite.op_code(self.model, name, version)
+        return self.codes[name, version]
 
     def _operand(self, op: Op, position: int, operand: Operand) -> int:
         """The tensor that an operator reads."""

@@ -120,11 +120,15 @@ def decide(node: NodeFacts, findings: Sequence[Findings], default_precision: str
 def _matched(rule: Rule, context: Context) -> frozenset[str]:
     nodes: Sequence[NodeFacts] = context.nodes
     for matcher in rule.match:
-        nodes = [node for node in nodes if matcher.matches(node, context)]
+        nodes = matcher.matching(nodes, context)
     return frozenset([node.name for node in nodes])
 
 
 def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[Miss, ...]]:
+    if len(rule.match) == 1:  # it misses every other node by one condition: only those that come close say anything
+        (only,) = rule.match
+        found = _matched(rule, context)
+        return found, tuple([Miss(node, only, True) for node in context.nodes if node.name not in found and only.nearly(node, context)])
     matched, misses = set(), []
     for node in context.nodes:
         failed = None
@@ -138,10 +142,7 @@ def _hold_against(rule: Rule, context: Context) -> tuple[frozenset[str], tuple[M
             if failed is None:
                 matched.add(node.name)
                 continue
-            nearly = failed.nearly(node, context)
-            # A rule of one condition misses every other node by one condition: only those that come close say anything.
-            if nearly or len(rule.match) > 1:
-                misses.append(Miss(node, failed, nearly))
+            misses.append(Miss(node, failed, failed.nearly(node, context)))
     misses.sort(key=lambda miss: not miss.nearly)
     return frozenset(matched), tuple(misses)
 

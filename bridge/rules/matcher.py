@@ -28,6 +28,10 @@ class BaseMatcher(BaseModel):
         """Whether the condition holds for the node."""
         raise NotImplementedError
 
+    def matching(self, nodes: Iterable[NodeFacts], context: Context) -> list[NodeFacts]:
+        """Those for which the condition holds."""
+        return [node for node in nodes if self.matches(node, context)]
+
     def describe(self) -> str:
         """The condition in words, for example `op type is one of 'Softmax'`."""
         raise NotImplementedError
@@ -73,6 +77,11 @@ class ListedMatcher(BaseMatcher):
     @override
     def matches(self, node: NodeFacts, context: Context) -> bool:
         return not self.wanted().isdisjoint(self.words(node))
+
+    @override
+    def matching(self, nodes: Iterable[NodeFacts], context: Context) -> list[NodeFacts]:
+        apart, words = self.wanted().isdisjoint, self.words
+        return [node for node in nodes if not apart(words(node))]
 
     @override
     def covers(self, other: BaseMatcher) -> bool:
