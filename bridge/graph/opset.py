@@ -3,6 +3,7 @@
 import onnx
 import onnx_ir as ir
 
+from bridge.graph.partial_imports import CONVERTER, import_version_converter
 from bridge.graph.quiet import quiet
 from bridge.types import Diagnostic
 
@@ -17,10 +18,8 @@ def lift_opset(model: ir.Model) -> tuple[Diagnostic, ...]:
     if all(_is_same(node, version) for node in model.graph.all_nodes()):
         model.opset_imports[""] = MINIMUM_OPSET
         return ()
-    from onnxscript.version_converter import ConvertVersionPass
-
-    with quiet("onnxscript.version_converter"):
-        ConvertVersionPass(MINIMUM_OPSET, fallback=True)(model)
+    with quiet(CONVERTER):
+        import_version_converter()(MINIMUM_OPSET, fallback=True)(model)
     if model.opset_imports.get("", 0) >= MINIMUM_OPSET:
         return ()
     return (

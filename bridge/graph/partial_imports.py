@@ -1,4 +1,4 @@
-"""Loads of two packages only what a conversion uses: onnx_ir without SymPy, onnxscript's constant folding without the rest of onnxscript.
+"""Loads of two packages only what a conversion uses: onnx_ir without SymPy, onnxscript's folding and version converter without the rest of onnxscript.
 
 A stand-in takes the place of what is left out while they load, and is gone afterwards: whoever imports the real one gets that.
 """
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxscript.optimizer._constant_folding import FoldConstantsPass
+    from onnxscript.version_converter import ConvertVersionPass
 
 # What onnx_ir puts into a table while it loads; anything else it asks for loads the real thing at once.
 _TABLED = frozenset({"Max", "Min", "Mod", "floor", "sqrt"})
-FOLDING = "onnxscript.optimizer._constant_folding"
+FOLDING, CONVERTER = "onnxscript.optimizer._constant_folding", "onnxscript.version_converter"
 OPERATORS = "onnx.reference.ops"  # which folding calls, not before it computes something
 
 
@@ -42,24 +43,33 @@ def import_onnx_ir() -> None:
 
 
 def import_folding() -> "type[FoldConstantsPass]":
-    """The class, from a copy of its module that only the caller sees unless onnxscript is loaded already; before it computes, import `OPERATORS`.
+    """The class; before it computes, import `OPERATORS`."""
+    loaded: type[FoldConstantsPass] = _part_of_onnxscript(FOLDING, "onnxscript.optimizer").FoldConstantsPass
+    return loaded
 
-    The packages around it import 100 modules of onnxscript, and it ONNX's evaluator. With onnxscript 0.7.2 those are 0.08 of 0.09 s.
+
+def import_version_converter() -> "type[ConvertVersionPass]":
+    """The class."""
+    loaded: type[ConvertVersionPass] = _part_of_onnxscript(CONVERTER).ConvertVersionPass
+    return loaded
+
+
+def _part_of_onnxscript(name: str, *packages: str) -> ModuleType:
+    """A copy of a module that only the caller sees unless onnxscript is loaded already; `packages` around it lose their own code, as onnxscript does.
+
+    They import 100 modules of onnxscript, and those ONNX's evaluator with 200. With onnxscript 0.7.2 that is 0.08 of 0.09 s and 10 MB.
     """
     found = importlib.util.find_spec("onnxscript")
-    if "onnxscript" not in sys.modules and found is not None and found.submodule_search_locations:
-        (root,) = found.submodule_search_locations
-        left_out = {name: ModuleType(name) for name in ("onnx.reference", OPERATORS) if name not in sys.modules}
-        with _standing_in(
-            left_out | {"onnxscript": _empty("onnxscript", root), "onnxscript.optimizer": _empty("onnxscript.optimizer", f"{root}/optimizer")}
-        ):
-            module = importlib.import_module(FOLDING)
-            for name in [name for name in sys.modules if name.startswith("onnxscript.")]:
-                del sys.modules[name]
-    else:
-        module = importlib.import_module(FOLDING)
-    loaded: type[FoldConstantsPass] = module.FoldConstantsPass
-    return loaded
+    if "onnxscript" in sys.modules or found is None or not found.submodule_search_locations:
+        return importlib.import_module(name)
+    (root,) = found.submodule_search_locations
+    left_out = {evaluator: ModuleType(evaluator) for evaluator in ("onnx.reference", OPERATORS) if evaluator not in sys.modules}
+    empty = {package: _empty(package, f"{root}{package.removeprefix('onnxscript').replace('.', '/')}") for package in ("onnxscript", *packages)}
+    with _standing_in(left_out | empty):
+        module = importlib.import_module(name)
+        for loaded in [loaded for loaded in sys.modules if loaded.startswith("onnxscript.")]:
+            del sys.modules[loaded]
+    return module
 
 
 def _empty(name: str, folder: str) -> ModuleType:

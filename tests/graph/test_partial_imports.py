@@ -1,4 +1,4 @@
-"""onnx_ir loads without SymPy, folding without onnxscript around it, and both work all the same."""
+"""onnx_ir loads without SymPy, folding and the version converter without onnxscript around them, and all work all the same."""
 
 import subprocess
 import sys
@@ -45,6 +45,23 @@ assert onnxscript.script and onnx.reference.ReferenceEvaluator
 
 def test_folding_computes_and_leaves_the_real_onnxscript_to_others() -> None:
     run(FOLDS)
+
+
+LIFTS = """
+import sys
+import bridge.graph.opset
+import onnx, onnx_ir as ir
+model = ir.from_proto(onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 9]> g (float[1, 1, 2, 2] x) => (float[1, 1, 4, 4] y) <float[4] s = {1, 1, 2, 2}> { y = Upsample <mode = "nearest"> (x, s) }'))
+assert bridge.graph.opset.lift_opset(model) == () and model.opset_imports[""] == 20
+assert "Resize" in [node.op_type for node in model.graph]
+assert not [name for name in sys.modules if name.startswith(("onnxscript", "onnx.reference"))], "loaded for nothing"
+import onnxscript.version_converter
+assert onnxscript.script and onnx.reference.ReferenceEvaluator
+"""
+
+
+def test_a_model_is_lifted_without_the_rest_of_onnxscript() -> None:
+    run(LIFTS)
 
 
 def test_an_onnxscript_that_is_there_already_is_used() -> None:
