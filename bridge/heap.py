@@ -23,9 +23,16 @@ MAPPINGS = Path("/proc/self/maps")  # of Linux alone
 SHARED, CODE = "s", "r-xp"  # rights of pages that are the same as in their file: others may hold what was never written there
 
 
+class _Process:
+    """Whether it does nothing but our work; else its collector, heaps and code are left to whoever called us."""
+
+    ours = False
+
+
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """A stretch of imports in a process that ends with its work: Python does not look for garbage meanwhile, and never looks through what they made."""
+    _Process.ours = True
     was_on, modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
@@ -58,9 +65,10 @@ def _library() -> ctypes.CDLL:
 def give_back() -> None:
     """Returns it to the system, where the C library can: a model of 100 MB left 150 to 250 MB behind in a stage.
 
-    The code of libraries goes as well: most of what is in memory of it was run once, when they were loaded. What runs again comes back from the system's cache.
+    In a process of ours the code of libraries goes as well: most of what is in memory of it was run once, when they were loaded. What runs again comes back
+    from the system's cache. In another one somebody may have changed it where it lies, as debuggers do, and that would be lost.
     """
-    _unmap(code=True)
+    _unmap(code=_Process.ours)
     trim = getattr(_library(), "malloc_trim", None)  # of glibc alone
     if trim is not None:
         trim(0)
@@ -69,11 +77,13 @@ def give_back() -> None:
 def return_large_blocks() -> None:
     """Lets glibc return every block of 4 MB when it is freed; else it keeps those of up to 32 MB as soon as the first of them was freed.
 
-    What is smaller comes from one heap for all threads: of heaps of their own each keeps what its thread has freed, where no other thread finds it.
+    What is smaller comes in a process of ours from one heap for all threads: of heaps of their own each keeps what its thread has freed, where no other
+    thread finds it. Other processes may have threads that would wait for each other there.
     """
     with contextlib.suppress(AttributeError):
         _library().mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-        _library().mallopt(M_ARENA_MAX, 1)
+        if _Process.ours:
+            _library().mallopt(M_ARENA_MAX, 1)
 
 
 def fetch(address: int, size: int) -> None:
