@@ -21,7 +21,7 @@ class Clock:
     """
 
     def __init__(self, *others: "Clock") -> None:
-        self._others, self._lock = others, threading.Lock()
+        self._others, self._lock = others, threading.RLock()  # a model may be closed wherever Python collects garbage
         self._inside, self._since, self._seconds = 0, 0.0, 0.0
 
     def __enter__(self) -> None:
@@ -53,7 +53,7 @@ class Clock:
 
 ANY = Clock()
 ONNX2TF = Clock(ANY)  # its process, start and end included
-OPENING = Clock(ANY)  # onnxruntime and LiteRT load, check and prepare a model
+OPENING = Clock(ANY)  # onnxruntime and LiteRT load, check and prepare a model, or let go of it
 INFERENCE = Clock(ANY)  # they run one
 
 

@@ -106,7 +106,8 @@ class OnnxRunner:
         One that shows every tensor holds 12 kB a node, and is opened in 30 us a node.
         """
         if self._weights is not None or idle:
-            self._session = None
+            with outside.OPENING:  # that onnxruntime lets go of what it has prepared is its work as well
+                self._session = None
 
     @property
     def outputs(self) -> tuple[str, ...]:

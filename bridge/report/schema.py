@@ -418,8 +418,8 @@ class Report(Part):
         weights: of the layers that lose most.
         timing_s: stage -> seconds, in the order they ran; together the whole of `spent_s`, but for the report.
         spent_s: seconds of the `whole` up to the report, of the `own` part in which no tool of others worked, and of `onnx2tf` (its process), `opening`
-            (onnxruntime and LiteRT load a model) and `inference` (they run one); threads that work side by side count once, and
-            runs beside the stages, on a core that they leave idle, not at all.
+            (onnxruntime and LiteRT load a model or let go of it) and `inference` (they run one); threads that work side by side count
+            once, and runs beside the stages, on a core that they leave idle, not at all.
         edges: (writer, reader) of the normalised graph, as positions in `nodes`; those of fused nodes are the edges of the node `into`.
     """
 

@@ -73,6 +73,10 @@ class Interpreter:
         self._outputs = shown or tuple(detail["index"] for detail in self._interpreter.get_output_details())
         self._views = [self._interpreter.tensor(index) for index in self._outputs]
 
+    def __del__(self) -> None:
+        with outside.OPENING:  # that LiteRT lets go of the weights that it has packed is its work as well
+            vars(self).clear()
+
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Model inputs in the file's order."""

@@ -3,7 +3,7 @@
     uv run python tests/bench/bench_scale.py [--nodes 20,200,2000] [--megabytes 1,10,100] [--samples 32,128,512] [--rounds 3] [--markdown table.md]
 
 Seconds are processor time (user and system) of our own process with one thread; onnx2tf's process, the inferences of onnxruntime and LiteRT, and what they
-take to open models are told apart, and so is `imports_s`, what passes before the conversion begins: the start of Python, the imports of the command line and
+take to open models and to let go of them are told apart, and so is `imports_s`, what passes before the conversion begins: the start of Python, the imports of the command line and
 of the stages. Each conversion is a process of its own, the figures are those of the round with the smallest sum. The bound of the design is 1 s + 10 ms per MB
 of float weights + 1 ms per node for `imports_and_own_s`, and 2.5 times the float file + 200 MB for `peak_mb`.
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bridge import outside
 from bridge.errors import InputError, ToolError
 from bridge.tflite import model as tflite
 from bridge.tflite import writing
@@ -91,3 +92,10 @@ def test_room_for_the_flatbuffer_of_a_file_that_is_not_kept_is_found(monkeypatch
     monkeypatch.setattr(writing, "_size", lambda model: 64)
     (y,) = Interpreter(tflite.run_file(square_then_negate())).run({"x": X})
     np.testing.assert_array_equal(y, Interpreter(tflite.serialize(square_then_negate())).run({"x": X})[0])
+
+
+def test_letting_go_of_a_model_counts_as_the_work_of_the_runtime() -> None:
+    opened = Interpreter(tflite.serialize(square_then_negate()))
+    before = outside.OPENING.seconds
+    del opened
+    assert outside.OPENING.seconds > before
