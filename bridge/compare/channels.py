@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct, field
 
 LOOKED_AT = 1 << 16  # values of a sample that tell how many integers most of them take
+INTEGERS = 256  # of int8
 MOST = 0.999  # of the values
 LEAST_CHANNELS = 4  # fewer are no channels but coordinates, colours or classes
 # What all begin with; nobody writes into them.
@@ -35,7 +36,7 @@ class Usage(Struct):
     cut_off: np.ndarray = field(default_factory=lambda: _NONE)
     seen: int = 0
     samples: int = 0
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(INTEGERS, np.int64))
 
     def add(self, value: np.ndarray, stored: np.ndarray) -> None:
         """Takes in one sample: float values, and the integers that the node computes for them."""
@@ -47,24 +48,7 @@ class Usage(Struct):
         self.seen, self.samples = self.seen + len(rows), self.samples + 1
         if stored.dtype == np.int8:
             flat = integers.reshape(-1)
-            self.counts += np.bincount(flat[:: max(1, flat.size // LOOKED_AT)].view(np.uint8), minlength=256)
-
-    @classmethod
-    def add_alike(cls, usages: "Sequence[Usage]", values: np.ndarray, stored: np.ndarray) -> None:
-        """`add` for tensors of one shape at once, [tensors, ...] each; small ones, of which every value is looked at."""
-        channels = values.shape[-1] if values.ndim > 2 else 1
-        rows, integers = values.reshape(len(usages), -1, channels), stored.reshape(len(usages), -1, channels)
-        lows, highs, stored_lows, stored_highs = rows.min(axis=1), rows.max(axis=1), integers.min(axis=1), integers.max(axis=1)
-        counts = None
-        if stored.dtype == np.int8:
-            places = integers.reshape(len(usages), -1).view(np.uint8) + 256 * np.arange(len(usages))[:, None]
-            counts = np.bincount(places.reshape(-1), minlength=256 * len(usages)).reshape(-1, 256)
-        for place, one in enumerate(usages):
-            one.low, one.high = np.minimum(one.low, lows[place]), np.maximum(one.high, highs[place])
-            one.stored_low, one.stored_high = np.minimum(one.stored_low, stored_lows[place]), np.maximum(one.stored_high, stored_highs[place])
-            one.seen, one.samples = one.seen + rows.shape[1], one.samples + 1
-            if counts is not None:
-                one.counts += counts[place]
+            self.counts += np.bincount(flat[:: max(1, flat.size // LOOKED_AT)].view(np.uint8), minlength=INTEGERS)
 
     def cut(self, beyond: np.ndarray) -> None:
         """Counts the values that lie far beyond the range, for those samples that have any."""
@@ -102,3 +86,40 @@ class Usage(Struct):
     def width(self) -> int:
         """Integers from the smallest to the largest that occurs."""
         return int(self.stored_high.max() - self.stored_low.min() + 1) if self.seen else 0
+
+
+class UsageOfMany:
+    """`Usage` of tensors of one shape at once; small ones, of which every value is looked at.
+
+    Args:
+        tensors: how many.
+    """
+
+    def __init__(self, tensors: int) -> None:
+        self._low, self._high = _HIGHEST, _LOWEST  # [tensors, channels] from the first sample on
+        self._stored_low, self._stored_high = _LARGEST, _SMALLEST
+        self._seen = self._samples = 0
+        self._counts = np.zeros((tensors, INTEGERS), np.int64)
+
+    def add(self, values: np.ndarray, stored: np.ndarray) -> None:
+        """Takes in one sample, [tensors, ...] each."""
+        channels = values.shape[-1] if values.ndim > 2 else 1
+        rows, integers = values.reshape(len(values), -1, channels), stored.reshape(len(values), -1, channels)
+        self._low, self._high = np.minimum(self._low, rows.min(axis=1)), np.maximum(self._high, rows.max(axis=1))
+        self._stored_low = np.minimum(self._stored_low, integers.min(axis=1))
+        self._stored_high = np.maximum(self._stored_high, integers.max(axis=1))
+        self._seen, self._samples = self._seen + rows.shape[1], self._samples + 1
+        if stored.dtype == np.int8:
+            places = integers.reshape(len(values), -1).view(np.uint8) + INTEGERS * np.arange(len(values))[:, None]
+            self._counts += np.bincount(places.reshape(-1), minlength=self._counts.size).reshape(-1, INTEGERS)
+
+    def settle(self, usages: Sequence[Usage]) -> None:
+        """Adds what was seen to the usage of each tensor."""
+        if not self._samples:
+            return
+        for place, one in enumerate(usages):
+            one.low, one.high = np.minimum(one.low, self._low[place]), np.maximum(one.high, self._high[place])
+            one.stored_low = np.minimum(one.stored_low, self._stored_low[place])
+            one.stored_high = np.maximum(one.stored_high, self._stored_high[place])
+            one.seen, one.samples = one.seen + self._seen, one.samples + self._samples
+            one.counts += self._counts[place]

@@ -34,6 +34,16 @@ class Form(Struct, frozen=True):
         stored: np.ndarray = np.clip(np.rint(real / np.float32(self.scale)) + self.zero_point, limits.min, limits.max)
         return stored.astype(dtype)
 
+    def ends(self, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+        """What the smallest and the largest integer of the type stand for."""
+        limits = np.iinfo(dtype.name)
+        return (limits.min - self.zero_point) * self.scale, (limits.max - self.zero_point) * self.scale
+
+    def limits(self, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+        """The smallest and the largest value that rounds to an integer of the type."""
+        (low, high), margin = self.ends(dtype), self.scale / 2
+        return low - margin, high + margin
+
 
 def real_of(forms: Sequence[Form], stored: np.ndarray) -> np.ndarray:
     """float32 values of the integers of several tensors, [tensors, ...], each in its own form."""

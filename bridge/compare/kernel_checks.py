@@ -135,6 +135,6 @@ def _step_of(model: tflite.ModelT, output: int) -> Form | None:
     """The form in which an output is computed: its own, or that before the DEQUANTIZE at the door; None for a float computation."""
     main = tflite.main_graph(model)
     for op in main.operators:
-        if output in op.outputs and tflite.op_name(model, op) == "DEQUANTIZE":
+        if output in op.outputs.tolist() and tflite.op_name(model, op) == "DEQUANTIZE":
             return form_of(main.tensors[op.inputs[0]])
     return form_of(main.tensors[output])

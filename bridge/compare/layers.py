@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from bridge import heap
-from bridge.compare.alike import add_rows
+from bridge.compare.alike import Alike
 from bridge.compare.attribution import Counterparts, Cut
 from bridge.compare.candidates import open_exposed
 from bridge.compare.forms import Feeder, feeder
@@ -82,19 +82,20 @@ class LayerPass(Struct, frozen=True):
 
     def measure(self, samples: Iterable[tuple[str, Mapping[str, np.ndarray]]], progress: Callable[[int], None]) -> None:
         """Takes in the samples by name; each model runs once for each."""
+        parts = [Alike(self.rows[start :: self.threads]) for start in range(self.threads)]
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
             for name, sample in samples:
-                self._measure_one(name, sample, pool)
+                self._measure_one(name, sample, parts, pool)
                 progress(1)
+        for part in parts:
+            part.settle()
 
-    def _measure_one(self, name: str, sample: Mapping[str, np.ndarray], pool: ThreadPoolExecutor) -> None:
+    def _measure_one(self, name: str, sample: Mapping[str, np.ndarray], parts: Sequence[Alike], pool: ThreadPoolExecutor) -> None:
         expected = pool.submit(self.reference.run, sample, dict.fromkeys(row.pair.tensor for row in self.rows))
         stored, real = self.quantized.values(sample), self.joined.values(sample) if self.joined is not None else {}
         alone = {tensor - self.shift: value for tensor, value in real.items() if tensor >= self.shift}
         reference = expected.result()
-
-        parts = [self.rows[start :: self.threads] for start in range(self.threads)]
-        for done in [pool.submit(add_rows, part, name, reference, real, stored, alone) for part in parts]:
+        for done in [pool.submit(part.add, name, reference, real, stored, alone) for part in parts]:
             done.result()
         for views in (stored, real, alone):  # a worker may hold them a moment longer, and no view may outlive the next run
             views.clear()

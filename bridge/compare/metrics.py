@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.compare.forms import Form
 
@@ -19,6 +19,7 @@ PIECE = 1 << 16  # elements worked on at a time: they stay in the processor's ca
 SMALLEST_FLOAT32_SUM = 1e-20  # squares below may have vanished; such pieces are summed in float64
 FLOAT32_TYPES = frozenset(map(np.dtype, ("float32", "float16", "int8", "uint8", "int16", "uint16", "bool")))  # float32 holds their values exactly
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+COUNT, SIGNAL, NOISE, ENERGY, CROSS, ABSOLUTE, LARGEST = range(7)  # the fields of `ErrorSums`
 
 
 class ErrorSums(Struct):
@@ -109,34 +110,48 @@ class ErrorSums(Struct):
         self.largest = max(self.largest, float(error.max(initial=0.0)))
 
 
-def add_alike(sums: Sequence[ErrorSums], reference: np.ndarray, candidate: np.ndarray, *, noise_only: bool = False) -> None:
-    """`ErrorSums.add` for many small tensors of one size at once, to the same figures.
+class SumsOfMany:
+    """`ErrorSums` of many small tensors of one size at once, to the same figures.
 
     Args:
-        sums: of each tensor.
-        reference: [tensors, elements] float32, at most `PIECE` elements.
-        candidate: likewise.
-        noise_only: as for `ErrorSums.add`.
+        sums: of each tensor, which these go on from.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = reference - candidate
-        noises, signals = np.vecdot(error, error).tolist(), np.vecdot(reference, reference).tolist()
-        energies = crosses = sizes = peaks = [0.0] * len(sums)
-        if not noise_only:
-            np.abs(error, out=error)
-            energies, crosses = np.vecdot(candidate, candidate).tolist(), np.vecdot(reference, candidate).tolist()
-            sizes, peaks = np.add.reduce(error, axis=1).tolist(), np.maximum.reduce(error, axis=1).tolist()
-        for place, (one, signal, noise, energy) in enumerate(zip(sums, signals, noises, energies, strict=True)):
-            if not (signal > SMALLEST_FLOAT32_SUM and signal + energy + noise < math.inf):
+
+    def __init__(self, sums: Sequence[ErrorSums]) -> None:
+        self._sums = np.asarray([structs.astuple(one) for one in sums], np.float64)  # [tensors, fields]
+
+    def add(self, reference: np.ndarray, candidate: np.ndarray, *, noise_only: bool = False) -> np.ndarray:
+        """Takes in one value of each.
+
+        Args:
+            reference: [tensors, elements] float32, at most `PIECE` elements.
+            candidate: likewise.
+            noise_only: as for `ErrorSums.add`.
+
+        Returns:
+            What is added, [tensors, fields of ErrorSums].
+        """
+        found = np.zeros(self._sums.shape)
+        found[:, COUNT] = reference.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = reference - candidate
+            found[:, SIGNAL], found[:, NOISE] = np.vecdot(reference, reference), np.vecdot(error, error)
+            if not noise_only:
+                np.abs(error, out=error)
+                found[:, ENERGY], found[:, CROSS] = np.vecdot(candidate, candidate), np.vecdot(reference, candidate)
+                found[:, ABSOLUTE], found[:, LARGEST] = np.add.reduce(error, axis=1), np.maximum.reduce(error, axis=1)
+            usual = (found[:, SIGNAL] > SMALLEST_FLOAT32_SUM) & (found[:, SIGNAL] + found[:, ENERGY] + found[:, NOISE] < math.inf)
+            for place in np.flatnonzero(~usual).tolist():
+                one = ErrorSums()
                 one.add_carefully(reference[place], candidate[place])
-                continue
-            one.count += reference.shape[1]
-            one.signal += signal
-            one.noise += noise
-            one.energy += energy
-            one.cross += crosses[place]
-            one.absolute += sizes[place]
-            one.largest = max(one.largest, peaks[place])
+                found[place] = structs.astuple(one)
+        self._sums[:, :LARGEST] += found[:, :LARGEST]
+        np.maximum(self._sums[:, LARGEST], found[:, LARGEST], out=self._sums[:, LARGEST])
+        return found
+
+    def of_each(self) -> list[ErrorSums]:
+        """In the order of the tensors."""
+        return [ErrorSums(int(count), *rest) for count, *rest in self._sums.tolist()]
 
 
 def sqnr_db(sums: ErrorSums) -> float:

@@ -92,21 +92,21 @@ class Row(Struct):
     def clip(self, value: np.ndarray, dtype: np.dtype[np.generic], lowest: float, highest: float) -> None:
         """Counts what the integers cannot hold of a value; most is inside, so its extremes are looked at first."""
         assert self.form is not None
-        limits = np.iinfo(dtype.name)
-        low, high = ((limit - self.form.zero_point) * self.form.scale for limit in (limits.min, limits.max))
-        margin = self.form.scale / 2  # rounds to the last integer
-        if lowest < low - margin or highest > high + margin:
-            outside = (value < low - margin) | (value > high + margin)
+        first, last = self.form.limits(dtype)
+        if lowest < first or highest > last:
+            outside = (value < first) | (value > last)
             self.clipped += int(np.count_nonzero(outside))
+            low, high = self.form.ends(dtype)
             far = FAR_WIDTHS * (high - low)
             self.usage.cut((value < low - far) | (value > high + far))
             self.beyond = max(self.beyond, (highest - high) / (high - low), (low - lowest) / (high - low))
 
     def rank(self, name: str, sqnr_db: float) -> None:
         """Keeps the samples with the largest error end to end."""
-        heapq.heappush(self.worst, (-sqnr_db, name))
-        if len(self.worst) > WORST_SAMPLES:
-            heapq.heappop(self.worst)
+        if len(self.worst) < WORST_SAMPLES:
+            heapq.heappush(self.worst, (-sqnr_db, name))
+        else:
+            heapq.heappushpop(self.worst, (-sqnr_db, name))
 
     def result(self) -> LayerResult:
         """The row of the report."""

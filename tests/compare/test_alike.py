@@ -2,9 +2,9 @@ import copy
 
 import numpy as np
 
-from bridge.compare.alike import SMALL, add_rows
+from bridge.compare.alike import SMALL, Alike
 from bridge.compare.forms import Form
-from bridge.compare.metrics import ErrorSums, add_alike
+from bridge.compare.metrics import ErrorSums, SumsOfMany
 from bridge.compare.rows import Row
 from bridge.indented_json import plain
 from bridge.types import TensorPair
@@ -28,21 +28,27 @@ def test_tensors_taken_in_together_have_the_figures_of_each_alone() -> None:
         )
     reference["t5"] = np.full_like(reference["t5"], np.nan)
     each = copy.deepcopy(rows)
-    for name in ("first", "second"):
-        add_rows(rows, name, reference, real, stored, alone)
+    together = Alike(rows)
+    for name in ("first", "second", "third"):
+        together.add(name, reference, real, stored, alone)
         for row in each:
             row.add(name, reference[row.pair.tensor], real, stored, alone)
-    for together, one in zip(rows, each, strict=True):
-        np.testing.assert_equal(plain(together), plain(one))
+        if name == "second":  # another shape in the third sample
+            reference["t0"], real[0], stored[0], alone[0] = (
+                np.concatenate([values, values], axis=-2) for values in (reference["t0"], real[0], stored[0], alone[0])
+            )
+    together.settle()
+    for row, one in zip(rows, each, strict=True):
+        np.testing.assert_equal(plain(row), plain(one))
     assert rows[0].clipped
-    assert (rows[0].usage.samples, rows[1].own_sums.count) == (2, 0)
+    assert (rows[0].usage.samples, rows[1].own_sums.count) == (3, 0)
 
 
 def test_sums_of_many_follow_their_formulas() -> None:
     r = np.random.default_rng(1).standard_normal((3, 50)).astype(np.float32)
     c = r + np.float32(0.1)
-    found = [ErrorSums() for _ in r]
-    add_alike(found, r, c)
-    for one, x, y in zip(found, r.astype(np.float64), c.astype(np.float64), strict=True):
+    sums = SumsOfMany([ErrorSums() for _ in r])
+    sums.add(r, c)
+    for one, x, y in zip(sums.of_each(), r.astype(np.float64), c.astype(np.float64), strict=True):
         expected = [50, (x**2).sum(), ((x - y) ** 2).sum(), (y**2).sum(), (x * y).sum(), np.abs(x - y).sum(), np.abs(x - y).max()]
         np.testing.assert_allclose(list(plain(one).values()), expected, rtol=1e-5)
