@@ -45,6 +45,7 @@ class Measured(Struct, frozen=True):
         needs: operator and precision -> the activations that need a range, and what is wrong whatever their ranges are.
         stored: tensor -> the last form it was stored in that is no longer its first one, and what is stored.
         steps: operator and integer precision -> how it runs there.
+        idle: the outputs of the graph, which operators run on integers, and which of those are better merged with the float ones around them; the last ones.
     """
 
     facts: dict[int, Facts] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Measured(Struct, frozen=True):
     needs: dict[tuple[int, str], tuple[tuple[str, ...], str]] = field(default_factory=dict)
     stored: dict[int, tuple[Form, np.ndarray]] = field(default_factory=dict)
     steps: dict[tuple[int, str], Any] = field(default_factory=dict)
+    idle: dict[tuple[tuple[int, ...], tuple[bool, ...]], frozenset[int]] = field(default_factory=dict)
 
     def forget_arrays(self) -> None:
         """Gives back the memory of all that can be as large as the file."""

@@ -55,8 +55,14 @@ class Placement(Struct):
         return tuple(self.placed[op.index] for op in self.graph.ops)
 
     def _merge_islands(self) -> None:
-        integer = [PRECISIONS[self.placed[op.index].precision].integer for op in self.graph.ops]
-        for index in idle_operators(self.graph, integer):
+        integer = tuple([PRECISIONS[self.placed[op.index].precision].integer for op in self.graph.ops])
+        known, key = self.graph.measured.idle, (self.graph.outputs, integer)
+        idle = known.get(key)
+        if idle is None:
+            idle = idle_operators(self.graph, integer)
+            known.clear()  # most files have theirs where the last one had them
+            known[key] = idle
+        for index in idle:
             self.placed[index] = Placed("float32", "" if self.wanted[index] == "float32" else ALONE)
 
     def _decide(self, op: Op) -> Placed:

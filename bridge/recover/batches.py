@@ -101,7 +101,10 @@ class Runner:
 
 
 def free_batch_axis(model: tflite.ModelT) -> bool:
-    """Lets the first axis of every input grow, in place: what is reshaped to one sample is reshaped to as many as there are.
+    """Lets the first axis of every input grow: what is reshaped to one sample is reshaped to as many as there are.
+
+    Args:
+        model: its lists are changed; what is in them stays as it is.
 
     Returns:
         Whether inputs and outputs have such an axis. Whether the operators keep samples apart only a run shows: `keeps_samples_apart`.
@@ -111,11 +114,12 @@ def free_batch_axis(model: tflite.ModelT) -> bool:
         return False
     for op in main.operators:
         if tflite.op_name(model, op) == "RESHAPE" and len(op.inputs) > 1 and tflite.is_constant(model, main.tensors[int(op.inputs[1])]):
-            target = main.tensors[int(op.inputs[1])]
+            target = tflite.shallow_copy(main.tensors[int(op.inputs[1])])
             sizes = tflite.integers(model, target).copy()
             if sizes[:1] == 1 and not (sizes < 0).any():
                 sizes[0] = -1
                 target.buffer = tflite.add_buffer(model, sizes)
+                main.tensors[int(op.inputs[1])] = target
     return True
 
 

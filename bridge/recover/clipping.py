@@ -31,8 +31,7 @@ def clipped_ranges(
         tensors: names of float activations.
         weights: above 1 for operators behind that suffer from what is cut off more than from what is rounded.
     """
-    model = tflite.copied(trials.graph.model)
-    main = tflite.main_graph(model)
+    model, main = trials.graph.model, tflite.main_graph(trials.graph.model)
     index = {tflite.text(tensor.name): position for position, tensor in enumerate(main.tensors)}
     counts = {name: np.zeros(BINS, np.int64) for name in tensors}
     lock = threading.Lock()

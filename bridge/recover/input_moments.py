@@ -74,7 +74,7 @@ def _width(graph: FloatGraph, one: Weighted) -> int:
 
 def _inputs(trials: Trials, ops: Sequence[Weighted]) -> Iterator[Sequence[np.ndarray]]:
     """What the operators read, sample by sample."""
-    runner = Interpreter(tflite.expose(tflite.copied(trials.graph.model), [one.op.inputs[one.data_at] for one in ops]))
+    runner = Interpreter(tflite.expose(trials.graph.model, [one.op.inputs[one.data_at] for one in ops]))
     for feeds in trials.feeds("fit")[:MOST_SAMPLES]:
         yield runner.run(feeds)
 

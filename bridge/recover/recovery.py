@@ -59,6 +59,7 @@ def recover(job: Job, ranges: Ranges | None, methods: Sequence[str], *, ranges_g
         state, outcome = attempt(method, trials, state, ranges_given=ranges_given)
         outcomes.append(outcome)
         logger.info("%s", outcome.diagnostic().message)
+    trials.graph.measured.forget_arrays()
     return Recovered(state.ranges, state.corrections, tuple(outcomes))
 
 

@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.compare.samples import Samples
 from bridge.quantize.corrections import Corrections
-from bridge.quantize.float_graph import read_graph
+from bridge.quantize.float_graph import graph_of
 from bridge.quantize.plan import Plan, make_plan
 from bridge.quantize.quantizer import NO_RANGES
 from bridge.quantize.spans import spans_by_precision
@@ -104,7 +105,7 @@ class Trials:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        model = tflite.read(job.float_model)
+        model = tflite.grown(tflite.read_once(job.float_model))
         self._work_per_sample, self._operators = max(1.0, sum(work_of_each(model))), len(tflite.main_graph(model).operators)
         shown = show_before_saturation(model)
         self._batches: dict[Part, list[Batch]] = {}
@@ -123,7 +124,8 @@ class Trials:
         self._batch, file = 1, None
         if self.possible and (size := batch_size(self._work_per_sample, self.count("fit"))) > 1:
             model, file = self._in_batches(model, size)
-        self.graph = read_graph(model, where=str(job.float_model))
+        outputs = tuple(tflite.main_graph(model).outputs.tolist())
+        self.graph = replace(graph_of(job.float_model), model=model, outputs=outputs)  # operators and tensors are those of the file
         self._file = WorkingFile(self.graph)
         own = weakref.proxy(self)  # a reference in a circle would keep all this in memory to the end
         self._tail = Tail(self._file, lambda: own.batches("fit"), self.threads)
@@ -134,10 +136,10 @@ class Trials:
 
     def _in_batches(self, model: tflite.ModelT, size: int) -> tuple[tflite.ModelT, RunFile | None]:
         """The model that takes so many samples at once, and its file; as it is where it cannot."""
-        free = tflite.copied(model)
+        free = tflite.grown(model)
         if not free_batch_axis(free):
             return model, None
-        file = tflite.run_file(tflite.copied(free))
+        file = tflite.run_file(free)
         if not keeps_samples_apart(file, [self._feed(row) for row in self._rows["fit"][:size]]):
             return model, None
         self._batch = size

@@ -33,18 +33,19 @@ def grown(model: ModelT) -> ModelT:
     """A model of its own, to whose lists more can be added or from which some be left out; what they hold already stays as it is.
 
     Args:
-        model: of `read_once`; any other one is packed anew, and so is one of large constants, which many files share.
+        model: of `read_once`, or grown out of one; any other one is packed anew, and so is one of large constants, which many files share.
     """
-    if not hasattr(model, "content") or model.apart or len(model.content) >= PACKED * len(model.subgraphs[0].operators):
+    base: Base | None = vars(model).get("base")
+    if base is None and (not hasattr(model, "content") or model.apart or len(model.content) >= PACKED * len(model.subgraphs[0].operators)):
         return copied(model)
     made = shallow_copy(model)
-    del made.content
+    vars(made).pop("content", None)
     made.operatorCodes, made.buffers = list(model.operatorCodes), list(model.buffers)
     made.metadata, made.signatureDefs = copy.deepcopy(model.metadata), copy.deepcopy(model.signatureDefs)
     made.subgraphs = [shallow_copy(graph) for graph in model.subgraphs]
     for graph in made.subgraphs:
         graph.tensors, graph.operators = list(graph.tensors), list(graph.operators)
-    made.base = Base(model.content, _places(model), model)
+    made.base = base or Base(model.content, _places(model), model)
     return made
 
 

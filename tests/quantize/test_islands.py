@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import INT8, Net, ops, precisions, quantized
+from msgspec.structs import replace
+from nets import INT8, Net, ops, precisions, quantized, ranges
 
+from bridge.quantize.float_graph import graph_of
 from bridge.quantize.islands import ALONE
+from bridge.quantize.quantizer import quantize_graph
 
 FLOAT = "float32"
 
@@ -26,6 +29,14 @@ def test_as_many_borders_as_operators_are_not_worth_it(middle: tuple[str, ...], 
     made = quantized(chain(tmp_path, *middle), FLOAT, *[precision] * len(middle), FLOAT)
     assert ops(made.path) == ["CONV_2D", *middle, "CONV_2D"]
     assert all(outcome.reason == ALONE for outcome in made.ops[1:-1])
+
+
+def test_an_island_that_is_shown_stays_whatever_was_known_of_the_file_without_it(tmp_path: Path) -> None:
+    path = chain(tmp_path, "RELU")
+    graph, known = graph_of(path), ranges(path)
+    shown = replace(graph, outputs=(*graph.outputs, graph.ops[1].outputs[0]))
+    made = [quantize_graph(one, where="net", ranges=known, op_precisions=[FLOAT, INT8, FLOAT])[1] for one in (graph, shown, graph)]
+    assert [precisions(ops)[1] for ops in made] == [FLOAT, "int8", FLOAT]
 
 
 def test_more_operators_than_borders_are_worth_it(tmp_path: Path) -> None:

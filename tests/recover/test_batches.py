@@ -129,6 +129,13 @@ def test_a_trial_ends_as_whole_runs_decide(tmp_path: Path, monkeypatch: pytest.M
     assert sum(ran) == int(needed.argmax()) + 1 < trials.count("fit")
 
 
+def test_trials_leave_the_float_file_as_others_look_at_it(tmp_path: Path) -> None:
+    path = net(tmp_path)
+    before = tflite.serialize(tflite.read_once(path))
+    assert Trials(job(path, VALUES)).in_batches
+    assert tflite.serialize(tflite.read_once(path)) == before
+
+
 def test_trials_leave_memory_with_whoever_had_them(tmp_path: Path) -> None:
     path = net(tmp_path)
     trials = Trials(job(path, VALUES))

@@ -42,6 +42,15 @@ def with_more(model: tflite.ModelT) -> tuple[tflite.ModelT, list[int]]:
     return model, [names.index("h"), negative, sum_]
 
 
+def test_what_has_grown_out_of_a_grown_one_leaves_that_as_it_is(path: Path) -> None:
+    first_one = tflite.grown(tflite.read_once(path))
+    names, count = [tensor.name for tensor in tflite.main_graph(first_one).tensors], len(first_one.buffers)
+    model, shown = with_more(tflite.grown(first_one))
+    h, negative, _ = Interpreter(tflite.expose(model, shown)).run({"x": SAMPLES[0]})
+    np.testing.assert_array_equal(negative, -h)
+    assert ([tensor.name for tensor in tflite.main_graph(first_one).tensors], len(first_one.buffers)) == (names, count)
+
+
 def test_what_was_added_is_computed_and_the_rest_stands_in_the_file_as_it_was(path: Path) -> None:
     model, shown = with_more(tflite.grown(tflite.read_once(path)))
     file = tflite.expose(model, shown)
