@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge.graph import provenance
 from bridge.types import Diagnostic
 
-_OTHER_FLOATS = frozenset({ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+_OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 # Integer attributes that hold a dtype (ONNX operators Cast, ConstantOfShape, EyeLike, Random*, *Window, QuantizeLinear, Bernoulli, SequenceEmpty).
 _DTYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_datatype"})
 _NAMED = 5

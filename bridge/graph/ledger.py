@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bridge.errors import BridgeError, UnsupportedModelError
 from bridge.graph import provenance
+from bridge.graph.values import GRAPHS
 from bridge.types import Diagnostic, SourceNode, SourceStatus
 
 type Pass = Callable[[ir.Model], Sequence[Diagnostic] | None]
@@ -24,9 +25,6 @@ _FOREIGN_ERRORS = (
     ValueError,
     ir.passes.PassError,
 )
-
-
-_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 @contextlib.contextmanager
@@ -196,7 +194,7 @@ def _nodes(graph: Iterable[ir.Node]) -> list[tuple[ir.Node, str | None, str | No
     for node in graph:
         found.append((node, node.name, node.metadata_props.get(provenance.ORIGINS), node.outputs))
         for attribute in node.attributes.data.values():
-            if attribute.type in _GRAPHS and not attribute.is_ref():
+            if attribute.type in GRAPHS and not attribute.is_ref():
                 for inner in [attribute.as_graph()] if attribute.type == ir.AttributeType.GRAPH else attribute.as_graphs():
                     found += _nodes(inner)
     return found

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge.errors import Cause, UnsupportedModelError
 from bridge.graph import provenance
-from bridge.graph.values import constant_array, static_shape
+from bridge.graph.values import GRAPHS, constant_array, static_shape
 from bridge.types import Diagnostic
 
 _STANDARD = ("", "ai.onnx")
@@ -17,7 +17,6 @@ _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLi
 _NO_TYPE = frozenset(
     kind for kind in ir.DataType if kind.name.startswith(("FLOAT8", "FLOAT4", "FLOAT6", "INT4", "UINT4", "INT2", "UINT2", "COMPLEX"))
 )
-_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _NAMED_PER_CAUSE = 5
 _CUT = "Cut these nodes off (--from TENSOR and --to TENSOR take the part between tensors) or replace them by standard operators."
 _FIX = "An input that decides a shape can become a constant: --constant NAME=VALUE."
@@ -133,7 +132,7 @@ def _listed(nodes: list[str]) -> str:
 _CHECKS: tuple[tuple[Cause, Callable[[ir.Node, int], bool], str], ...] = (
     ("foreign-domain", lambda node, _: node.domain not in _STANDARD, "operator {op} of domain {domain}{why}"),
     ("unknown-operator", lambda node, opset: not _is_known(node.op_type, opset), "operator {op}, which ONNX opset {opset} does not have,"),
-    ("control-flow", lambda node, _: any(attribute.type in _GRAPHS for attribute in node.attributes.values()), "control flow ({op})"),
+    ("control-flow", lambda node, _: any(attribute.type in GRAPHS for attribute in node.attributes.values()), "control flow ({op})"),
     (
         "sequence",
         lambda node, _: any(value.type is not None and not isinstance(value.type, ir.TensorType) for value in _values(node)),

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)  # of attributes that hold subgraphs; a set would ask Python for the hash of each kind
+
 
 def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     """Sizes of a value, None while any is unknown."""
     if value is None or value.shape is None:
         return None
-    sizes = []
-    for size in value.shape.dims:  # asked for some ten times for every value of a graph
+    sizes = value.shape.dims
+    for size in sizes:  # asked for some ten times for every value of a graph
         if not isinstance(size, int):
             return None
-        sizes.append(size)
-    return tuple(sizes)
+    return sizes  # type: ignore[return-value]  # of numbers, as was just seen
 
 
 def constant_array(value: ir.Value | None) -> np.ndarray | None:

@@ -50,8 +50,8 @@ def _mark(value: ir.Value, readings: Readings) -> None:
     if producer is None or provenance.pattern(producer) is not None:
         return
     for base, values in readings.items():
-        if not _may_fit(values):
-            continue
+        if all(read is base or is_constant(read) for read in producer.inputs) or not _may_fit(values):
+            continue  # one operator alone is none of them
         name = next((name for name, fits in FORMULAS if fits(values)), None)
         if name is None:
             continue
