@@ -54,7 +54,7 @@ def to_float_tflite(
         source = Path(folder) / "model.onnx"
         onnx_file.save(graph.model, source)
         written = onnx2tf_process.run(source, keep_inputs=keep, options=options)
-        model = tflite.read(written)
+        model = tflite.read_once(written)  # forgotten if it is changed
         _refuse_custom(graph, model)
         if any([_restore_tanh_gelu(graph, model), fuse_activations(model)]):
             write_joined(written, tflite.pieces(model), over=source)  # another file, since the model is what lies in this one

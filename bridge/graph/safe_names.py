@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 _ASIDE = "\0"
+_UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 
 
 def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
@@ -16,16 +17,16 @@ def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
         fallback: what a name without any letter or digit becomes.
     """
     result: dict[str, str] = {}
-    rest: list[str] = []
+    rest: list[tuple[str, str]] = []
     taken: set[str] = set()
     for name in names:
-        if _cleaned(name, fallback) == name and name.lower() not in taken:
+        base = _cleaned(name, fallback)
+        if base == name and name.lower() not in taken:
             taken.add(name.lower())
             result[name] = name
         else:
-            rest.append(name)
-    for name in rest:
-        base = _cleaned(name, fallback)
+            rest.append((name, base))
+    for name, base in rest:
         candidate, count = base, 1
         while candidate.lower() in taken:
             count += 1
@@ -36,7 +37,7 @@ def safe_names(names: Iterable[str], *, fallback: str) -> dict[str, str]:
 
 
 def _cleaned(name: str, fallback: str) -> str:
-    base = re.sub(r"[^A-Za-z0-9_]+", "_", name)
+    base = _UNSAFE.sub("_", name)
     base = base.strip("_") if base != name else base
     return base if base and not base[0].isdigit() else f"{fallback}_{base}".rstrip("_")
 

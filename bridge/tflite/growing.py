@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bridge.tflite.names import ModelT
-from bridge.tflite.reading import copied, shallow_copy
-from bridge.tflite.unpack import Tables
+from bridge.tflite.reading import copied
+from bridge.tflite.unpack import Tables, shallow_copy
 
 MODEL_FIELDS, CODES, SUBGRAPHS, BUFFERS = 5, 1, 2, 4
 GRAPH_FIELDS, TENSORS, OPERATORS = 4, 0, 3

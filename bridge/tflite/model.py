@@ -33,7 +33,8 @@ from bridge.tflite.names import (
     SubGraphT,
     TensorT,
 )
-from bridge.tflite.reading import copied, forget_files, kept_files, made_once, parse, read, read_once, shallow_copy
+from bridge.tflite.reading import copied, forget_files, kept_files, made_once, parse, read, read_once
+from bridge.tflite.unpack import shallow_copy
 from bridge.tflite.views import (
     activations,
     builtin_code,

@@ -1,6 +1,5 @@
 """TFLite flatbuffers as objects of the generated schema, which itself reads the many small tables (tensors, operators, buffers) six times as slowly."""
 
-import copy
 import mmap
 import struct
 from collections.abc import Mapping
@@ -37,6 +36,15 @@ def unpack(content: bytes | mmap.mmap) -> Any:
     model.subgraphs = None if subgraphs == ABSENT else [_subgraph(tables, one) for one in tables.each(subgraphs)]
     model.buffers = None if buffers == ABSENT else [_buffer(tables, one) for one in tables.each(buffers)]
     return model
+
+
+def shallow_copy(one: Any) -> Any:
+    """Like `copy.copy` of an object of the schema, at a fifth of its time: options and arrays are shared."""
+    if one is None:
+        return None
+    made = object.__new__(type(one))
+    made.__dict__ = one.__dict__.copy()
+    return made
 
 
 class _Rest(schema.Model):  # type: ignore[misc]  # the generated schema carries no types
@@ -138,10 +146,10 @@ class Tables:
         key = (kind, self.content[vtable : vtable + own], self.content[table + 4 : table + size])
         known = self._options.get(key)
         if known is not None:
-            return copy.copy(known)
+            return shallow_copy(known)
         found = _OPTIONS[kind].InitFromBuf(self.content, table)  # type: ignore[attr-defined]  # of the generated schema
         if all(isinstance(value, int | float) for value in vars(found).values()):
-            self._options[key] = copy.copy(found)
+            self._options[key] = shallow_copy(found)
         return found
 
 

@@ -13,8 +13,8 @@ from bridge.tflite.growing import PACKED, Base
 from bridge.tflite.names import FILE_IDENTIFIER, ModelT, TensorT
 from bridge.tflite.outputs import with_outputs
 from bridge.tflite.pages import ALIGNMENT, aligned
-from bridge.tflite.reading import shallow_copy
 from bridge.tflite.run_file import RunFile
+from bridge.tflite.unpack import shallow_copy
 from bridge.tflite.views import main_graph
 
 BYTES_PER_OBJECT = 256  # what a tensor or an operator needs at most beside its name, most need 70; a buffer that is too small is copied whole to grow

@@ -21,6 +21,8 @@ DECODING = ("Exp", "Sigmoid", "Softmax", "HardSigmoid")
 def recognise(model: ir.Model) -> None:
     """Marks the tail of a detector."""
     nodes = list(model.graph)
+    if not _lists_places(nodes):  # most models are no detectors, and this is seen at once
+        return
     layers = [node for node in nodes if is_layer(node)]
     before, behind = leading_to(nodes, layers), reached(layers)
     heads = [node for node in layers if node not in before and is_op(node, "Conv", "ConvTranspose") and prod(_places(node.outputs[0])) > 1]

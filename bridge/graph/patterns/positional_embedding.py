@@ -15,11 +15,12 @@ NARROWEST = 4  # numbers per token; grids of box decoders have two or four and a
 def recognise(model: ir.Model) -> None:
     """Marks the sums, and the lookup where there is one; needs attention marked before."""
     nodes = list(model.graph)
-    before_layers = leading_to(nodes, (node for node in nodes if is_layer(node)))
-    for node in nodes:
-        if is_op(node, "Add") and node in before_layers and provenance.pattern(node) is None and ATTENTION not in provenance.places(node):
-            for member in _with_table(node):
-                provenance.place(member, NAME)
+    sums = (node for node in nodes if is_op(node, "Add") and provenance.pattern(node) is None and ATTENTION not in provenance.places(node))
+    found = {node: members for node in sums if (members := _with_table(node))}
+    before_layers = leading_to(nodes, (node for node in nodes if is_layer(node))) if found else set()
+    for node, members in found.items():
+        for member in members if node in before_layers else ():
+            provenance.place(member, NAME)
 
 
 def _with_table(node: ir.Node) -> list[ir.Node]:
