@@ -81,6 +81,8 @@ def _patterns(main: ir.Node, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
 
 def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:
     """What the main node reads, in the order of its ONNX operator and as it was before helpers moved it, then what else the group reads."""
+    if len(nodes) == 1:  # as most are
+        return [value for value in main.inputs if value is not None]
     inside = {output: node for node in nodes for output in node.outputs}
     found: list[ir.Value] = []
     for operand in main.inputs:
@@ -95,10 +97,12 @@ def _operands(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:
 
 def _results(main: ir.Node, nodes: Sequence[ir.Node]) -> list[ir.Value]:
     """What the group writes for others; all outputs of a node that is alone."""
-    members = set(nodes)
     written = [output for node in nodes for output in node.outputs if output.name]
+    if len(nodes) == 1:
+        return written
+    members = set(nodes)
     used = [value for value in written if value.is_graph_output() or any(user not in members for user in value.consumers())]
-    return written if len(nodes) == 1 else used or list(main.outputs)
+    return used or list(main.outputs)
 
 
 def tensor_spec(value: ir.Value, tensor_names: Mapping[str, str]) -> TensorSpec:
