@@ -140,8 +140,8 @@ class WorkingFile:
 
 
 def _write(graph: FloatGraph, plan: Plan) -> _Written:
-    model = tflite.copied(graph.model)
-    writer = Writer(graph, plan, model, share=False)
+    model = tflite.grown(graph.model)
+    writer = Writer(graph, plan, model, share=False, borrowed=tflite.has_grown(model))
     positions = writer.write()
     file = tflite.run_file(model, apart=True)
     graph.measured.stored.clear()  # the file has them

@@ -49,6 +49,11 @@ def grown(model: ModelT) -> ModelT:
     return made
 
 
+def has_grown(model: ModelT) -> bool:
+    """Whether `grown` made it out of a file, whose objects are in its lists; else all of them are its own."""
+    return "base" in vars(model)
+
+
 def _places(model: ModelT) -> Mapping[int, int]:
     """Of the operator codes, the buffers, and what the main graph has."""
     tables, graph = Tables(model.content), model.subgraphs[0]

@@ -17,7 +17,7 @@ from bridge.tflite.editing import (
     set_options,
     set_type,
 )
-from bridge.tflite.growing import grown
+from bridge.tflite.growing import grown, has_grown
 from bridge.tflite.names import (
     ACTIVATION_CODES,
     DTYPES,
@@ -82,6 +82,7 @@ __all__ = [
     "expose",
     "forget_files",
     "grown",
+    "has_grown",
     "integers",
     "is_constant",
     "kept_files",

@@ -1,5 +1,6 @@
 """A file that is changed in place computes what one that is written anew computes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def path(tmp_path: Path) -> Path:
     return layers.dense("y", RNG.standard_normal((3, 16 * CHANNELS)), RNG.standard_normal(3)).save(tmp_path / "net.tflite", "a")
 
 
+@pytest.fixture(params=["of objects", "grown"])
+def opened(request: pytest.FixtureRequest) -> Callable[[Path], FloatGraph]:
+    """Reads a float file: as objects that are packed anew, or for models to grow out of its bytes."""
+    read = tflite.read if request.param == "of objects" else lambda path: tflite.grown(tflite.read_once(path))
+    return lambda path: read_graph(read(path), where="net")
+
+
 def moved(ranges: Ranges, rng: np.random.Generator) -> Ranges:
     """Other ranges for some activations."""
     tensors = {
@@ -57,9 +65,9 @@ def outputs(model: object) -> list[np.ndarray]:
     return [value for sample in VALUES for value in runner.run({"x": sample})]
 
 
-def test_what_it_computes_is_what_a_file_written_anew_computes(path: Path) -> None:
+def test_what_it_computes_is_what_a_file_written_anew_computes(path: Path, opened: Callable[[Path], FloatGraph]) -> None:
     rng = np.random.default_rng(0)
-    graph, ranges = read_graph(tflite.read(path), where="net"), min_max(path, VALUES)
+    graph, ranges = opened(path), min_max(path, VALUES)
     working, precisions = WorkingFile(graph), [INT8] * len(graph.ops)
     files = {}
     for turn in range(12):
@@ -74,11 +82,11 @@ def test_what_it_computes_is_what_a_file_written_anew_computes(path: Path) -> No
     assert len(files) == 1
 
 
-def test_files_made_of_it_hold_what_it_holds_now(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_made_of_it_hold_what_it_holds_now(path: Path, opened: Callable[[Path], FloatGraph], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "SMALLEST_BLOB", 1)  # these constants are like large ones
     monkeypatch.setattr(pages, "SMALLEST", 1)
     rng = np.random.default_rng(0)
-    graph, ranges = read_graph(tflite.read(path), where="net"), min_max(path, VALUES)
+    graph, ranges = opened(path), min_max(path, VALUES)
     working = WorkingFile(graph)
     with pages_used_again():
         for given in (Corrections(), corrections(rng), corrections(rng), Corrections()):
@@ -88,12 +96,12 @@ def test_files_made_of_it_hold_what_it_holds_now(path: Path, monkeypatch: pytest
                 np.testing.assert_array_equal(np.concatenate(got, axis=None), np.concatenate(wanted, axis=None))
 
 
-def test_a_constant_that_others_read_too_is_not_written_over(path: Path) -> None:
+def test_a_constant_that_others_read_too_is_not_written_over(path: Path, opened: Callable[[Path], FloatGraph]) -> None:
     model = tflite.read(path)
     convolution, depthwise = tflite.main_graph(model).operators[:2]
     depthwise.inputs = np.asarray([*depthwise.inputs[:2], convolution.inputs[2]], np.int32)
     path.write_bytes(tflite.serialize(model))
-    graph, ranges = read_graph(tflite.read(path), where="net"), min_max(path, VALUES)
+    graph, ranges = opened(path), min_max(path, VALUES)
     working, given = WorkingFile(graph), Corrections({0: RNG.standard_normal(CHANNELS).astype(np.float32)}, {}, {})
     for one in (Corrections(), given, Corrections()):
         file = working.of(plan_of(graph, [INT8] * 4, ranges, one))
@@ -102,8 +110,8 @@ def test_a_constant_that_others_read_too_is_not_written_over(path: Path) -> None
             np.testing.assert_array_equal(got, wanted)
 
 
-def test_other_operators_need_another_file(path: Path) -> None:
-    graph, ranges = read_graph(tflite.read(path), where="net"), min_max(path, VALUES)
+def test_other_operators_need_another_file(path: Path, opened: Callable[[Path], FloatGraph]) -> None:
+    graph, ranges = opened(path), min_max(path, VALUES)
     working = WorkingFile(graph)
     first = working.of(plan_of(graph, [INT8] * 4, ranges, Corrections()))
     mixed = [INT8, "float32", INT8, INT8]

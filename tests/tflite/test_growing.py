@@ -46,6 +46,7 @@ def test_what_has_grown_out_of_a_grown_one_leaves_that_as_it_is(path: Path) -> N
     first_one = tflite.grown(tflite.read_once(path))
     names, count = [tensor.name for tensor in tflite.main_graph(first_one).tensors], len(first_one.buffers)
     model, shown = with_more(tflite.grown(first_one))
+    assert tflite.has_grown(model)
     h, negative, _ = Interpreter(tflite.expose(model, shown)).run({"x": SAMPLES[0]})
     np.testing.assert_array_equal(negative, -h)
     assert ([tensor.name for tensor in tflite.main_graph(first_one).tensors], len(first_one.buffers)) == (names, count)
@@ -72,6 +73,7 @@ def test_the_file_that_it_grew_out_of_is_as_it_was(path: Path) -> None:
 
 def test_a_model_of_no_file_grows_too(path: Path) -> None:
     model, shown = with_more(tflite.grown(tflite.parse(path.read_bytes(), where="memory")))
+    assert not tflite.has_grown(model)
     _, negative, _ = Interpreter(tflite.expose(model, shown)).run({"x": SAMPLES[0]})
     np.testing.assert_allclose(negative, -first(SAMPLES[0]), rtol=1e-5)
 
