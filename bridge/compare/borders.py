@@ -1,7 +1,7 @@
 """What is converted between integers and floats inside a quantized file, and the float operators that are converted to and from alone."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -27,26 +27,26 @@ def links(model: tflite.ModelT) -> Links:
     main = tflite.main_graph(model)
     readers: dict[int, list[int]] = {}
     for position, op in enumerate(main.operators):
-        for tensor in dict.fromkeys(map(int, op.inputs)):
+        for tensor in dict.fromkeys(op.inputs.tolist()):
             readers.setdefault(tensor, []).append(position)
-    writers = {int(tensor): position for position, op in enumerate(main.operators) for tensor in op.outputs}
+    writers = {tensor: position for position, op in enumerate(main.operators) for tensor in op.outputs.tolist()}
     return Links(writers, {tensor: tuple(found) for tensor, found in readers.items()}, frozenset(map(int, main.outputs)))
 
 
 def converted_elements(model: tflite.ModelT) -> int:
     """Elements that QUANTIZE and DEQUANTIZE convert in one run; constants are converted once, when the file is loaded, and do not count."""
-    main = tflite.main_graph(model)
-    borders = (op for op in main.operators if tflite.op_name(model, op) in BORDER_OPS and not _constant(model, int(op.inputs[0])))
+    named = zip(tflite.op_names(model), tflite.main_graph(model).operators, strict=True)
+    borders = (op for name, op in named if name in BORDER_OPS and not _constant(model, int(op.inputs[0])))
     return sum(_size(model, int(op.outputs[0])) for op in borders)
 
 
 def cancelling_pairs(model: tflite.ModelT) -> int:
     """Conversions that only undo the one before them: back to the very form that was left, or through integers between two float operators."""
-    main, found = tflite.main_graph(model), links(model)
+    main, names, found = tflite.main_graph(model), tflite.op_names(model), links(model)
     count = 0
-    for op in main.operators:
-        before = found.writers.get(int(op.inputs[0])) if tflite.op_name(model, op) in BORDER_OPS else None
-        if before is not None and tflite.op_name(model, main.operators[before]) in BORDER_OPS:
+    for name, op in zip(names, main.operators, strict=True):
+        before = found.writers.get(int(op.inputs[0])) if name in BORDER_OPS else None
+        if before is not None and names[before] in BORDER_OPS:
             source, target = main.tensors[main.operators[before].inputs[0]], main.tensors[op.outputs[0]]
             count += source.type == target.type and form_of(source) == form_of(target)
     return count
@@ -68,31 +68,29 @@ class LoneOp(Struct, frozen=True):
 
 def lone_float_ops(model: tflite.ModelT) -> tuple[LoneOp, ...]:
     """Float operators that read nothing but what a DEQUANTIZE makes of integers and write only for QUANTIZE; those that move data count not."""
-    main, found = tflite.main_graph(model), links(model)
+    main, names, found = tflite.main_graph(model), tflite.op_names(model), links(model)
     return tuple(
         LoneOp(position, borders, sum(_size(model, int(main.operators[border].outputs[0])) for border in borders))
         for position, op in enumerate(main.operators)
-        if tflite.op_name(model, op) not in MOVEMENT_OPS and (borders := tuple(_borders(model, found, op)))
+        if names[position] not in MOVEMENT_OPS and (borders := _borders(model, names, found, op))
     )
 
 
-def _borders(model: tflite.ModelT, found: Links, op: tflite.OperatorT) -> Iterator[int]:
+def _borders(model: tflite.ModelT, names: Sequence[str], found: Links, op: tflite.OperatorT) -> tuple[int, ...]:
     """The conversions around an operator; none unless there are some on every activation that it reads and writes."""
-    main = tflite.main_graph(model)
-    read = [int(tensor) for tensor in op.inputs if tensor >= 0 and not _constant(model, int(tensor))]
-    written = [int(tensor) for tensor in op.outputs]
-    before = [found.writers.get(tensor) for tensor in read if found.writers.get(tensor) is None or not _unpacks(model, found.writers[tensor])]
+    written = op.outputs.tolist()
     behind = [reader for tensor in written for reader in found.readers.get(tensor, ())]
-    reads = {tflite.op_name(model, main.operators[position]) if position is not None else "" for position in before}
-    writes = {tflite.op_name(model, main.operators[position]) for position in behind}
-    if reads == {"DEQUANTIZE"} and writes == {"QUANTIZE"} and found.outputs.isdisjoint(written):
-        yield from dict.fromkeys(position for position in (*before, *behind) if position is not None)
+    if {names[position] for position in behind} != {"QUANTIZE"} or not found.outputs.isdisjoint(written):
+        return ()  # as for most
+    writers = [found.writers.get(tensor) for tensor in op.inputs.tolist() if tensor >= 0 and not _constant(model, tensor)]
+    before = [position for position in writers if position is None or not _unpacks(model, names, position)]
+    reads = {names[position] if position is not None else "" for position in before}
+    return tuple(dict.fromkeys(position for position in (*before, *behind) if position is not None)) if reads == {"DEQUANTIZE"} else ()
 
 
-def _unpacks(model: tflite.ModelT, position: int) -> bool:
+def _unpacks(model: tflite.ModelT, names: Sequence[str], position: int) -> bool:
     """Whether an operator makes a float weight of a stored one."""
-    op = tflite.main_graph(model).operators[position]
-    return tflite.op_name(model, op) in BORDER_OPS and _constant(model, int(op.inputs[0]))
+    return names[position] in BORDER_OPS and _constant(model, int(tflite.main_graph(model).operators[position].inputs[0]))
 
 
 def alone(model: tflite.ModelT, lone: LoneOp) -> bytes:

@@ -122,13 +122,15 @@ def measure_compression(converted: ConvertedModel, quantized: QuantizedModel, *,
 def _rows(converted: ConvertedModel, quantized: QuantizedModel) -> Iterator[WeightCompression]:
     before, after = tflite.read_once(converted.path), tflite.read_once(quantized.path)
     floats, integers = tflite.main_graph(before), tflite.main_graph(after)
-    unpacked = {int(op.outputs[0]): int(op.inputs[0]) for op in integers.operators if tflite.op_name(after, op) == "DEQUANTIZE"}
+    unpacked = {
+        int(op.outputs[0]): int(op.inputs[0]) for name, op in zip(tflite.op_names(after), integers.operators, strict=True) if name == "DEQUANTIZE"
+    }
     seen = set()
     for outcome in quantized.ops:
         if outcome.quantized_index is None:
             continue
-        pairs = zip(floats.operators[outcome.index].inputs, integers.operators[outcome.quantized_index].inputs, strict=False)
-        for source, stored in ((floats.tensors[a], integers.tensors[unpacked.get(int(b), int(b))]) for a, b in pairs if a >= 0 and b >= 0):
+        pairs = zip(floats.operators[outcome.index].inputs.tolist(), integers.operators[outcome.quantized_index].inputs.tolist(), strict=False)
+        for source, stored in ((floats.tensors[a], integers.tensors[unpacked.get(b, b)]) for a, b in pairs if a >= 0 and b >= 0):
             if source.name in seen or not _is_weight(before, source) or not _is_integer_constant(after, stored):
                 continue
             seen.add(source.name)

@@ -118,7 +118,7 @@ def measure_cost(converted: ConvertedModel, quantized: QuantizedModel) -> Cost:
         ToolError: LiteRT cannot run one of them.
     """
     model = tflite.read_once(quantized.path)
-    counts = Counter(tflite.op_name(model, op) for op in tflite.main_graph(model).operators)
+    counts = Counter(tflite.op_names(model))
     owners = {op.quantized_index: converted.tensor_map.owners[op.index] for op in quantized.ops if op.quantized_index is not None}
     float_ms, quantized_ms = side_by_side_ms(converted.path, quantized.path)
     where = op_costs(model, owners)
@@ -159,22 +159,21 @@ def float_mac_share(model: tflite.ModelT) -> float:
     """
     main = tflite.main_graph(model)
     total = in_float = 0
-    for op in main.operators:
-        macs = _macs(model, op)
+    for name, op in zip(tflite.op_names(model), main.operators, strict=True):
+        macs = _macs(model, name, op)
         total += macs
-        if REDUCED_TYPES.isdisjoint(tflite.TYPE_NAMES[main.tensors[index].type] for index in op.inputs if index >= 0):
+        if macs and REDUCED_TYPES.isdisjoint(tflite.TYPE_NAMES[main.tensors[index].type] for index in op.inputs.tolist() if index >= 0):
             in_float += macs
     return in_float / total if total else 0.0
 
 
 def multiply_accumulates(model: tflite.ModelT) -> int:
     """Of one run of a file."""
-    main = tflite.main_graph(model)
-    return sum(_macs(model, op) for op in main.operators)
+    return sum(_macs(model, name, op) for name, op in zip(tflite.op_names(model), tflite.main_graph(model).operators, strict=True))
 
 
-def _macs(model: tflite.ModelT, op: tflite.OperatorT) -> int:
-    count = MACS.get(tflite.op_name(model, op))
+def _macs(model: tflite.ModelT, name: str, op: tflite.OperatorT) -> int:
+    count = MACS.get(name)
     if count is None:
         return 0
     tensors = tflite.main_graph(model).tensors

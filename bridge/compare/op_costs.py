@@ -104,8 +104,8 @@ def op_costs(model: tflite.ModelT, owners: Mapping[int, str]) -> OpCosts:
 def _by_operator(model: tflite.ModelT, times: Mapping[int, float], total: float) -> tuple[OperatorCost, ...]:
     main = tflite.main_graph(model)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for position, op in enumerate(main.operators):
-        groups[tflite.op_name(model, op), tflite.TYPE_NAMES[main.tensors[op.outputs[0]].type] if len(op.outputs) else ""].append(position)
+    for position, (name, op) in enumerate(zip(tflite.op_names(model), main.operators, strict=True)):
+        groups[name, tflite.TYPE_NAMES[main.tensors[op.outputs[0]].type] if len(op.outputs) else ""].append(position)
     rows = []
     for (name, kind), positions in groups.items():
         known = [times[position] for position in positions if position in times]
@@ -129,13 +129,13 @@ def _by_node(model: tflite.ModelT, owners: Mapping[int, str], times: Mapping[int
 def _conversions(model: tflite.ModelT, owners: Mapping[int, str], times: Mapping[int, float]) -> tuple[Conversion, ...]:
     main, found = tflite.main_graph(model), links(model)
     rows = []
-    for position, op in enumerate(main.operators):
-        if tflite.op_name(model, op) not in CONVERSIONS or tflite.is_constant(model, main.tensors[op.inputs[0]]):
+    for position, (name, op) in enumerate(zip(tflite.op_names(model), main.operators, strict=True)):
+        if name not in CONVERSIONS or tflite.is_constant(model, main.tensors[op.inputs[0]]):
             continue
         writer = found.writers.get(int(op.inputs[0]))
         readers = (owners[reader] for reader in found.readers.get(int(op.outputs[0]), ()) if reader in owners)
         behind = "" if writer is None else owners.get(writer, "")
-        rows.append(Conversion(tflite.op_name(model, op), behind, tuple(dict.fromkeys(readers)), _size(model, op), times.get(position)))
+        rows.append(Conversion(name, behind, tuple(dict.fromkeys(readers)), _size(model, op), times.get(position)))
     return tuple(sorted(rows, key=lambda row: (-(row.alone_ms or 0.0), -row.elements))[:SHOWN_CONVERSIONS])
 
 
@@ -143,8 +143,8 @@ def _times(model: tflite.ModelT) -> dict[int, float]:
     """Position of an operator -> ms; equal ones are measured once, and none after the budget is used up."""
     groups: dict[object, list[int]] = defaultdict(list)
     described = [(tensor.type, tflite.shape(tensor)) for tensor in tflite.main_graph(model).tensors]
-    for position, op in enumerate(tflite.main_graph(model).operators):
-        if not (name := tflite.op_name(model, op)).startswith(NOT_ALONE):
+    for position, (name, op) in enumerate(zip(tflite.op_names(model), tflite.main_graph(model).operators, strict=True)):
+        if not name.startswith(NOT_ALONE):
             groups[_signature(name, op, described)].append(position)
     order = sorted(groups.values(), key=lambda positions: -len(positions) * _touched(model, positions[0]))
     found: dict[int, float] = {}
