@@ -18,6 +18,7 @@ from bridge.tflite import model as tflite
 from bridge.tflite.pages import changed
 from bridge.tflite.run_file import RunFile
 from bridge.tflite.stretch import Stretches
+from bridge.tflite.unpack import with_views
 
 type Change = tuple[int, Form, Form]  # a tensor, the form it has in the file, and the one it is to have
 type Planned = tuple[Op, OpPlan, OpPlan]  # an operator and two plans of it
@@ -156,8 +157,9 @@ def _write(graph: FloatGraph, plan: Plan) -> _Written:
             places.setdefault(tensor, []).append((form, index))
     given = {operand: index for operand, old in writer.given.items() if (index := moved[old]) is not None}
     stretches = Stretches(file)
-    shown = tflite.parse(file.mapped(), where="a trial")
-    first = {int(place): at for at, op in reversed([*enumerate(tflite.main_graph(shown).operators)]) for place in (*op.inputs, *op.outputs)}
+    shown = with_views(model, file.mapped(), {index for forms in places.values() for _, index in forms}.union(given.values()))
+    operators = [*enumerate(tflite.main_graph(shown).operators)]
+    first = {place: at for at, op in reversed(operators) for place in (*op.inputs.tolist(), *op.outputs.tolist())}
     return _Written(file, shown, positions, places, given, first, stretches)
 
 

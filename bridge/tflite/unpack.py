@@ -2,7 +2,7 @@
 
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +44,23 @@ def shallow_copy(one: Any) -> Any:
         return None
     made = object.__new__(type(one))
     made.__dict__ = one.__dict__.copy()
+    return made
+
+
+def with_views(model: Any, content: mmap.mmap, tensors: Iterable[int]) -> Any:
+    """The model that a file was packed from, with some tensors of its main graph, and what their buffers hold, as views of the file that can be written to."""
+    tables = Tables(content)
+    _, _, subgraphs, _, buffers = tables.fields(tables.target(0), 5)
+    places, holders = tables.each(tables.fields(tables.each(subgraphs)[0], 1)[0]), tables.each(buffers)
+    made = shallow_copy(model)
+    made.buffers, made.subgraphs = list(model.buffers), [shallow_copy(graph) for graph in model.subgraphs]
+    main = made.subgraphs[0]
+    main.tensors = list(main.tensors)
+    for index in tensors:
+        one = main.tensors[index] = _tensor(tables, places[index])
+        held = made.buffers[one.buffer] = _buffer(tables, holders[one.buffer])
+        if held.offset:  # behind the flatbuffer
+            held.data, held.offset, held.size = np.frombuffer(content, np.uint8, held.size, held.offset), 0, 0
     return made
 
 
