@@ -101,10 +101,13 @@ def find_mismatched_scales(
         ToolError: the float file does not run.
     """
     float_model, (quantized_model, outcomes) = tflite.read_once(converted.path), quantized
+    names = tflite.op_names(quantized_model)
+    if not any(name in joining for name in names):
+        return ()
     pairs = attribution.counterparts(float_model, quantized_model, outcomes)
     facts = {node.name: node for node in nodes}
     owners = converted.tensor_map.owners
-    main, names = tflite.main_graph(quantized_model), tflite.op_names(quantized_model)
+    main = tflite.main_graph(quantized_model)
     integer = {index for position, index in pairs.ops.items() if form_of(main.tensors[main.operators[position].outputs[0]]) is not None}
     joins = []
     readers = _readers(float_model, integer)

@@ -30,7 +30,7 @@ class _Written(Struct, frozen=True, eq=False):
 
     Attributes:
         file: on disk.
-        model: the same; its scales, zero points and constants are views of the file that can be written to.
+        model: the same; of what can change, scales, zero points and constants are views of the file that can be written to.
         positions: of the operators of the float file.
         places: tensor -> its forms, each with its place among the tensors of the file.
         given: operator and position of an operand -> place of the constant that it is given.
@@ -157,7 +157,8 @@ def _write(graph: FloatGraph, plan: Plan) -> _Written:
             places.setdefault(tensor, []).append((form, index))
     given = {operand: index for operand, old in writer.given.items() if (index := moved[old]) is not None}
     stretches = Stretches(file)
-    shown = with_views(model, file.mapped(), {index for forms in places.values() for _, index in forms}.union(given.values()))
+    changeable = {index for forms in places.values() for form, index in forms if form != FLOAT}.union(given.values())
+    shown = with_views(model, file.mapped(), changeable)
     operators = [*enumerate(tflite.main_graph(shown).operators)]
     first = {place: at for at, op in reversed(operators) for place in (*op.inputs.tolist(), *op.outputs.tolist())}
     return _Written(file, shown, positions, places, given, first, stretches)
