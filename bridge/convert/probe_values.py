@@ -1,6 +1,5 @@
 """What the tensors of a model hold for the probe inputs: in memory as long as it is little, else on disk, and mapped when they are looked at."""
 
-import math
 import mmap
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -58,13 +57,16 @@ class ProbeValues[Key: Hashable](Mapping[Key, np.ndarray]):
 
     def __getitem__(self, key: Key) -> np.ndarray:
         place = self._places[key]
-        size = self._count * math.prod(place.shape)
         if self._looked_at > LOOKED_AT:
             if isinstance(self._content, mmap.mmap):
                 self._content.madvise(mmap.MADV_DONTNEED)
             self._looked_at = 0
-        self._looked_at += size * place.dtype.itemsize
-        return np.frombuffer(self._content, place.dtype, size, place.offset).reshape(self._count, *place.shape)
+        found = np.ndarray((self._count, *place.shape), place.dtype, self._content, place.offset)
+        self._looked_at += found.nbytes
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._places)
