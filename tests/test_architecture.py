@@ -13,7 +13,7 @@ from bridge.findings import KINDS
 ROOT = Path(__file__).parents[1] / "bridge"
 LAYERS = (
     {"ahead", "findings", "heap", "onnx2tf_waiting", "outside", "own_process"},
-    {"beside", "errors", "limits", "name_patterns", "progress", "toml_text"},
+    {"beside", "errors", "limits", "name_patterns", "onnx_wire", "progress", "toml_text"},
     {
         "agreement",
         "class_scores",

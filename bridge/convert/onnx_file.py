@@ -9,16 +9,12 @@ import onnx_ir as ir
 
 from bridge import heap
 from bridge.files import write_pieces
+from bridge.onnx_wire import COMMENT_OF_TENSOR, GRAPH_OF_MODEL, INITIALIZER_OF_GRAPH, RAW_DATA_OF_TENSOR, head
 
-# Field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; all of these fields have a length before their content.
-GRAPH_OF_MODEL, INITIALIZER_OF_GRAPH, RAW_DATA_OF_TENSOR, COMMENT_OF_TENSOR = 7, 5, 9, 12
 COMMENT_HEAD = 2  # bytes
-LENGTH_DELIMITED = 2
 BITS_OF_BYTE = 8
-ALIGNMENT, LARGE = (
-    64,
-    1 << 16,
-)  # of the data of weights of so many bytes: a copy to a place a few bytes behind that of its source within a page takes twice as long
+LARGE = 1 << 16  # bytes of a weight whose data are aligned
+ALIGNMENT = 64  # a copy to a place a few bytes behind that of its source within a page takes twice as long
 NOTHING = ir.Tensor(np.zeros(0, np.float32), name="nothing")  # stands in for what is written by itself
 
 
@@ -49,12 +45,12 @@ def save(model: ir.Model, path: Path) -> None:
             else:
                 size = tensor.nbytes
                 about = onnx.TensorProto(name=value.name, dims=tensor.shape.numpy(), data_type=int(tensor.dtype)).SerializeToString()
-                about += _head(RAW_DATA_OF_TENSOR, size)
-            head = _wrapped(about, size)
-            missing = -(file.tell() + len(head)) % ALIGNMENT if size >= LARGE else 0
+                about += head(RAW_DATA_OF_TENSOR, size)
+            before = _wrapped(about, size)
+            missing = -(file.tell() + len(before)) % ALIGNMENT if size >= LARGE else 0
             if missing:
-                head = _wrapped(_filling(missing) + about, size)
-            file.write(head)
+                before = _wrapped(_filling(missing) + about, size)
+            file.write(before)
             if not text:
                 _write_data(tensor, file)
     heap.unmap_files()
@@ -70,20 +66,11 @@ def _write_data(tensor: ir.TensorProtocol, file: IO[bytes]) -> None:
 
 def _wrapped(about: bytes, size: int) -> bytes:
     """What stands before the data of a weight."""
-    inside = _head(INITIALIZER_OF_GRAPH, len(about) + size) + about
-    return _head(GRAPH_OF_MODEL, len(inside) + size) + inside
+    inside = head(INITIALIZER_OF_GRAPH, len(about) + size) + about
+    return head(GRAPH_OF_MODEL, len(inside) + size) + inside
 
 
 def _filling(size: int) -> bytes:
     """A comment on a weight, of so many bytes or ALIGNMENT more; those of the lengths around it stay what they are, up to the next power of 128."""
     text = (size - COMMENT_HEAD) % ALIGNMENT
-    return _head(COMMENT_OF_TENSOR, text) + b" " * text
-
-
-def _head(field: int, length: int) -> bytes:
-    """What stands before the content of a field: its number and kind, and its length as a varint."""
-    found = bytearray([field << 3 | LENGTH_DELIMITED])
-    while length > 0x7F:
-        found.append(length & 0x7F | 0x80)
-        length >>= 7
-    return bytes([*found, length])
+    return head(COMMENT_OF_TENSOR, text) + b" " * text

@@ -1,17 +1,22 @@
-"""Finds the weights in a large ONNX file: protobuf would copy each of them, and whoever asks it for one gets another copy.
-
-Source: https://protobuf.dev/programming-guides/encoding/, and the field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-"""
+"""Finds the weights in a large ONNX file: protobuf would copy each of them, and whoever asks it for one gets another copy."""
 
 import mmap
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-VARINT, EIGHT_BYTES, LENGTH_DELIMITED, FOUR_BYTES = 0, 1, 2, 5
+from bridge.onnx_wire import (
+    EXTERNAL_DATA_OF_TENSOR,
+    GRAPH_OF_MODEL,
+    INITIALIZER_OF_GRAPH,
+    LENGTH_DELIMITED,
+    LOCATION_OF_TENSOR,
+    RAW_DATA_OF_TENSOR,
+    head,
+)
+
+VARINT, EIGHT_BYTES, FOUR_BYTES = 0, 1, 5
 FIXED = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
 LONGEST_VARINT = 10  # bytes
-GRAPH_OF_MODEL, INITIALIZER_OF_GRAPH = 7, 5
-RAW_DATA_OF_TENSOR, EXTERNAL_DATA_OF_TENSOR, LOCATION_OF_TENSOR = 9, 13, 14
 SMALLEST = 1 << 12  # bytes of a weight that is left out
 
 
@@ -59,13 +64,13 @@ def without_weights(content: mmap.mmap | bytes) -> Rest | None:
             if data is not None and data.end - data.content >= SMALLEST:
                 weights[position] = (data.content, data.end)
                 left = content[tensor.content : data.start] + content[data.end : tensor.end]
-                pieces += [content[place : tensor.start], _head(INITIALIZER_OF_GRAPH, len(left)), left]
+                pieces += [content[place : tensor.start], head(INITIALIZER_OF_GRAPH, len(left)), left]
                 place = tensor.end
     except ValueError:
         return None
     pieces.append(content[place : graph.end])
     inside = b"".join(pieces)
-    return Rest(content[: graph.start] + _head(GRAPH_OF_MODEL, len(inside)) + inside + content[graph.end :], weights)
+    return Rest(content[: graph.start] + head(GRAPH_OF_MODEL, len(inside)) + inside + content[graph.end :], weights)
 
 
 def _raw_data(content: mmap.mmap | bytes, tensor: Field) -> Field | None:
@@ -118,12 +123,3 @@ def _varint(content: mmap.mmap | bytes, place: int, end: int) -> tuple[int, int]
         if byte < 0x80:
             return value, place + shift + 1
     raise ValueError
-
-
-def _head(field: int, length: int) -> bytes:
-    """What stands before the content of a field: its number and kind, and its length as a varint."""
-    found = bytearray([field << 3 | LENGTH_DELIMITED])
-    while length > 0x7F:
-        found.append(length & 0x7F | 0x80)
-        length >>= 7
-    return bytes([*found, length])
